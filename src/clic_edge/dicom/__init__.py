@@ -1,0 +1,1 @@
+"""Datasets to values: reading, volumes, UIDs."""

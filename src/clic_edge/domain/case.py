@@ -1,0 +1,58 @@
+"""The unit of work, retry and audit: one study on one pipeline."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class CaseState(StrEnum):
+    """Where a case is. The last four are ends; a case ends in exactly one of them."""
+
+    RECEIVED = "received"
+    RUNNING = "running"
+    WAITING = "waiting"
+    DELIVERED = "delivered"
+    REFUSED = "refused"
+    QUARANTINED = "quarantined"
+    SUPERSEDED = "superseded"
+
+    @property
+    def is_end(self) -> bool:
+        """Whether nothing more happens by itself."""
+        return self in {
+            CaseState.DELIVERED,
+            CaseState.REFUSED,
+            CaseState.QUARANTINED,
+            CaseState.SUPERSEDED,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """One study on one pipeline. Holds handles and digests, never an identity."""
+
+    case_id: str
+    """Digest of study handle, pipeline and content: the same input has the same case."""
+    study_id: str
+    """The archive's handle of the study."""
+    pipeline: str
+    """The pipeline's name; ``-`` for a study that no pipeline takes."""
+    series_ids: tuple[str, ...]
+    """The archive's handles of the series that the rule takes."""
+    state: CaseState
+    attempt: int
+    """0 at first; one more for each retry."""
+    code: str
+    """Why it waits, was refused or quarantined; empty otherwise."""
+    reason: str
+    """The same in a sentence."""
+    received_at: datetime
+    started_at: datetime | None
+    """Start of the first analysis: the Content Date and Time of every result."""
+    updated_at: datetime
+    next_attempt_at: datetime | None

@@ -1,0 +1,65 @@
+"""What comes in, with identity: instances, series, and what routing sees of them.
+
+No `repr` here shows a patient: these values may end up in a traceback.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """One DICOM instance, byte for byte as the archive holds it."""
+
+    content: bytes = field(repr=False)
+    """A Part 10 file (PS3.10), or a bare dataset as some old writers leave it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """One series with identity, in the archive's order; slices are not sorted yet."""
+
+    study_instance_uid: str = field(repr=False)
+    series_instance_uid: str = field(repr=False)
+    patient_id: str = field(repr=False)
+    issuer_of_patient_id: str = field(repr=False)
+    instances: tuple[Instance, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesSummary:
+    """What routing rules may ask of a series. Absent attributes are empty or None."""
+
+    series_id: str
+    """The archive's own handle, e.g. Orthanc's identifier; not a DICOM UID."""
+    instance_ids: tuple[str, ...]
+    """The archive's handles of the instances, sorted."""
+    series_number: int | None
+    modality: str
+    body_part: str
+    """Body Part Examined (0018,0015)."""
+    description: str = field(repr=False)
+    """Series Description (0008,103E): free text, so never logged."""
+    image_type: tuple[str, ...]
+    """Image Type (0008,0008), value by value."""
+    manufacturer: str
+    slice_thickness_mm: float | None
+    called_ae_title: str
+    calling_ae_title: str
+
+    @property
+    def number_of_instances(self) -> int:
+        """How many instances the archive holds of this series."""
+        return len(self.instance_ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StudySummary:
+    """A study as the archive describes it, series sorted by number and handle."""
+
+    study_id: str
+    """The archive's own handle of the study."""
+    study_instance_uid: str = field(repr=False)
+    seconds_since_last_instance: float
+    series: tuple[SeriesSummary, ...]

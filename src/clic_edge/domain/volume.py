@@ -1,0 +1,77 @@
+"""Voxels and where they lie in the patient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Geometry:
+    """Where a voxel grid lies in the patient (PS3.3 C.7.6.2.1.1)."""
+
+    affine: NDArray[np.float64]
+    """Shape (4, 4), read-only: (slice, row, column, 1) to patient millimetres in LPS."""
+    shape: tuple[int, int, int]
+    """Slices, rows, columns."""
+
+    @property
+    def spacing_mm(self) -> tuple[float, float, float]:
+        """Distance between neighbours along slices, rows and columns."""
+        steps = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(steps[0]), float(steps[1]), float(steps[2])
+
+    @property
+    def voxel_volume_mm3(self) -> float:
+        """Volume of one voxel; also right for a sheared grid."""
+        return float(abs(np.linalg.det(self.affine[:3, :3])))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceSource:
+    """Where one slice of a volume came from."""
+
+    instance_index: int
+    """Index into `CleanSeries.instances`, and so into `Series.instances`."""
+    frame_number: int
+    """1-based as DICOM counts frames; 1 for a single-frame instance."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Acquisition:
+    """How the images were made; nothing here names a patient. Absent means empty or None."""
+
+    modality: str = ""
+    manufacturer: str = ""
+    model_name: str = ""
+    software_versions: str = ""
+    body_part: str = ""
+    scanning_sequence: str = ""
+    sequence_variant: str = ""
+    slice_thickness_mm: float | None = None
+    magnetic_field_strength_t: float | None = None
+    repetition_time_ms: float | None = None
+    echo_time_ms: float | None = None
+    flip_angle_deg: float | None = None
+    kvp: float | None = None
+    convolution_kernel: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Volume:
+    """One stack of slices of one subject, on a regular grid, in modality units."""
+
+    voxels: NDArray[np.generic] = field(repr=False)
+    """Shape (slices, rows, columns), int16 or float32, rescaled, read-only."""
+    geometry: Geometry
+    slices: tuple[SliceSource, ...]
+    """One entry for each slice, in the order of the first axis of `voxels`."""
+    acquisition: Acquisition
+    subject_id: str
+    series_uid: str
+    """The keyed Series Instance UID."""

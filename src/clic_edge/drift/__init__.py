@@ -1,0 +1,1 @@
+"""Numbers about numbers: is the model still doing what it did?"""

@@ -1,0 +1,1 @@
+"""Models: packages, transforms, runtimes. Sees clean types only."""

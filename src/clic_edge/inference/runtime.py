@@ -1,0 +1,26 @@
+"""SEAM runtime: what runs a model package."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from clic_edge.domain.prediction import Prediction
+    from clic_edge.domain.volume import Volume
+
+
+class Runtime(Protocol):
+    """A loaded model package, kept for many cases; safe to call from several threads."""
+
+    def predict(self, volume: Volume) -> Prediction:
+        """Return what the model finds, on the volume's own grid.
+
+        Raises
+        ------
+        Refusal
+            The volume is outside what the package declares (spacing, size, modality).
+        Defect
+            The package changed since it was loaded, or the network returned NaN.
+
+        """
+        ...

@@ -1,0 +1,1 @@
+"""Cases, predictions, audit: what the appliance remembers."""

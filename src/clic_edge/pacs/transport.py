@@ -1,0 +1,75 @@
+"""SEAM transport: where studies come from and where results go.
+
+An `Archive` is the appliance's own Orthanc, or a folder; a `Destination` is a PACS.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clic_edge.domain.result import Receipt, ResultObject
+    from clic_edge.domain.study import Series, StudySummary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Changes:
+    """What happened in the archive since a cursor."""
+
+    study_ids: tuple[str, ...]
+    """Studies that became stable or received instances, each once, in order."""
+    cursor: int
+    """Where to go on; equal to the cursor given when nothing is new."""
+    done: bool
+    """False when there is more to ask for."""
+
+
+class Archive(Protocol):
+    """The identified store beside the worker."""
+
+    def study(self, study_id: str) -> StudySummary:
+        """Describe a study. Raises Refusal ``study-gone`` when it was deleted, Transient when down."""
+        ...
+
+    def series(self, series_id: str) -> Series:
+        """Fetch every instance of a series. Raises as `study` does."""
+        ...
+
+    def changes(self, since: int) -> Changes:
+        """Return what happened after the cursor `since` (0 for the beginning)."""
+        ...
+
+    def keep(self, results: Sequence[ResultObject]) -> None:
+        """Store result objects in the archive; storing the same again changes nothing."""
+        ...
+
+    def result(self, sop_instance_uid: str) -> ResultObject:
+        """Return a result object kept before. Raises Defect ``result-gone`` when it is not there."""
+        ...
+
+
+class Destination(Protocol):
+    """A PACS that takes results."""
+
+    def deliver(self, results: Sequence[ResultObject]) -> tuple[Receipt, ...]:
+        """Send the objects and return the answer to each, also when some were rejected.
+
+        Raises
+        ------
+        Transient
+            The destination could not be reached or ended the association; nothing is known of
+            the objects without a receipt.
+
+        """
+        ...
+
+
+class StudyCensus(Protocol):
+    """A PACS that can say how many instances a study should have (C-FIND or QIDO-RS)."""
+
+    def count_instances(self, study_instance_uid: str) -> int | None:
+        """Return the number of instances the PACS reports, or None when it does not know the study."""
+        ...

@@ -1,0 +1,1 @@
+"""Result objects: SEG, SR, and the check that nothing invalid or misplaced leaves."""
