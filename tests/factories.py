@@ -5,18 +5,21 @@ from __future__ import annotations
 import io
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import (
+    PYDICOM_IMPLEMENTATION_UID,
     CTImageStorage,
     ExplicitVRLittleEndian,
     MRImageStorage,
-    PYDICOM_IMPLEMENTATION_UID,
 )
 
 from clic_edge.domain.study import Instance, Series
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -32,7 +35,7 @@ class Patient:
     sex: str = "F"
     accession_number: str = "ACC-4711"
     study_instance_uid: str = "1.2.826.0.1.3680043.10.1561.1"
-    uid_root: str = "1.2.826.0.1.3680043.10.1561.1"
+    uid_root: str = "1.2.826.0.1.3680043.10.1561.2"
 
 
 CANARY = Patient(
@@ -41,7 +44,7 @@ CANARY = Patient(
     birth_date="19330917",
     accession_number="ACCKANARIE77",
     study_instance_uid="1.2.826.0.1.3680043.10.1561.77777777.1",
-    uid_root="1.2.826.0.1.3680043.10.1561.77777777",
+    uid_root="1.2.826.0.1.3680043.10.1561.77777777.2",
 )
 
 
@@ -82,7 +85,7 @@ def make_slice(stack: Stack, pixels: NDArray[np.int16], index: int) -> Dataset:
     ds.SOPInstanceUID = f"{series_root}.{index + 1}"
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-    ds.ImageType = ["ORIGINAL", "PRIMARY", "AXIAL"]
+    ds.ImageType = ["ORIGINAL", "PRIMARY", "OTHER" if stack.modality == "MR" else "AXIAL"]
     ds.InstanceNumber = index + 1
     ds.AcquisitionNumber = 1
     ds.ImagePositionPatient = [round(float(x), 6) for x in stack.position(index)]
@@ -124,6 +127,8 @@ def _add_series_and_equipment(ds: Dataset, stack: Stack) -> None:
     ds.SeriesNumber = stack.series_number
     ds.SeriesDescription = stack.description
     ds.PatientPosition = "HFS"
+    ds.BodyPartExamined = "BRAIN"
+    ds.Laterality = ""
     ds.Manufacturer = "Phantom Works"
     ds.ManufacturerModelName = "Phantom 1"
     ds.SoftwareVersions = "1.0"
