@@ -101,7 +101,11 @@ def make_slice(stack: Stack, pixels: NDArray[np.int16], index: int) -> Dataset:
     ds.HighBit = 15
     ds.PixelRepresentation = 1
     if stack.modality == "CT" or (stack.slope, stack.intercept) != (1.0, 0.0):
-        ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = stack.slope, stack.intercept, "US"
+        ds.RescaleSlope, ds.RescaleIntercept, ds.RescaleType = (
+            stack.slope,
+            stack.intercept,
+            "HU" if stack.modality == "CT" else "US",
+        )
     ds.PixelData = np.ascontiguousarray(pixels, dtype="<i2").tobytes()
     return ds
 
@@ -128,7 +132,6 @@ def _add_series_and_equipment(ds: Dataset, stack: Stack) -> None:
     ds.SeriesDescription = stack.description
     ds.PatientPosition = "HFS"
     ds.BodyPartExamined = "BRAIN"
-    ds.Laterality = ""
     ds.Manufacturer = "Phantom Works"
     ds.ManufacturerModelName = "Phantom 1"
     ds.SoftwareVersions = "1.0"
