@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from servers import OrthancServer, PostgresServer, orthanc_server, postgres_server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,3 +29,17 @@ def test_data() -> Path:
 def root() -> Path:
     """Return the repository's root."""
     return ROOT
+
+
+@pytest.fixture
+def orthanc() -> Iterator[OrthancServer]:
+    """Return an empty Orthanc of the test's own."""
+    with orthanc_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """Return a PostgreSQL with one empty database, shared by the session's tests."""
+    with postgres_server() as server:
+        yield server

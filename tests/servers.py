@@ -1,0 +1,333 @@
+"""Real servers for tests, on free loopback ports, gone when the test ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from pydicom import dcmread
+from pynetdicom import AE, evt
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from pydicom.dataset import Dataset
+
+PLUGINS = Path("/usr/share/orthanc/plugins")
+POSTGRES_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+START_SECONDS = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrthancOptions:
+    """What may differ from test to test. Give `storage` and both ports to start the same again."""
+
+    ae_title: str = "CLICEDGE"
+    stable_age: int = 1
+    """Seconds without a new instance until StableStudy."""
+    dicomweb: bool = True
+    python_plugin: Path | None = None
+    """A script for Orthanc's Python plugin."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    configuration: Mapping[str, object] = field(default_factory=dict)
+    """Added to the configuration, or in place of what stands there."""
+    storage: Path | None = None
+    """Kept when given, a temporary folder otherwise."""
+    http_port: int | None = None
+    dicom_port: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrthancServer:
+    """A running Orthanc."""
+
+    url: str
+    dicom_port: int
+    ae_title: str
+    storage: Path
+    log_path: Path
+    pid: int
+
+    @property
+    def http_port(self) -> int:
+        """The port in `url`."""
+        return int(self.url.rsplit(":", 1)[1])
+
+    def get(self, path: str) -> object:
+        """Return the JSON that the REST API answers to GET."""
+        with urllib.request.urlopen(self.url + path, timeout=30) as answer:  # noqa: S310 - loopback
+            return json.load(answer)
+
+    def post(self, path: str, body: bytes) -> object:
+        """Return the JSON that the REST API answers to POST."""
+        with urllib.request.urlopen(self.url + path, body, timeout=30) as answer:  # noqa: S310 - loopback
+            return json.load(answer)
+
+    def delete(self, path: str) -> None:
+        """Delete one resource."""
+        request = urllib.request.Request(self.url + path, method="DELETE")  # noqa: S310 - loopback
+        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 - loopback
+
+
+def require(program: str, folders: Iterable[Path] = ()) -> str:
+    """Return the program's path; skip the test where it is absent, or fail where it must be there."""
+    path = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", *map(str, folders)])
+    found = shutil.which(program, path=path)
+    if found:
+        return found
+    reason = f"{program} is not installed"
+    if os.environ.get("CI") == "true" or os.environ.get("CLIC_EDGE_REQUIRE_SERVERS") == "1":
+        pytest.fail(reason)
+    pytest.skip(reason)
+
+
+def free_port() -> int:
+    """Return a loopback port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_for(holds: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
+    """Return when `holds`; fail the test when it does not within the time."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        if time.monotonic() > deadline:
+            pytest.fail(f"waited {seconds:.0f} s in vain: {what}")
+        time.sleep(0.02)
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End the process and all that it started."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextmanager
+def orthanc_server(options: OrthancOptions | None = None) -> Iterator[OrthancServer]:
+    """Start an Orthanc, yield it when it answers, kill it at the end."""
+    options = options or OrthancOptions()
+    binary = require("Orthanc")
+    with tempfile.TemporaryDirectory(prefix="clic-edge-orthanc-") as folder:
+        http_port, dicom_port = options.http_port or free_port(), options.dicom_port or free_port()
+        storage = options.storage or Path(folder) / "storage"
+        storage.mkdir(parents=True, exist_ok=True)
+        configuration = Path(folder) / "orthanc.json"
+        configuration.write_text(
+            json.dumps(_orthanc_configuration(options, storage, http_port, dicom_port))
+        )
+        log_path = Path(folder) / "orthanc.log"
+        url = f"http://127.0.0.1:{http_port}"
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(
+                [binary, str(configuration)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=os.environ | {"TCP_NODELAY": "1"} | dict(options.environment),
+                start_new_session=True,
+            )
+        try:
+            wait_for(lambda: process.poll() is not None or _answers(url), "Orthanc answers")
+            if process.poll() is not None:
+                pytest.fail(f"Orthanc ended by itself:\n{log_path.read_text(errors='replace')}")
+            yield OrthancServer(
+                url=url,
+                dicom_port=dicom_port,
+                ae_title=options.ae_title,
+                storage=storage,
+                log_path=log_path,
+                pid=process.pid,
+            )
+        finally:
+            kill(process)
+
+
+def _orthanc_configuration(
+    options: OrthancOptions, storage: Path, http_port: int, dicom_port: int
+) -> dict[str, object]:
+    plugins = ["Gdcm", *(["DicomWeb"] if options.dicomweb else [])]
+    python = {}
+    if options.python_plugin:
+        plugins.append("Python")
+        python = {"PythonScript": str(options.python_plugin), "PythonVerbose": False}
+    return {
+        "Name": options.ae_title,
+        "StorageDirectory": str(storage),
+        "IndexDirectory": str(storage),
+        "HttpPort": http_port,
+        "DicomPort": dicom_port,
+        "DicomAet": options.ae_title,
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowFind": True,
+        "StableAge": options.stable_age,
+        "HttpCompressionEnabled": False,
+        "DicomWeb": {"Enable": True, "Root": "/dicom-web/"},
+        "Plugins": [str(PLUGINS / f"libOrthanc{name}.so") for name in plugins],
+        **python,
+        **options.configuration,
+    }
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.urlopen(f"{url}/system", timeout=1).close()  # noqa: S310 - loopback
+    except (OSError, urllib.error.URLError):
+        return False
+    return True
+
+
+def send(files: Iterable[Path], server: OrthancServer, calling_ae_title: str = "MODALITY") -> None:
+    """Send DICOM files, or folders of them, by C-STORE as they are encoded."""
+    paths = [inner for path in files for inner in ([path] if path.is_file() else path.rglob("*"))]
+    send_datasets(
+        [dcmread(path) for path in sorted(paths) if path.is_file()], server, calling_ae_title
+    )
+
+
+def send_datasets(
+    datasets: Iterable[Dataset], server: OrthancServer, calling_ae_title: str = "MODALITY"
+) -> None:
+    """Send datasets by C-STORE as they are encoded; fail when one is not taken."""
+    datasets = list(datasets)
+    ae = AE(calling_ae_title)
+    for sop_class, syntax in {(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID) for ds in datasets}:
+        ae.add_requested_context(sop_class, syntax)
+    association = ae.associate(
+        "127.0.0.1",
+        server.dicom_port,
+        ae_title=server.ae_title,
+        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+    )
+    assert association.is_established
+    for ds in datasets:
+        assert association.send_c_store(ds).Status == 0x0000
+    association.release()
+
+
+def _send_at_once(event: evt.Event) -> None:
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DcmtkReceiver:
+    """A running DCMTK ``storescp`` and the folder it writes to."""
+
+    port: int
+    ae_title: str
+    folder: Path
+
+
+@contextmanager
+def dcmtk_receiver(*options: str) -> Iterator[DcmtkReceiver]:
+    """Start ``storescp`` with further command-line options; kill it at the end."""
+    binary, port = require("storescp"), free_port()
+    with tempfile.TemporaryDirectory(prefix="clic-edge-storescp-") as folder:
+        process = subprocess.Popen(
+            [binary, *options, "-aet", "DCMTK", "-od", folder, str(port)],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"TCP_NODELAY": "1"},
+            start_new_session=True,
+        )
+        try:
+            wait_for(lambda: _listens(port), "storescp listens")
+            yield DcmtkReceiver(port=port, ae_title="DCMTK", folder=Path(folder))
+        finally:
+            kill(process)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class PostgresServer:
+    """A running PostgreSQL with one empty database."""
+
+    url: str
+    """For SQLAlchemy, with psycopg as the driver."""
+    port: int
+    folder: Path
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Start a PostgreSQL cluster of its own, yield it when it answers, kill it at the end."""
+    initdb, postgres = (require(name, POSTGRES_BINARIES) for name in ("initdb", "postgres"))
+    port = free_port()
+    # PostgreSQL refuses to run as root.
+    as_user = [require("runuser"), "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    with tempfile.TemporaryDirectory(prefix="clic-edge-postgres-") as folder:
+        if as_user:
+            shutil.chown(folder, "postgres")
+        cluster = Path(folder) / "cluster"
+        subprocess.run(
+            [*as_user, initdb, "--auth=trust", "--no-sync", "-U", "clic", "-D", str(cluster)],
+            check=True,
+            capture_output=True,
+            cwd="/",
+        )
+        with (Path(folder) / "postgres.log").open("wb") as log:
+            process = subprocess.Popen(
+                [
+                    *(*as_user, postgres, "-D", str(cluster), "-k", folder, "-p", str(port)),
+                    *("-c", "listen_addresses=127.0.0.1", "-c", "fsync=off"),
+                ],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                cwd="/",
+                start_new_session=True,
+            )
+        try:
+            _await_postgres(port, process)
+            url = f"postgresql+psycopg://clic@127.0.0.1:{port}/clic_edge"
+            yield PostgresServer(url=url, port=port, folder=Path(folder))
+        finally:
+            _end_postgres(cluster, process)
+
+
+def _end_postgres(cluster: Path, process: subprocess.Popen[bytes]) -> None:
+    """Ask for an immediate shutdown: its children have sessions of their own and go with it."""
+    try:
+        postmaster = int((cluster / "postmaster.pid").read_text().split()[0])
+        os.kill(postmaster, signal.SIGQUIT)
+        process.wait(timeout=10)
+    except (FileNotFoundError, ProcessLookupError, subprocess.TimeoutExpired):
+        kill(process)
+
+
+def _await_postgres(port: int, process: subprocess.Popen[bytes]) -> None:
+    """Wait until the server answers, then make the database."""
+    import psycopg  # noqa: PLC0415 - only these tests need a database
+
+    def made() -> bool:
+        if process.poll() is not None:
+            pytest.fail("PostgreSQL ended by itself")
+        try:
+            with psycopg.connect(
+                f"postgresql://clic@127.0.0.1:{port}/postgres", autocommit=True
+            ) as connection:
+                connection.execute("CREATE DATABASE clic_edge")
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    wait_for(made, "PostgreSQL answers")
