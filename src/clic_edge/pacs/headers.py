@@ -1,0 +1,91 @@
+"""The few header attributes that identify an instance, read from its bytes."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+from pydicom import dcmread
+from pydicom.errors import BytesLengthException, InvalidDicomError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pydicom.dataset import Dataset
+
+IDENTITY = (
+    "SpecificCharacterSet",
+    "SOPClassUID",
+    "SOPInstanceUID",
+    "Modality",
+    "PatientID",
+    "IssuerOfPatientID",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+)
+# What pydicom raises for a file that ends early or holds nonsense.
+UNREADABLE = (
+    InvalidDicomError,
+    BytesLengthException,
+    AttributeError,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    TypeError,
+    ValueError,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whose instance it is and which; absent attributes are empty."""
+
+    sop_class_uid: str
+    sop_instance_uid: str = field(repr=False)
+    modality: str
+    patient_id: str = field(repr=False)
+    issuer_of_patient_id: str = field(repr=False)
+    study_instance_uid: str = field(repr=False)
+    series_instance_uid: str = field(repr=False)
+
+
+def read_header(content: bytes, keywords: Sequence[str]) -> Dataset | None:
+    """Return the attributes named, decoded by Specific Character Set; None for unreadable bytes."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings quote values
+        try:
+            header = dcmread(
+                BytesIO(content),
+                stop_before_pixels=True,
+                specific_tags=list(keywords),
+                force=True,
+            )
+            header.decode()
+        except UNREADABLE:
+            return None
+    return header
+
+
+def text(header: Dataset, keyword: str) -> str:
+    """Return an attribute as text, empty when absent."""
+    value = header.get(keyword)
+    return "" if value is None else str(value)
+
+
+def read_identity(content: bytes) -> Identity | None:
+    """Return whose instance the bytes are; None when they are not a readable DICOM instance."""
+    header = read_header(content, IDENTITY)
+    if header is None or not header.get("SOPInstanceUID"):
+        return None
+    return Identity(
+        sop_class_uid=text(header, "SOPClassUID"),
+        sop_instance_uid=text(header, "SOPInstanceUID"),
+        modality=text(header, "Modality"),
+        patient_id=text(header, "PatientID"),
+        issuer_of_patient_id=text(header, "IssuerOfPatientID"),
+        study_instance_uid=text(header, "StudyInstanceUID"),
+        series_instance_uid=text(header, "SeriesInstanceUID"),
+    )

@@ -1,0 +1,261 @@
+"""The appliance's own Orthanc as an archive, over its REST API."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+
+from pydantic import BaseModel, Field, ValidationError
+
+from clic_edge.domain.result import ResultKind, ResultObject
+from clic_edge.domain.study import Instance, Series, SeriesSummary, StudySummary
+from clic_edge.errors import Defect, Refusal, Transient
+from clic_edge.pacs.headers import read_identity
+from clic_edge.pacs.transport import Changes
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clic_edge.pacs.rest import Rest
+
+CHANGES_PAGE = 1000
+
+
+class _StudyTags(BaseModel):
+    study_instance_uid: str = Field(alias="StudyInstanceUID")
+
+
+class _Study(BaseModel):
+    last_update: str = Field(alias="LastUpdate")
+    tags: _StudyTags = Field(alias="MainDicomTags")
+    series: list[str] = Field(alias="Series")
+
+
+class _Series(BaseModel):
+    study: str = Field(alias="ParentStudy")
+    instances: list[str] = Field(alias="Instances")
+
+
+class _Instance(BaseModel):
+    series: str = Field(alias="ParentSeries")
+
+
+class _Measures(BaseModel):
+    slice_thickness: str | None = Field(None, alias="SliceThickness")
+
+
+class _Groups(BaseModel):
+    measures: list[_Measures] = Field([], alias="PixelMeasuresSequence")
+
+
+class _Tags(BaseModel):
+    """One instance's attributes as text in UTF-8, values joined by a backslash."""
+
+    modality: str | None = Field(None, alias="Modality")
+    series_number: str | None = Field(None, alias="SeriesNumber")
+    body_part: str | None = Field(None, alias="BodyPartExamined")
+    description: str | None = Field(None, alias="SeriesDescription")
+    image_type: str | None = Field(None, alias="ImageType")
+    manufacturer: str | None = Field(None, alias="Manufacturer")
+    slice_thickness: str | None = Field(None, alias="SliceThickness")
+    shared: list[_Groups] = Field([], alias="SharedFunctionalGroupsSequence")
+    per_frame: list[_Groups] = Field([], alias="PerFrameFunctionalGroupsSequence")
+
+    @property
+    def slice_thickness_mm(self) -> float | None:
+        """The classic attribute, or that of the enhanced objects' Pixel Measures (C.7.6.16.2.1)."""
+        enhanced = [
+            measures.slice_thickness
+            for groups in (*self.shared, *self.per_frame[:1])
+            for measures in groups.measures
+        ]
+        texts = [text for text in (self.slice_thickness, *enhanced) if text]
+        return number(texts[0]) if texts else None
+
+
+class _Metadata(BaseModel):
+    called_ae_title: str = Field("", alias="CalledAET")
+    calling_ae_title: str = Field("", alias="RemoteAET")
+
+
+class _Change(BaseModel):
+    kind: str = Field(alias="ChangeType")
+    resource: str = Field(alias="ID")
+
+
+class _Changes(BaseModel):
+    rows: list[_Change] = Field(alias="Changes")
+    done: bool = Field(alias="Done")
+    last: int = Field(alias="Last")
+
+
+class _Stored(BaseModel):
+    status: str = Field(alias="Status")
+
+
+class _Found(BaseModel):
+    kind: str = Field(alias="Type")
+    resource: str = Field(alias="ID")
+
+
+class _Lookup(BaseModel):
+    found: list[_Found]
+
+
+_Answer = TypeVar("_Answer", bound=BaseModel)
+
+
+class OrthancArchive:
+    """Orthanc's studies; handles are Orthanc's identifiers."""
+
+    def __init__(self, rest: Rest) -> None:
+        self._rest = rest
+
+    def study(self, study_id: str) -> StudySummary:
+        """Describe a study: one instance of each series stands for the series.
+
+        Raises Refusal ``study-gone`` when it was deleted, Transient ``archive-unreachable``.
+        """
+        study = self._get(f"/studies/{study_id}", _Study)
+        # Both clocks are Orthanc's own, in UTC.
+        now = _time(self._bytes("/tools/now").decode())
+        series = [self._summary(series_id) for series_id in study.series]
+        return StudySummary(
+            study_id=study_id,
+            study_instance_uid=study.tags.study_instance_uid,
+            seconds_since_last_instance=max(0.0, (now - _time(study.last_update)).total_seconds()),
+            series=tuple(sorted(series, key=_number_and_handle)),
+        )
+
+    def series(self, series_id: str) -> Series:
+        """Fetch every instance, in the order of `SeriesSummary.instance_ids`.
+
+        Orthanc's own order is that of arrival, which differs when the same series comes again.
+        Raises as `study` does, and Defect ``unreadable-header``.
+        """
+        instance_ids = sorted(self._get(f"/series/{series_id}", _Series).instances)
+        contents = [self._bytes(f"/instances/{instance_id}/file") for instance_id in instance_ids]
+        for content in contents:
+            identity = read_identity(content)
+            if identity:
+                return Series(
+                    study_instance_uid=identity.study_instance_uid,
+                    series_instance_uid=identity.series_instance_uid,
+                    patient_id=identity.patient_id,
+                    issuer_of_patient_id=identity.issuer_of_patient_id,
+                    instances=tuple(Instance(content=content) for content in contents),
+                )
+        raise Defect("unreadable-header", "No instance of the series has a readable header.")
+
+    def changes(self, since: int) -> Changes:
+        """Return one page of Orthanc's change log as studies.
+
+        NewInstance is written when an instance is stored and so misses nothing, also when Orthanc
+        was killed before the study became stable. StableStudy says that a study has been quiet.
+        A log that ends before `since` is that of an archive made anew: start from its beginning.
+        """
+        page = self._get(f"/changes?since={since}&limit={CHANGES_PAGE}", _Changes)
+        if page.last < since:
+            return Changes(study_ids=(), cursor=0, done=False)
+        studies: dict[str, None] = {}
+        study_of: dict[str, str] = {}
+        for change in page.rows:
+            if change.kind == "StableStudy":
+                studies[change.resource] = None
+            elif change.kind == "NewInstance":
+                if change.resource not in study_of:
+                    study_of |= self._siblings(change.resource)
+                if change.resource in study_of:
+                    studies[study_of[change.resource]] = None
+        return Changes(study_ids=tuple(studies), cursor=page.last, done=page.done)
+
+    def keep(self, results: Sequence[ResultObject]) -> None:
+        """Store result objects; those already there stay as they are.
+
+        Raises Defect ``archive-refused`` when Orthanc will not take one, Transient when down.
+        """
+        for result in results:
+            answer = self._rest.post("/instances", result.content)
+            if answer is None or _parsed(answer, _Stored).status not in {
+                "Success",
+                "AlreadyStored",
+            }:
+                raise Defect("archive-refused", f"The archive refused the {result.kind}.")
+
+    def result(self, sop_instance_uid: str) -> ResultObject:
+        """Return a result object kept before. Raises Defect ``result-gone``."""
+        answer = self._rest.post("/tools/lookup", sop_instance_uid.encode()) or b"[]"
+        lookup = _parsed(b'{"found":' + answer + b"}", _Lookup)
+        for found in lookup.found:
+            if found.kind == "Instance":
+                content = self._rest.get(f"/instances/{found.resource}/file")
+                identity = read_identity(content) if content else None
+                if content and identity and identity.modality in set(ResultKind):
+                    return ResultObject(
+                        kind=ResultKind(identity.modality),
+                        sop_class_uid=identity.sop_class_uid,
+                        sop_instance_uid=identity.sop_instance_uid,
+                        content=content,
+                    )
+        raise Defect("result-gone", "A result object is no longer in the archive.")
+
+    def _summary(self, series_id: str) -> SeriesSummary:
+        instance_ids = tuple(sorted(self._get(f"/series/{series_id}", _Series).instances))
+        tags = self._get(f"/instances/{instance_ids[0]}/simplified-tags", _Tags)
+        metadata = self._get(f"/instances/{instance_ids[0]}/metadata?expand", _Metadata)
+        series_number = number(tags.series_number or "")
+        return SeriesSummary(
+            series_id=series_id,
+            instance_ids=instance_ids,
+            series_number=None if series_number is None else int(series_number),
+            modality=tags.modality or "",
+            body_part=tags.body_part or "",
+            description=tags.description or "",
+            image_type=tuple(tags.image_type.split("\\")) if tags.image_type else (),
+            manufacturer=tags.manufacturer or "",
+            slice_thickness_mm=tags.slice_thickness_mm,
+            called_ae_title=metadata.called_ae_title,
+            calling_ae_title=metadata.calling_ae_title,
+        )
+
+    def _siblings(self, instance_id: str) -> dict[str, str]:
+        """Return the study of the instance and of all others of its series; empty when deleted."""
+        try:
+            series_id = self._get(f"/instances/{instance_id}", _Instance).series
+            series = self._get(f"/series/{series_id}", _Series)
+        except Refusal:
+            return {}
+        return dict.fromkeys(series.instances, series.study)
+
+    def _get(self, path: str, answer: type[_Answer]) -> _Answer:
+        return _parsed(self._bytes(path), answer)
+
+    def _bytes(self, path: str) -> bytes:
+        body = self._rest.get(path)
+        if body is None:
+            raise Refusal("study-gone", "The study, or a part of it, was deleted in the archive.")
+        return body
+
+
+def number(text: str) -> float | None:
+    """Return the number that a DS or IS value holds, or None."""
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def _parsed(body: bytes, answer: type[_Answer]) -> _Answer:
+    try:
+        return answer.model_validate_json(body)
+    except ValidationError:
+        # Not chained: pydantic quotes the answer, and the answer names a patient.
+        raise Transient("archive-unreachable", "The archive's answer is not Orthanc's.") from None
+
+
+def _time(text: str) -> datetime:
+    return datetime.strptime(text + "+0000", "%Y%m%dT%H%M%S%z")
+
+
+def _number_and_handle(series: SeriesSummary) -> tuple[bool, int, str]:
+    return series.series_number is None, series.series_number or 0, series.series_id
