@@ -29,8 +29,8 @@ class Analysis:
 class Writer(Protocol):
     """Makes result objects of one kind; the same analysis gives the same bytes."""
 
-    def write(self, analysis: Analysis, earlier: tuple[ResultObject, ...]) -> ResultObject:
-        """Return the object for one analysis.
+    def write(self, analysis: Analysis, earlier: tuple[ResultObject, ...]) -> ResultObject | None:
+        """Return the object for one analysis; None where there is nothing of its kind to write.
 
         `earlier` are the objects already made for this analysis by the writers before: an SR
         refers to the SEG among them.

@@ -1,0 +1,203 @@
+"""Write the segments of a prediction as a DICOM Segmentation (PS3.3 A.51)."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+import numpy as np
+from highdicom.content import AlgorithmIdentificationSequence, PixelMeasuresSequence
+from highdicom.seg import (
+    SegmentAlgorithmTypeValues,
+    Segmentation,
+    SegmentationTypeValues,
+    SegmentDescription,
+)
+from highdicom.sr import CodedConcept
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.valuerep import DSfloat
+
+from clic_edge.domain.result import ResultKind, ResultObject
+from clic_edge.errors import Defect
+from clic_edge.results import provenance
+from clic_edge.results.source import ImageReference, Source, read_source
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from clic_edge.domain.prediction import Code, SegmentFinding
+    from clic_edge.domain.volume import Geometry
+    from clic_edge.results.writer import Analysis
+
+STAND_IN_ROOT = "2.25."
+"""Under this the planes are told apart while highdicom works; gone before anything is written."""
+
+
+def written_segments(analysis: Analysis) -> tuple[SegmentFinding, ...]:
+    """Return the findings that have voxels, in the order of their Segment Number (from 1)."""
+    return tuple(one for one in analysis.prediction.segments if one.voxel_count)
+
+
+class SegWriter:
+    """Writes a BINARY Segmentation on the planes of the original, empty frames omitted."""
+
+    def write(self, analysis: Analysis, earlier: tuple[ResultObject, ...]) -> ResultObject | None:
+        """Return the segmentation, or None when no segment has a voxel.
+
+        Every declared segment that has voxels is in it, numbered from 1; one without is told in
+        the SR alone, since a segmentation needs a frame.
+
+        Raises
+        ------
+        Defect
+            The source lacks planes or a Frame of Reference, or a name can't be decoded.
+
+        """
+        del earlier  # a segmentation refers to the originals only
+        if not written_segments(analysis):
+            return None
+        source = read_source(analysis)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # highdicom and pydicom quote values
+            seg = _segmentation(analysis, source)
+            _refer_to_originals(seg, source)
+            organisation = provenance.result_uid(analysis, ResultKind.SEG, "dimensions")
+            for item in (*seg.DimensionIndexSequence, *seg.DimensionOrganizationSequence):
+                item.DimensionOrganizationUID = organisation
+            provenance.stamp(seg, analysis, source, ResultKind.SEG)
+        return provenance.result_object(seg, ResultKind.SEG)
+
+
+def coded(code: Code) -> CodedConcept:
+    """Return the code as highdicom takes it."""
+    return CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def _segmentation(analysis: Analysis, source: Source) -> Segmentation:
+    geometry = analysis.prediction.geometry
+    try:
+        return Segmentation(
+            source_images=_stand_ins(source, geometry),
+            pixel_array=_renumbered(analysis),
+            segmentation_type=SegmentationTypeValues.BINARY,
+            segment_descriptions=_descriptions(analysis),
+            series_instance_uid=STAND_IN_ROOT + "1",
+            series_number=1,
+            sop_instance_uid=provenance.result_uid(analysis, ResultKind.SEG),
+            instance_number=1,
+            manufacturer=provenance.MANUFACTURER,
+            manufacturer_model_name=provenance.MANUFACTURER,
+            software_versions="1",
+            device_serial_number="1",
+            content_label="AI_SEGMENTATION",
+            content_description=analysis.prediction.model.title[:64],
+            transfer_syntax_uid=ExplicitVRLittleEndian,
+            pixel_measures=_pixel_measures(source, geometry),
+        )
+    except (ValueError, TypeError, AttributeError) as error:
+        raise Defect(
+            "seg-impossible", "A segmentation can't be made for these images and segments."
+        ) from error
+
+
+def _stand_ins(source: Source, geometry: Geometry) -> list[Dataset]:
+    """Return each plane as a single-frame image, whatever the originals are."""
+    header, identity = source.header, provenance.identity_of(source.header)
+    if not header.get("FrameOfReferenceUID"):
+        raise Defect(
+            "no-frame-of-reference",
+            "The images have no Frame of Reference UID (0020,0052): nothing can be laid over them.",
+        )
+    images = []
+    for k, plane in enumerate(source.planes):
+        image = Dataset()
+        image.update(identity)
+        image.SOPClassUID = MRImageStorage
+        image.SOPInstanceUID = f"{STAND_IN_ROOT}{k + 1}"
+        image.SeriesInstanceUID = header.SeriesInstanceUID
+        image.Modality = header.Modality
+        image.FrameOfReferenceUID = header.FrameOfReferenceUID
+        image.PositionReferenceIndicator = header.get("PositionReferenceIndicator", "")
+        image.Rows, image.Columns = geometry.shape[1:]
+        image.ImagePositionPatient = _decimals(plane.position)
+        image.ImageOrientationPatient = _decimals(source.planes[0].orientation)
+        image.PixelSpacing = _decimals(plane.pixel_spacing)
+        image.SliceThickness = plane.thickness_mm or geometry.spacing_mm[0]
+        images.append(image)
+    return images
+
+
+def _decimals(values: Iterable[float]) -> list[DSfloat]:
+    """Return decimal strings of at most 16 characters (PS3.5 6.2)."""
+    return [DSfloat(value, auto_format=True) for value in values]
+
+
+def _pixel_measures(source: Source, geometry: Geometry) -> PixelMeasuresSequence:
+    """Return the originals' spacing, and the distance of the planes along their normal."""
+    normal = np.cross(geometry.affine[:3, 2], geometry.affine[:3, 1])
+    normal /= np.linalg.norm(normal)
+    return PixelMeasuresSequence(
+        pixel_spacing=source.planes[0].pixel_spacing,
+        slice_thickness=source.planes[0].thickness_mm or geometry.spacing_mm[0],
+        spacing_between_slices=abs(float(normal @ geometry.affine[:3, 0])),
+    )
+
+
+def _renumbered(analysis: Analysis) -> NDArray[np.uint8]:
+    """Return the label map with the numbers that the segments have in the object."""
+    numbers = np.zeros(256, dtype=np.uint8)
+    for number, finding in enumerate(written_segments(analysis), start=1):
+        numbers[finding.definition.number] = number
+    return numbers[analysis.prediction.label_map]
+
+
+def _descriptions(analysis: Analysis) -> list[SegmentDescription]:
+    model = analysis.prediction.model
+    algorithm = AlgorithmIdentificationSequence(
+        name=model.title[:64],
+        family=codes.DCM.ArtificialIntelligence,
+        version=model.version,
+        source=model.manufacturer,
+    )
+    return [
+        SegmentDescription(
+            segment_number=number,
+            segment_label=finding.definition.label,
+            segmented_property_category=coded(finding.definition.category),
+            segmented_property_type=coded(finding.definition.property_type),
+            algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+            algorithm_identification=algorithm,
+            tracking_uid=provenance.tracking_uid(analysis, finding.definition),
+            tracking_id=provenance.tracking_id(analysis, finding.definition),
+        )
+        for number, finding in enumerate(written_segments(analysis), start=1)
+    ]
+
+
+def _refer_to_originals(seg: Segmentation, source: Source) -> None:
+    """Put the originals where highdicom referred to the stand-ins."""
+    references = [
+        frame.DerivationImageSequence[0].SourceImageSequence[0]
+        for frame in seg.PerFrameFunctionalGroupsSequence
+    ]  # frames of one plane share theirs
+    stand_ins = [item.ReferencedSOPInstanceUID for item in references]
+    for reference, stand_in in zip(references, stand_ins, strict=True):
+        plane = source.planes[int(stand_in.removeprefix(STAND_IN_ROOT)) - 1]
+        reference.ReferencedSOPClassUID = plane.image.sop_class_uid
+        reference.ReferencedSOPInstanceUID = plane.image.sop_instance_uid
+        if plane.frame_number is not None:
+            reference.ReferencedFrameNumber = plane.frame_number
+    images = [_reference(image) for image in source.images]
+    seg.SourceImageSequence = images
+    seg.ReferencedSeriesSequence[0].ReferencedInstanceSequence = images
+
+
+def _reference(image: ImageReference) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = image.sop_class_uid
+    item.ReferencedSOPInstanceUID = image.sop_instance_uid
+    return item

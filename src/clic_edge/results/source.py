@@ -1,0 +1,111 @@
+"""The originals as the writers and the check need them: headers and planes, never pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from clic_edge.dicom.reading import place, read_header, translated
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import SupportsFloat
+
+    from pydicom.dataset import Dataset
+
+    from clic_edge.domain.volume import SliceSource
+    from clic_edge.results.writer import Analysis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageReference:
+    """One original instance, as other objects refer to it."""
+
+    sop_class_uid: str
+    sop_instance_uid: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plane:
+    """Where one slice lies, as the original's own header says (PS3.3 C.7.6.2)."""
+
+    image: ImageReference
+    frame_number: int | None
+    """1-based; None for a single-frame instance."""
+    position: tuple[float, ...]
+    orientation: tuple[float, ...]
+    pixel_spacing: tuple[float, ...]
+    """Between rows, between columns."""
+    thickness_mm: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The originals of one analysis."""
+
+    header: Dataset = field(repr=False)
+    """Everything but the pixels of the instance that holds the first slice."""
+    planes: tuple[Plane, ...]
+    """One for each slice of the prediction, in its order."""
+
+    @property
+    def images(self) -> tuple[ImageReference, ...]:
+        """Each instance once, in the order of the slices."""
+        return tuple(dict.fromkeys(plane.image for plane in self.planes))
+
+
+def read_source(analysis: Analysis) -> Source:
+    """Return the headers and planes of the slices that the prediction is made of.
+
+    Raises
+    ------
+    Defect
+        ``unreadable-instance`` or ``source-without-plane``: an original can't be parsed, or a
+        slice has no position, orientation or spacing.
+
+    """
+    instances = analysis.series.instances
+    headers = {
+        index: read_header(instances[index].content, place(index, len(instances)))
+        for index in dict.fromkeys(one.instance_index for one in analysis.slices)
+    }
+    planes = []
+    for k, one in enumerate(analysis.slices):
+        with translated(
+            "source-without-plane",
+            f"The original of slice {k + 1} of {len(analysis.slices)} doesn't say where it lies.",
+        ):
+            planes.append(_plane(headers[one.instance_index], one))
+    return Source(header=headers[analysis.slices[0].instance_index], planes=tuple(planes))
+
+
+def _plane(ds: Dataset, source: SliceSource) -> Plane:
+    multi_frame = "PerFrameFunctionalGroupsSequence" in ds
+    measures = _group(ds, source, "PixelMeasuresSequence")
+    thickness = measures.get("SliceThickness")
+    return Plane(
+        image=ImageReference(
+            sop_class_uid=str(ds.SOPClassUID), sop_instance_uid=str(ds.SOPInstanceUID)
+        ),
+        frame_number=source.frame_number if multi_frame else None,
+        position=_numbers(_group(ds, source, "PlanePositionSequence").ImagePositionPatient),
+        orientation=_numbers(
+            _group(ds, source, "PlaneOrientationSequence").ImageOrientationPatient
+        ),
+        pixel_spacing=_numbers(measures.PixelSpacing),
+        thickness_mm=float(thickness) if thickness else None,
+    )
+
+
+def _group(ds: Dataset, source: SliceSource, keyword: str) -> Dataset:
+    """Return what holds a frame's attributes: its functional group, or the instance itself."""
+    if "PerFrameFunctionalGroupsSequence" not in ds:
+        return ds
+    own = ds.PerFrameFunctionalGroupsSequence[source.frame_number - 1]
+    shared = ds.SharedFunctionalGroupsSequence[0]
+    group: Dataset = (own if keyword in own else shared)[keyword].value[0]
+    return group
+
+
+def _numbers(values: Iterable[SupportsFloat]) -> tuple[float, ...]:
+    return tuple(float(value) for value in values)
