@@ -1,0 +1,120 @@
+"""Stored pixels to real values: decoded, rescaled, in the order asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from pydicom import uid
+from pydicom.pixels.utils import pixel_array
+
+from clic_edge.dicom.attributes import Attributes
+from clic_edge.dicom.reading import read_instance, translated
+from clic_edge.errors import Defect
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from clic_edge.dicom.planes import Plane
+    from clic_edge.dicom.reading import Header
+
+_PIXEL_DATA = b"\xe0\x7f\x10\x00"
+_INT16 = np.iinfo(np.int16)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PixelSource:
+    """An instance whose frames can be decoded."""
+
+    content: bytes
+    header: Header
+    where: str
+
+    def frames(self) -> NDArray[np.integer]:
+        """Return the stored values, shape (frames, rows, columns).
+
+        Uncompressed 16-bit pixels are a view of the file's bytes; all others go through
+        pydicom's decoders.
+
+        Raises
+        ------
+        Defect
+            ``truncated-instance``, ``undecodable-pixels`` or ``invalid-attribute``.
+
+        """
+        attributes = Attributes(dataset=self.header.dataset, where=self.where)
+        shape = (
+            attributes.integer("NumberOfFrames") or 1,
+            attributes.required("Rows"),
+            attributes.required("Columns"),
+        )
+        syntax = self.header.dataset.file_meta.get("TransferSyntaxUID")
+        native = syntax in {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian}
+        if native and attributes.required("BitsAllocated") == 16:  # noqa: PLR2004 - bits of int16
+            return self._native(attributes, shape, explicit=syntax != uid.ImplicitVRLittleEndian)
+        return self._decoded(shape)
+
+    def _native(
+        self, attributes: Attributes, shape: tuple[int, int, int], *, explicit: bool
+    ) -> NDArray[np.integer]:
+        # Tag and length of the element: 8 bytes, 12 with an explicit VR of OB or OW (PS3.5 7.1).
+        element = self.header.end or 0
+        start = element + (12 if explicit else 8)
+        length = int(np.prod(shape, dtype=np.int64)) * 2
+        if self.content[element : element + 4] != _PIXEL_DATA or len(self.content) < start + length:
+            raise Defect("truncated-instance", f"{self.where} ends before its last pixel")
+        dtype = "<i2" if attributes.integer("PixelRepresentation") else "<u2"
+        stored = np.frombuffer(self.content, dtype, length // 2, start).reshape(shape)
+        bits, high = attributes.required("BitsStored"), attributes.required("HighBit")
+        if not 0 < bits <= high + 1 <= 16:  # noqa: PLR2004 - bits of int16
+            raise Defect(
+                "invalid-attribute", f"{self.where}: Bits Stored (0028,0101) cannot be used"
+            )
+        if bits < 16:  # noqa: PLR2004 - bits of int16
+            # Old writers keep overlays in the bits that are not stored.
+            stored = (stored << (15 - high)) >> (16 - bits)
+        return stored
+
+    def _decoded(self, shape: tuple[int, int, int]) -> NDArray[np.integer]:
+        dataset = read_instance(self.content, self.where)
+        if "PixelData" not in dataset:
+            raise Defect("truncated-instance", f"{self.where} ends before its last pixel")
+        with translated("undecodable-pixels", f"{self.where}: the pixels cannot be decoded"):
+            return pixel_array(dataset, raw=True).reshape(shape)
+
+
+def read_voxels(sources: Sequence[PixelSource], planes: Sequence[Plane]) -> NDArray[np.generic]:
+    """Return the slices of `planes`, shape (slices, rows, columns), rescaled and read-only.
+
+    int16 where every slice has slope 1, an integral intercept and values that fit; else float32.
+    `sources` are indexed by `SliceSource.instance_index`.
+
+    Raises
+    ------
+    Defect
+        As `PixelSource.frames`.
+
+    """
+    integral = all(plane.slope == 1 and plane.intercept.is_integer() for plane in planes)
+    voxels = np.empty((len(planes), *planes[0].shape), np.int16 if integral else np.float32)
+    for index in dict.fromkeys(plane.source.instance_index for plane in planes):
+        frames = sources[index].frames()
+        for place, plane in enumerate(planes):
+            if plane.source.instance_index != index:
+                continue
+            stored = frames[plane.source.frame_number - 1]
+            if voxels.dtype == np.int16 and not _fits(stored, plane.intercept):
+                voxels = voxels.astype(np.float32)
+            if voxels.dtype == np.int16:
+                np.add(stored, np.int32(plane.intercept), out=voxels[place], casting="unsafe")
+            else:
+                voxels[place] = stored * plane.slope + plane.intercept
+    voxels.flags.writeable = False
+    return voxels
+
+
+def _fits(stored: NDArray[np.integer], intercept: float) -> bool:
+    return bool(stored.min() + intercept >= _INT16.min and stored.max() + intercept <= _INT16.max)
