@@ -1,0 +1,185 @@
+"""What one appliance needs to know: `configs/clic-edge.toml`."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Annotated, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic_core import PydanticCustomError
+
+from clic_edge.config.toml import RelativePath, Strict, read_toml
+from clic_edge.errors import ConfigError
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~]+$")]
+"""PS3.5 6.2, VR AE; without spaces, which no one can see in a form."""
+
+
+def _web_address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise PydanticCustomError("url", "should be a URL such as 'http://127.0.0.1:8042'")
+    if parts.password:
+        raise PydanticCustomError("secret", "holds a password; put it in 'password_file'")
+    return url.rstrip("/")
+
+
+def _database_address(url: str) -> str:
+    if not url.startswith(("sqlite:///", "postgresql")):
+        raise PydanticCustomError("url", "should begin with 'sqlite:///' or 'postgresql'")
+    if urlsplit(url).password:
+        advice = "holds a password; put it in a file and append '?passfile=/path/of/pgpass'"
+        raise PydanticCustomError("secret", advice)
+    return url
+
+
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+
+
+class Appliance(Strict):
+    """Where the appliance keeps what."""
+
+    name: str = Field(default="clic-edge", min_length=1, max_length=64)
+    """Tells appliances of one site apart, e.g. in Contributing Equipment."""
+    state_dir: RelativePath = Path("/var/lib/clic-edge")
+    """Folder of what the appliance remembers; back this up."""
+    database: Annotated[str, AfterValidator(_database_address)] = Field(
+        default_factory=lambda known: f"sqlite:///{known['state_dir'] / 'clic-edge.sqlite'}",
+    )
+    """SQLAlchemy URL of ledger and queue; default a SQLite file in `state_dir`."""
+    deid_key: RelativePath = Field(default_factory=lambda known: known["state_dir"] / "deid.key")
+    """File with the site's secret key for pseudonyms; default `deid.key` in `state_dir`."""
+    pipelines: RelativePath = Path("pipelines")
+    """Folder with one TOML file for each pipeline."""
+    models: RelativePath = Path("../models")
+    """Folder with one model package in each subfolder."""
+    deid_profiles: RelativePath = Path("deid")
+    """Folder with one TOML file for each de-identification profile."""
+
+
+class Orthanc(Strict):
+    """The appliance's own archive, over REST."""
+
+    url: WebAddress = "http://127.0.0.1:8042"
+    """Root of Orthanc's REST interface."""
+    username: str = ""
+    """Empty when Orthanc asks for none."""
+    password_file: RelativePath | None = None
+    """File whose first line is the password."""
+    timeout_s: PositiveFloat = 30.0
+    """Seconds to wait for an answer."""
+
+
+class Worker(Strict):
+    """How the worker works through the cases."""
+
+    concurrent_cases: PositiveInt = 2
+    """Cases at a time; the model itself still runs one case at a time."""
+    reconcile_seconds: PositiveFloat = 60.0
+    """How often Orthanc's list of changes is read for what an event missed."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Port of /metrics on 127.0.0.1; 0 for none."""
+    give_up_after_days: PositiveFloat = 14.0
+    """How long a case that can't be finished is tried again before a person is asked."""
+    first_retry_seconds: PositiveFloat = 30.0
+    """Wait before the first retry; doubled for each that follows."""
+    longest_retry_seconds: PositiveFloat = 3600.0
+    """The doubling ends here."""
+
+    @model_validator(mode="after")
+    def _waits_do_not_shrink(self) -> Self:
+        if self.longest_retry_seconds < self.first_retry_seconds:
+            advice = "'longest_retry_seconds' should not be less than 'first_retry_seconds'"
+            raise PydanticCustomError("order", advice)
+        return self
+
+
+class DimseDestination(Strict):
+    """A PACS that takes results by C-STORE."""
+
+    kind: Literal["dimse"]
+    """`dimse`"""
+    host: str = Field(min_length=1)
+    """Name or address."""
+    port: Port
+    """Usually 104 or 11112."""
+    called_ae_title: AETitle
+    """What the PACS calls itself."""
+    calling_ae_title: AETitle = "CLICEDGE"
+    """What the PACS knows us as."""
+    timeout_s: PositiveFloat = 30.0
+    """Seconds to wait for a connection and for each answer."""
+
+
+class DicomwebDestination(Strict):
+    """A PACS that takes results by STOW-RS."""
+
+    kind: Literal["dicomweb"]
+    """`dicomweb`"""
+    url: WebAddress
+    """Root of the DICOMweb services, e.g. `https://pacs.example/dicom-web`."""
+    username: str = ""
+    """Empty when the PACS asks for none."""
+    password_file: RelativePath | None = None
+    """File whose first line is the password."""
+    timeout_s: PositiveFloat = 30.0
+    """Seconds to wait for an answer."""
+
+
+class FolderDestination(Strict):
+    """A folder that results are written to."""
+
+    kind: Literal["folder"]
+    """`folder`"""
+    path: RelativePath
+    """Made when it does not exist."""
+
+
+Destination = DimseDestination | DicomwebDestination | FolderDestination
+
+
+class Settings(Strict):
+    """One appliance."""
+
+    appliance: Appliance = Field(default_factory=Appliance)
+    orthanc: Orthanc = Field(default_factory=Orthanc)
+    worker: Worker = Field(default_factory=Worker)
+    destinations: Annotated[
+        Mapping[str, Annotated[Destination, Field(discriminator="kind")]],
+        AfterValidator(MappingProxyType),
+    ] = Field(default_factory=dict)
+    """By name; read-only."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _a_table_left_out_is_empty(cls, content: object) -> object:
+        # A ready-made default would not see the file's folder, from which its paths start.
+        return {"appliance": {}} | content if isinstance(content, dict) else content
+
+
+def load_settings(path: Path) -> Settings:
+    """Return the settings in a TOML file, its relative paths made absolute.
+
+    Raises ConfigError as `read_toml` does.
+    """
+    return read_toml(Settings, path)
+
+
+def read_secret(path: Path) -> str:
+    """Return the first line of a file that holds one secret.
+
+    Raises
+    ------
+    ConfigError
+        ``no-secret``: the file can't be read, or its first line is empty.
+
+    """
+    try:
+        secret = path.read_text(encoding="utf-8").partition("\n")[0].strip()
+    except OSError as error:
+        raise ConfigError("no-secret", f"{path}: {error.strerror}.") from error
+    if not secret:
+        raise ConfigError("no-secret", f"{path}: the first line should be a secret, it is empty.")
+    return secret
