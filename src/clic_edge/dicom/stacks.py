@@ -145,7 +145,7 @@ def _refuse_duplicates(positions: Sequence[Stack], sizes: Sequence[int]) -> None
 
 
 def _separate(positions: Sequence[Stack]) -> tuple[str, tuple[Stack, ...]]:
-    """Return what tells the slices of a position apart, and the volumes in its order.
+    """Return what tells the slices of a position apart, and the volumes as the scanner counted.
 
     An attribute counts when it takes the same distinct values at every position. Where none
     does, the order in which the scanner counted decides, unless that would mix the attributes
@@ -169,7 +169,8 @@ def _separate(positions: Sequence[Stack]) -> tuple[str, tuple[Stack, ...]]:
 def _volumes(
     positions: Sequence[Stack], key: Callable[[Plane], tuple[object, ...]]
 ) -> tuple[Stack, ...]:
-    return tuple(zip(*(sorted(position, key=key) for position in positions), strict=True))
+    volumes = zip(*(sorted(position, key=key) for position in positions), strict=True)
+    return tuple(sorted(volumes, key=lambda volume: min(map(_count, volume))))
 
 
 def _count(plane: Plane) -> tuple[int, int]:
