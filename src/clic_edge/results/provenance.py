@@ -53,6 +53,7 @@ CONTEXT = (
     "PatientIdentityRemoved",
     "DeidentificationMethod",
     "LongitudinalTemporalInformationModified",
+    "ProcedureCodeSequence",
     "IssuerOfPatientIDQualifiersSequence",
     "IssuerOfAccessionNumberSequence",
     "DeidentificationMethodCodeSequence",

@@ -33,6 +33,9 @@ if TYPE_CHECKING:
     from clic_edge.domain.volume import Geometry
     from clic_edge.results.writer import Analysis
 
+SAME_DIRECTION = 1e-5
+"""How far direction cosines may differ between slices: at 500 mm that is 0.005 mm."""
+
 STAND_IN_ROOT = "2.25."
 """Under this the planes are told apart while highdicom works; gone before anything is written."""
 
@@ -61,6 +64,7 @@ class SegWriter:
         if not written_segments(analysis):
             return None
         source = read_source(analysis)
+        _require_one_grid(analysis, source)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # highdicom and pydicom quote values
             seg = _segmentation(analysis, source)
@@ -75,6 +79,28 @@ class SegWriter:
 def coded(code: Code) -> CodedConcept:
     """Return the code as highdicom takes it."""
     return CodedConcept(code.value, code.scheme, code.meaning)
+
+
+def _require_one_grid(analysis: Analysis, source: Source) -> None:
+    """Raise unless mask and originals have the same frame of reference, size and direction."""
+    header, shape = source.header, analysis.prediction.geometry.shape
+    if not header.get("FrameOfReferenceUID"):
+        raise Defect(
+            "no-frame-of-reference",
+            "The images have no Frame of Reference UID (0020,0052): nothing can be laid over them.",
+        )
+    if analysis.prediction.label_map.shape != shape or shape != (
+        len(source.planes),
+        header.Rows,
+        header.Columns,
+    ):
+        raise Defect("mask-off-grid", "The mask isn't on the grid of the images.")
+    if any(
+        not np.allclose(plane.orientation, source.planes[0].orientation, atol=SAME_DIRECTION)
+        or plane.pixel_spacing != source.planes[0].pixel_spacing
+        for plane in source.planes
+    ):
+        raise Defect("mixed-planes", "The images don't share one orientation and pixel spacing.")
 
 
 def _segmentation(analysis: Analysis, source: Source) -> Segmentation:
@@ -107,11 +133,6 @@ def _segmentation(analysis: Analysis, source: Source) -> Segmentation:
 def _stand_ins(source: Source, geometry: Geometry) -> list[Dataset]:
     """Return each plane as a single-frame image, whatever the originals are."""
     header, identity = source.header, provenance.identity_of(source.header)
-    if not header.get("FrameOfReferenceUID"):
-        raise Defect(
-            "no-frame-of-reference",
-            "The images have no Frame of Reference UID (0020,0052): nothing can be laid over them.",
-        )
     images = []
     for k, plane in enumerate(source.planes):
         image = Dataset()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from clic_edge.dicom.reading import place, read_header, translated
+from clic_edge.errors import Defect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,8 +61,8 @@ def read_source(analysis: Analysis) -> Source:
     Raises
     ------
     Defect
-        ``unreadable-instance`` or ``source-without-plane``: an original can't be parsed, or a
-        slice has no position, orientation or spacing.
+        ``unreadable-instance``, ``source-without-plane`` or ``mixed-series``: an original can't
+        be parsed, a slice has no position, orientation or spacing, or belongs elsewhere.
 
     """
     instances = analysis.series.instances
@@ -69,6 +70,8 @@ def read_source(analysis: Analysis) -> Source:
         index: read_header(instances[index].content, place(index, len(instances)))
         for index in dict.fromkeys(one.instance_index for one in analysis.slices)
     }
+    if len({_owner(header) for header in headers.values()}) != 1:
+        raise Defect("mixed-series", "The images aren't of one patient, study and series.")
     planes = []
     for k, one in enumerate(analysis.slices):
         with translated(
@@ -77,6 +80,11 @@ def read_source(analysis: Analysis) -> Source:
         ):
             planes.append(_plane(headers[one.instance_index], one))
     return Source(header=headers[analysis.slices[0].instance_index], planes=tuple(planes))
+
+
+def _owner(header: Dataset) -> tuple[str, ...]:
+    keywords = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+    return tuple(str(header.get(keyword, "")) for keyword in keywords)
 
 
 def _plane(ds: Dataset, source: SliceSource) -> Plane:

@@ -1,0 +1,110 @@
+"""The image library of an SR (PS3.16 TID 1600): what was looked at, and how it lies."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from highdicom.sr import (
+    CodeContentItem,
+    CodedConcept,
+    ContainerContentItem,
+    ContentSequence,
+    ImageContentItem,
+    NumContentItem,
+    RelationshipTypeValues,
+    UIDRefContentItem,
+)
+from pydicom.sr.codedict import codes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from highdicom.sr import ContentItem
+    from pydicom.sr.coding import Code
+
+    from clic_edge.results.source import Plane, Source
+
+CONTEXT = RelationshipTypeValues.HAS_ACQ_CONTEXT
+PIXELS = CodedConcept("{pixels}", "UCUM", "Pixels")
+SOURCE = CodedConcept("260753009", "SCT", "Source")
+COSINE = CodedConcept("{-1:1}", "UCUM", "{-1:1}")
+MODALITIES = {
+    getattr(codes.cid29, name).value: getattr(codes.cid29, name) for name in codes.cid29.dir()
+}
+ORIENTATION = (
+    codes.DCM.ImageOrientationPatientRowX,
+    codes.DCM.ImageOrientationPatientRowY,
+    codes.DCM.ImageOrientationPatientRowZ,
+    codes.DCM.ImageOrientationPatientColumnX,
+    codes.DCM.ImageOrientationPatientColumnY,
+    codes.DCM.ImageOrientationPatientColumnZ,
+)
+POSITION = (
+    codes.DCM.ImagePositionPatientX,
+    codes.DCM.ImagePositionPatientY,
+    codes.DCM.ImagePositionPatientZ,
+)
+
+
+def image_library(source: Source) -> ContainerContentItem:
+    """Return one group of all originals: what they share once, each position with its image.
+
+    A multi-frame image stands without positions; they are in its own functional groups.
+    """
+    group = ContainerContentItem(
+        name=codes.DCM.ImageLibraryGroup, relationship_type=RelationshipTypeValues.CONTAINS
+    )
+    planes = {plane.image: plane for plane in reversed(source.planes)}
+    group.ContentSequence = ContentSequence(
+        [*_shared(source), *(_entry(planes[image]) for image in source.images)]
+    )
+    library = ContainerContentItem(
+        name=codes.DCM.ImageLibrary, relationship_type=RelationshipTypeValues.CONTAINS
+    )
+    library.ContentSequence = ContentSequence([group])
+    return library
+
+
+def _shared(source: Source) -> list[ContentItem]:
+    """Return the descriptors of TID 1602 and 1604 that all originals have in common."""
+    header, plane = source.header, source.planes[0]
+    modality = MODALITIES.get(str(header.get("Modality", "")), codes.cid32.Other)
+    return [
+        CodeContentItem(name=codes.DCM.Modality, value=modality, relationship_type=CONTEXT),
+        UIDRefContentItem(
+            name=codes.DCM.FrameOfReferenceUID,
+            value=header.FrameOfReferenceUID,
+            relationship_type=CONTEXT,
+        ),
+        *_numbers([codes.DCM.PixelDataRows], [header.Rows], PIXELS),
+        *_numbers([codes.DCM.PixelDataColumns], [header.Columns], PIXELS),
+        *_numbers(
+            [codes.DCM.VerticalPixelSpacing, codes.DCM.HorizontalPixelSpacing],
+            plane.pixel_spacing,
+            codes.UCUM.Millimeter,
+        ),
+        *_numbers(ORIENTATION, plane.orientation, COSINE),
+    ]
+
+
+def _entry(plane: Plane) -> ImageContentItem:
+    image = ImageContentItem(
+        name=SOURCE,
+        referenced_sop_class_uid=plane.image.sop_class_uid,
+        referenced_sop_instance_uid=plane.image.sop_instance_uid,
+        relationship_type=RelationshipTypeValues.CONTAINS,
+    )
+    if plane.frame_number is None:
+        image.ContentSequence = ContentSequence(
+            _numbers(POSITION, plane.position, codes.UCUM.Millimeter)
+        )
+    return image
+
+
+def _numbers(
+    names: Iterable[Code], values: Iterable[float], unit: Code | CodedConcept
+) -> list[NumContentItem]:
+    return [
+        NumContentItem(name=name, value=value, unit=unit, relationship_type=CONTEXT)
+        for name, value in zip(names, values, strict=True)
+    ]
