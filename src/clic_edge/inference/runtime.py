@@ -5,12 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from clic_edge.domain.prediction import Prediction
+    from clic_edge.domain.prediction import ModelIdentity, Prediction
     from clic_edge.domain.volume import Volume
 
 
 class Runtime(Protocol):
     """A loaded model package, kept for many cases; safe to call from several threads."""
+
+    @property
+    def model(self) -> ModelIdentity:
+        """Which model this is, as it was verified when it was loaded."""
+        ...
 
     def predict(self, volume: Volume) -> Prediction:
         """Return what the model finds, on the volume's own grid.

@@ -1,0 +1,168 @@
+"""Runs a model package with ONNX Runtime: on CUDA where there is one, else on the CPU."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import onnxruntime
+from onnxruntime.capi import onnxruntime_pybind11_state as ort
+
+from clic_edge.domain.prediction import Prediction, SegmentFinding
+from clic_edge.errors import Defect
+from clic_edge.inference.gate import admit
+from clic_edge.inference.package import load_package
+from clic_edge.inference.transforms import label_map, network_grid, normalise
+from clic_edge.inference.windows import sliding_window
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from clic_edge.domain.prediction import SegmentDefinition
+    from clic_edge.domain.volume import Volume
+    from clic_edge.inference.package import ModelPackage
+
+_SESSION_ERRORS = (
+    ort.EPFail,
+    ort.Fail,
+    ort.InvalidArgument,
+    ort.InvalidGraph,
+    ort.InvalidProtobuf,
+    ort.NotImplemented,
+    ort.RuntimeException,
+)
+
+
+class OnnxRuntime:
+    """A package and its network, loaded once; one case at a time runs, the others wait."""
+
+    def __init__(self, package: ModelPackage, session: onnxruntime.InferenceSession) -> None:
+        self.package = package
+        self._session = session
+        self._stamps = package.stamps()
+        self._one_at_a_time = threading.Lock()
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Return a runtime for the package in `folder`.
+
+        Raises
+        ------
+        ConfigError
+            The folder holds no complete, well-formed package.
+        Defect
+            Its files changed since their digests were written, or hold no network.
+
+        """
+        package = load_package(folder)
+        available = onnxruntime.get_available_providers()
+        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+        try:
+            session = onnxruntime.InferenceSession(
+                package.weights_path.read_bytes(),
+                providers=[provider for provider in wanted if provider in available],
+            )
+        except _SESSION_ERRORS as error:
+            raise Defect("network-unreadable", f"{package.weights_path} does not load.") from error
+        package.verify()
+        return cls(package, session)
+
+    @property
+    def device(self) -> str:
+        """``cuda`` or ``cpu``."""
+        return "cuda" if "CUDAExecutionProvider" in self._session.get_providers() else "cpu"
+
+    def predict(self, volume: Volume) -> Prediction:
+        """Return what the model finds, as `Runtime.predict` says."""
+        declared = self.package.declaration
+        grid = network_grid(
+            volume.geometry,
+            orientation=declared.input.orientation,
+            spacing_mm=declared.input.spacing_mm,
+        )
+        admit(volume, grid, declared.input)
+        image = normalise(
+            grid.to_network(volume.voxels),
+            declared.input.percentile_low,
+            declared.input.percentile_high,
+        )
+        network = _Network(session=self._session, classes=len(declared.segments) + 1)
+        with self._one_at_a_time:
+            self._check_package()
+            logits = sliding_window(image, network, window=declared.window, classes=network.classes)
+        labels, probability = label_map(_softmax(logits), grid)
+        labels.flags.writeable = False
+        voxel_mm3 = volume.geometry.voxel_volume_mm3
+        return Prediction(
+            model=self.package.identity,
+            geometry=volume.geometry,
+            label_map=labels,
+            segments=tuple(
+                _finding(segment, labels, probability, voxel_mm3=voxel_mm3)
+                for segment in declared.segments
+            ),
+            device=self.device,
+            forward_seconds=network.seconds,
+        )
+
+    def _check_package(self) -> None:
+        stamps = self.package.stamps()
+        if stamps != self._stamps:
+            self.package.verify()
+            self._stamps = stamps
+
+
+@dataclass(slots=True, kw_only=True)
+class _Network:
+    """The forward pass of one case, timed and checked."""
+
+    session: onnxruntime.InferenceSession
+    classes: int
+    seconds: float = field(default=0.0, init=False)
+
+    def __call__(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        begin = time.perf_counter()
+        name = self.session.get_inputs()[0].name
+        logits: NDArray[np.float32]
+        try:
+            (logits,) = self.session.run(None, {name: windows})
+        except _SESSION_ERRORS as error:
+            raise Defect("network-failed", "The network's forward pass failed.") from error
+        self.seconds += time.perf_counter() - begin
+        expected = (len(windows), self.classes, *windows.shape[2:])
+        if logits.shape != expected:
+            raise Defect(
+                "network-shape", f"The network returned {logits.shape} in place of {expected}."
+            )
+        if not np.isfinite(logits).all():
+            raise Defect("network-not-finite", "The network returned values that are no numbers.")
+        return logits
+
+
+def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return probabilities over the first axis, in place of the logits."""
+    logits -= logits.max(axis=0)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=0)
+    return logits
+
+
+def _finding(
+    segment: SegmentDefinition,
+    labels: NDArray[np.uint8],
+    probability: NDArray[np.float32],
+    *,
+    voxel_mm3: float,
+) -> SegmentFinding:
+    inside = probability[labels == segment.number]
+    return SegmentFinding(
+        definition=segment,
+        voxel_count=inside.size,
+        volume_mm3=inside.size * voxel_mm3,
+        mean_probability=float(inside.mean(dtype=np.float64)) if inside.size else 0.0,
+    )

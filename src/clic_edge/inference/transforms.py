@@ -1,0 +1,150 @@
+"""From a volume's grid to the network's, and back.
+
+Axes are only permuted and turned round, to the orientation nearest to the one that the network
+knows, so that the way back is exact. Spacing changes only where it differs.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import permutations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from clic_edge.domain.volume import Geometry
+
+PATIENT_AXES = {"L": (0, 1), "P": (1, 1), "S": (2, 1), "R": (0, -1), "A": (1, -1), "I": (2, -1)}
+"""Letter of an orientation: axis of the patient's coordinates (LPS), and which way."""
+
+_SAME_SPACING = 0.05
+"""Relative difference in spacing that the network does not notice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkGrid:
+    """How a volume's voxels are laid out for a network.
+
+    Everything is by the network's axes.
+    """
+
+    axes: tuple[int, ...]
+    """The volume's axis that becomes each of the network's."""
+    turned: tuple[bool, ...]
+    """Whether it runs the other way."""
+    tilt_deg: float
+    """Greatest angle between an axis of the volume and the network's axis that it becomes."""
+    source_spacing_mm: tuple[float, ...]
+    source_shape: tuple[int, ...]
+    shape: tuple[int, ...]
+    """Voxels after the spacing was changed."""
+
+    @property
+    def extent_mm(self) -> tuple[float, ...]:
+        """How far the volume reaches along the network's axes."""
+        pairs = zip(self.source_shape, self.source_spacing_mm, strict=True)
+        return tuple(count * step for count, step in pairs)
+
+    def to_network(self, voxels: NDArray[np.generic]) -> NDArray[np.float32]:
+        """Return voxels (slices, rows, columns) on the network's grid."""
+        laid_out = voxels.transpose(self.axes)[self._turns()]
+        return _resample(laid_out.astype(np.float32), self.shape)
+
+    def to_source(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return values on the network's grid as (slices, rows, columns)."""
+        laid_out = _resample(values, self.source_shape)[self._turns()]
+        return laid_out.transpose(np.argsort(self.axes))
+
+    def _turns(self) -> tuple[slice, ...]:
+        return tuple(slice(None, None, -1 if turned else 1) for turned in self.turned)
+
+
+def network_grid(
+    geometry: Geometry, *, orientation: str, spacing_mm: tuple[float, ...]
+) -> NetworkGrid:
+    """Return the grid for a network whose axes point to `orientation`, e.g. ``RAS``."""
+    steps = geometry.affine[:3, :3] / geometry.spacing_mm
+    towards = np.array([PATIENT_AXES[c][1] * steps[PATIENT_AXES[c][0]] for c in orientation])
+    axes = max(permutations(range(3)), key=lambda p: float(np.abs(towards[range(3), p]).sum()))
+    cosines = towards[range(3), axes]
+    source_shape = tuple(geometry.shape[axis] for axis in axes)
+    source_spacing = tuple(geometry.spacing_mm[axis] for axis in axes)
+    lengths = zip(source_shape, source_spacing, spacing_mm, strict=True)
+    return NetworkGrid(
+        axes=axes,
+        turned=tuple(bool(cosine < 0) for cosine in cosines),
+        tilt_deg=float(np.degrees(np.arccos(np.clip(np.abs(cosines), 0, 1).min()))),
+        source_spacing_mm=source_spacing,
+        source_shape=source_shape,
+        shape=tuple(_count(count, have, want) for count, have, want in lengths),
+    )
+
+
+def normalise(
+    voxels: NDArray[np.generic], percentile_low: float, percentile_high: float
+) -> NDArray[np.float32]:
+    """Return `voxels` clipped at two percentiles, then with mean 0 and standard deviation 1.
+
+    Intensities of magnetic resonance have no unit, and scanners differ by orders of magnitude:
+    only the volume itself can say what is bright. A constant volume becomes all zero.
+    """
+    values = np.asarray(voxels, dtype=np.float64)
+    low, high = np.percentile(values, (percentile_low, percentile_high))
+    clipped = np.clip(values, low, high)
+    spread = clipped.std()
+    if spread == 0:
+        return np.zeros(values.shape, dtype=np.float32)
+    normalised: NDArray[np.float32] = ((clipped - clipped.mean()) / spread).astype(np.float32)
+    return normalised
+
+
+def label_map(
+    probabilities: Iterable[NDArray[np.float32]], grid: NetworkGrid
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """Return the most probable class of each of the volume's voxels, and its probability.
+
+    `probabilities` are the classes' on the network's grid, background first. They are brought
+    back one by one before they are compared, so that a border is as smooth as the volume's grid.
+    """
+    classes = iter(probabilities)
+    best = np.array(grid.to_source(next(classes)), dtype=np.float32)
+    labels = np.zeros(best.shape, dtype=np.uint8)
+    for number, probability in enumerate(classes, start=1):
+        candidate = grid.to_source(probability)
+        wins = candidate > best
+        labels[wins] = number
+        best[wins] = candidate[wins]
+    return labels, best
+
+
+def _count(count: int, have_mm: float, want_mm: float) -> int:
+    if abs(have_mm / want_mm - 1) <= _SAME_SPACING:
+        return count
+    return max(1, round(count * have_mm / want_mm))
+
+
+def _resample(values: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return `values` over the same extent with `shape` voxels; itself where nothing changes."""
+    for axis, (have, want) in enumerate(zip(values.shape, shape, strict=True)):
+        if have != want:
+            values = np.moveaxis(np.tensordot(_tent(have, want), values, (1, axis)), 0, axis)
+    return values
+
+
+def _tent(have: int, want: int) -> NDArray[np.float32]:
+    """Return weights (want, have) of linear interpolation, widened where voxels get larger.
+
+    The widening averages over what one new voxel covers; without it, detail finer than the new
+    spacing would come back as a false pattern.
+    """
+    step = have / want
+    centres = (np.arange(want) + 0.5) * step - 0.5
+    distance = np.abs(np.clip(centres, 0, have - 1)[:, None] - np.arange(have))
+    weights: NDArray[np.float32] = np.maximum(1 - distance / max(step, 1.0), 0).astype(np.float32)
+    weights /= weights.sum(axis=1, keepdims=True)
+    return weights

@@ -1,0 +1,48 @@
+"""Do the volumes agree? Difference against mean, with bias and limits of agreement."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from matplotlib.axes import Axes
+
+    from clic_edge.validation.report import Report
+
+_LIMIT = 1.96
+"""Standard deviations that hold 95 % of normally distributed differences."""
+
+
+def plot_bland_altman(report: Report, path: Path) -> None:
+    """Write a PNG with one Bland-Altman panel for each class (Lancet 1986;327:307-310)."""
+    count = len(report.class_names)
+    figure = Figure(figsize=(4.5 * count, 3.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, count, squeeze=False)[0]
+    for axes, name in zip(panels, report.class_names, strict=True):
+        _panel(axes, report, name)
+    panels[0].set_ylabel("found minus reference (mm³)")
+    figure.savefig(path, dpi=80, metadata={"Software": None})
+
+
+def _panel(axes: Axes, report: Report, name: str) -> None:
+    found = np.array(report.values(name, "volume_mm3"), dtype=float)
+    reference = np.array(report.values(name, "reference_volume_mm3"), dtype=float)
+    if not found.size:
+        return
+    difference = found - reference
+    axes.plot((found + reference) / 2, difference, "o", markersize=4, color="tab:blue")
+    bias = float(difference.mean())
+    half = _LIMIT * float(difference.std(ddof=1)) if len(difference) > 1 else 0.0
+    axes.axhline(bias, color="black")
+    for limit in (bias - half, bias + half):
+        axes.axhline(limit, color="black", linestyle="--")
+    axes.set_title(f"{name}: bias {bias:+.0f} mm³, limits {bias - half:+.0f} to {bias + half:+.0f}")
+    axes.title.set_fontsize("medium")
+    axes.set_xlabel("mean of found and reference (mm³)")

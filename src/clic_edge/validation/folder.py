@@ -1,0 +1,115 @@
+"""Labelled volumes from a folder with ``images/`` and ``labels/`` in NIfTI."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import nibabel as nib
+import numpy as np
+
+from clic_edge.domain.volume import Acquisition, Geometry, SliceSource, Volume
+from clic_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+_ENDINGS = (".nii.gz", ".nii")
+_RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
+_SAME_MM = 1e-3
+_DIMENSIONS = 3
+_UNREADABLE = (
+    OSError,
+    EOFError,
+    ValueError,
+    gzip.BadGzipFile,
+    zlib.error,
+    nib.filebasedimages.ImageFileError,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelledVolume:
+    """One case: what the model sees and what a person drew, on the same grid."""
+
+    name: str
+    volume: Volume
+    reference: NDArray[np.uint8] = field(repr=False)
+
+
+def case_names(folder: Path) -> tuple[str, ...]:
+    """Return the names of the images in `folder`, sorted.
+
+    Raises
+    ------
+    ConfigError
+        There is no image, or an image has no label.
+
+    """
+    images, labels = (
+        {_name(path) for path in sorted((folder / part).glob("*")) if _name(path)}
+        for part in ("images", "labels")
+    )
+    if not images:
+        raise ConfigError("validation-empty", f"{folder / 'images'} holds no .nii or .nii.gz file.")
+    for name in sorted(images - labels):
+        raise ConfigError("validation-label-missing", f"{folder / 'labels'} has none for {name}.")
+    return tuple(sorted(images))
+
+
+def read_case(folder: Path, name: str, *, modality: str) -> LabelledVolume:
+    """Return the case `name`; NIfTI knows no modality, so the caller vouches for it.
+
+    Raises
+    ------
+    ConfigError
+        A file is missing or unreadable, or image and label do not share a grid.
+
+    """
+    image, image_affine = _read(folder / "images", name)
+    label, label_affine = _read(folder / "labels", name)
+    if image.shape != label.shape or not np.allclose(image_affine, label_affine, atol=_SAME_MM):
+        raise ConfigError("validation-grid", f"Image and label of {name} lie on different grids.")
+    reference = label.astype(np.uint8)
+    if not np.array_equal(reference, label):
+        raise ConfigError("validation-label", f"The label of {name} is not made of small numbers.")
+    voxels = image.astype(np.float32)
+    affine = _RAS_TO_LPS @ image_affine
+    for array in (voxels, reference, affine):
+        array.flags.writeable = False
+    volume = Volume(
+        voxels=voxels,
+        geometry=Geometry(affine=affine, shape=voxels.shape),
+        slices=tuple(SliceSource(instance_index=i, frame_number=1) for i in range(len(voxels))),
+        acquisition=Acquisition(modality=modality),
+        subject_id=name,
+        series_uid="",
+    )
+    return LabelledVolume(name=name, volume=volume, reference=reference)
+
+
+def _name(path: Path) -> str:
+    """Return the case's name, or nothing for a file of another kind (``._x`` is macOS's)."""
+    if path.name.startswith("."):
+        return ""
+    return next((path.name.removesuffix(end) for end in _ENDINGS if path.name.endswith(end)), "")
+
+
+def _read(folder: Path, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    found = [folder / f"{name}{end}" for end in _ENDINGS if (folder / f"{name}{end}").is_file()]
+    if not found:
+        raise ConfigError("validation-case", f"{folder} holds no {name}.")
+    try:
+        file = nib.load(found[0])
+        if not isinstance(file, nib.Nifti1Image):
+            raise nib.filebasedimages.ImageFileError
+        values, affine = file.get_fdata(), np.array(file.affine)
+    except _UNREADABLE as error:
+        raise ConfigError("validation-unreadable", f"{found[0]} is no NIfTI file.") from error
+    if values.ndim != _DIMENSIONS or np.linalg.det(affine[:3, :3]) == 0:
+        raise ConfigError("validation-unreadable", f"{found[0]} is not one volume in space.")
+    return values, affine

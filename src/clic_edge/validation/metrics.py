@@ -1,0 +1,61 @@
+"""Two label maps compared, class by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.ndimage import binary_erosion, distance_transform_edt
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from clic_edge.domain.volume import Geometry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agreement:
+    """One class of one case. None: the number has no meaning, as a class is absent."""
+
+    dice: float | None
+    """2 |A and B| / (|A| + |B|); None where the class is in neither map."""
+    hd95_mm: float | None
+    """95th-percentile Hausdorff distance; None where the class is missing in one map."""
+    volume_error_mm3: float
+    """Found minus reference."""
+    volume_error_percent: float | None
+    """The same as a share of the reference; None where that is empty."""
+    volume_mm3: float
+    """Found."""
+    reference_volume_mm3: float
+
+
+def compare(found: NDArray[np.bool_], reference: NDArray[np.bool_], grid: Geometry) -> Agreement:
+    """Return how well two masks on the same grid agree."""
+    count, expected = int(found.sum()), int(reference.sum())
+    error = (count - expected) * grid.voxel_volume_mm3
+    volume = expected * grid.voxel_volume_mm3
+    both = int((found & reference).sum())
+    return Agreement(
+        dice=2 * both / (count + expected) if count + expected else None,
+        hd95_mm=hausdorff95(found, reference, grid.spacing_mm) if count and expected else None,
+        volume_error_mm3=error,
+        volume_error_percent=100 * error / volume if expected else None,
+        volume_mm3=count * grid.voxel_volume_mm3,
+        reference_volume_mm3=volume,
+    )
+
+
+def hausdorff95(
+    first: NDArray[np.bool_], second: NDArray[np.bool_], spacing_mm: tuple[float, float, float]
+) -> float:
+    """Return the 95th percentile of surface distances in mm, the larger of the two directions.
+
+    The surface is made of the voxels that have a neighbour outside across a face, as in MONAI's
+    ``compute_hausdorff_distance(percentile=95)``. Neither mask may be empty.
+    """
+    surfaces = [mask & ~binary_erosion(mask) for mask in (first, second)]
+    away = [distance_transform_edt(~surface, sampling=spacing_mm) for surface in surfaces]
+    directions = (away[1][surfaces[0]], away[0][surfaces[1]])
+    return max(float(np.percentile(distances, 95)) for distances in directions)
