@@ -9,11 +9,15 @@ from typing import TYPE_CHECKING
 
 from pydicom import dcmread
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.multival import MultiValue
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from pydicom.dataset import Dataset
+
+    from clic_edge.domain.study import SeriesSummary
 
 IDENTITY = (
     "SpecificCharacterSet",
@@ -52,13 +56,13 @@ class Identity:
     series_instance_uid: str = field(repr=False)
 
 
-def read_header(content: bytes, keywords: Sequence[str]) -> Dataset | None:
-    """Return the attributes named, decoded by Specific Character Set; None for unreadable bytes."""
+def read_header(source: bytes | Path, keywords: Sequence[str]) -> Dataset | None:
+    """Return the attributes named, decoded by Specific Character Set; None where unreadable."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings quote values
         try:
             header = dcmread(
-                BytesIO(content),
+                BytesIO(source) if isinstance(source, bytes) else source,
                 stop_before_pixels=True,
                 specific_tags=list(keywords),
                 force=True,
@@ -70,14 +74,16 @@ def read_header(content: bytes, keywords: Sequence[str]) -> Dataset | None:
 
 
 def text(header: Dataset, keyword: str) -> str:
-    """Return an attribute as text, empty when absent."""
+    """Return an attribute as text, values joined by a backslash; empty when absent."""
     value = header.get(keyword)
+    if isinstance(value, MultiValue):
+        return "\\".join(map(str, value))
     return "" if value is None else str(value)
 
 
-def read_identity(content: bytes) -> Identity | None:
-    """Return whose instance the bytes are; None when they are not a readable DICOM instance."""
-    header = read_header(content, IDENTITY)
+def read_identity(source: bytes | Path) -> Identity | None:
+    """Return whose instance the bytes or the file are; None when no readable DICOM instance."""
+    header = read_header(source, IDENTITY)
     if header is None or not header.get("SOPInstanceUID"):
         return None
     return Identity(
@@ -89,3 +95,16 @@ def read_identity(content: bytes) -> Identity | None:
         study_instance_uid=text(header, "StudyInstanceUID"),
         series_instance_uid=text(header, "SeriesInstanceUID"),
     )
+
+
+def number(value: str) -> float | None:
+    """Return the number that a DS or IS value holds, or None."""
+    try:
+        return float(value)
+    except ValueError:
+        return None
+
+
+def by_number(series: SeriesSummary) -> tuple[bool, int, str]:
+    """Return what to sort the series of a study by: number, then handle."""
+    return series.series_number is None, series.series_number or 0, series.series_id

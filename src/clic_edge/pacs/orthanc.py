@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field, ValidationError
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.domain.study import Instance, Series, SeriesSummary, StudySummary
 from clic_edge.errors import Defect, Refusal, Transient
-from clic_edge.pacs.headers import read_identity
+from clic_edge.pacs.headers import by_number, number, read_identity
 from clic_edge.pacs.transport import Changes
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ class OrthancArchive:
             study_id=study_id,
             study_instance_uid=study.tags.study_instance_uid,
             seconds_since_last_instance=max(0.0, (now - _time(study.last_update)).total_seconds()),
-            series=tuple(sorted(series, key=_number_and_handle)),
+            series=tuple(sorted(series, key=by_number)),
         )
 
     def series(self, series_id: str) -> Series:
@@ -237,14 +237,6 @@ class OrthancArchive:
         return body
 
 
-def number(text: str) -> float | None:
-    """Return the number that a DS or IS value holds, or None."""
-    try:
-        return float(text)
-    except ValueError:
-        return None
-
-
 def _parsed(body: bytes, answer: type[_Answer]) -> _Answer:
     try:
         return answer.model_validate_json(body)
@@ -255,7 +247,3 @@ def _parsed(body: bytes, answer: type[_Answer]) -> _Answer:
 
 def _time(text: str) -> datetime:
     return datetime.strptime(text + "+0000", "%Y%m%dT%H%M%S%z")
-
-
-def _number_and_handle(series: SeriesSummary) -> tuple[bool, int, str]:
-    return series.series_number is None, series.series_number or 0, series.series_id

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from clic_edge.domain.result import Receipt, ResultObject
     from clic_edge.domain.study import Series, StudySummary
 
+# The answers after which an instance is at the destination: success, the three warnings of
+# PS3.4 B.2.3, and Duplicate SOP Instance (PS3.7 C.5.3), which some PACS answer when a retry sends
+# what they already hold: our UIDs name one content only.
+STORED = frozenset({0x0000, 0xB000, 0xB006, 0xB007, 0x0111})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Changes:
