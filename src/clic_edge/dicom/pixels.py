@@ -9,7 +9,6 @@ import numpy as np
 from pydicom import uid
 from pydicom.pixels.utils import pixel_array
 
-from clic_edge.dicom.attributes import Attributes
 from clic_edge.dicom.reading import read_instance, translated
 from clic_edge.errors import Defect
 
@@ -18,11 +17,12 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from clic_edge.dicom.attributes import Attributes
     from clic_edge.dicom.planes import Plane
-    from clic_edge.dicom.reading import Header
 
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
 _INT16 = np.iinfo(np.int16)
+_BITS = _INT16.bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,10 @@ class PixelSource:
     """An instance whose frames can be decoded."""
 
     content: bytes
-    header: Header
-    where: str
+    attributes: Attributes
+    """Everything but the pixels."""
+    pixels_at: int | None
+    """Offset of the pixel data element, where the file is not deflated."""
 
     def frames(self) -> NDArray[np.integer]:
         """Return the stored values, shape (frames, rows, columns).
@@ -45,45 +47,49 @@ class PixelSource:
             ``truncated-instance``, ``undecodable-pixels`` or ``invalid-attribute``.
 
         """
-        attributes = Attributes(dataset=self.header.dataset, where=self.where)
         shape = (
-            attributes.integer("NumberOfFrames") or 1,
-            attributes.required("Rows"),
-            attributes.required("Columns"),
+            self.attributes.integer("NumberOfFrames") or 1,
+            self.attributes.required("Rows"),
+            self.attributes.required("Columns"),
         )
-        syntax = self.header.dataset.file_meta.get("TransferSyntaxUID")
+        syntax = self.attributes.dataset.file_meta.get("TransferSyntaxUID")
         native = syntax in {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian}
-        if native and attributes.required("BitsAllocated") == 16:  # noqa: PLR2004 - bits of int16
-            return self._native(attributes, shape, explicit=syntax != uid.ImplicitVRLittleEndian)
+        if native and self.attributes.required("BitsAllocated") == _BITS:
+            return self._native(shape, explicit=syntax != uid.ImplicitVRLittleEndian)
         return self._decoded(shape)
 
-    def _native(
-        self, attributes: Attributes, shape: tuple[int, int, int], *, explicit: bool
-    ) -> NDArray[np.integer]:
+    def _native(self, shape: tuple[int, int, int], *, explicit: bool) -> NDArray[np.integer]:
         # Tag and length of the element: 8 bytes, 12 with an explicit VR of OB or OW (PS3.5 7.1).
-        element = self.header.end or 0
+        element = self.pixels_at or 0
         start = element + (12 if explicit else 8)
+        stated = int.from_bytes(self.content[start - 4 : start], "little")
         length = int(np.prod(shape, dtype=np.int64)) * 2
-        if self.content[element : element + 4] != _PIXEL_DATA or len(self.content) < start + length:
-            raise Defect("truncated-instance", f"{self.where} ends before its last pixel")
-        dtype = "<i2" if attributes.integer("PixelRepresentation") else "<u2"
+        if (
+            self.content[element : element + 4] != _PIXEL_DATA
+            or min(stated, len(self.content) - start) < length
+        ):
+            raise self._truncated()
+        dtype = "<i2" if self.attributes.integer("PixelRepresentation") else "<u2"
         stored = np.frombuffer(self.content, dtype, length // 2, start).reshape(shape)
-        bits, high = attributes.required("BitsStored"), attributes.required("HighBit")
-        if not 0 < bits <= high + 1 <= 16:  # noqa: PLR2004 - bits of int16
-            raise Defect(
-                "invalid-attribute", f"{self.where}: Bits Stored (0028,0101) cannot be used"
-            )
-        if bits < 16:  # noqa: PLR2004 - bits of int16
+        bits, high = self.attributes.required("BitsStored"), self.attributes.required("HighBit")
+        if not 0 < bits <= high + 1 <= _BITS:
+            where = self.attributes.where
+            raise Defect("invalid-attribute", f"{where}: Bits Stored (0028,0101) cannot be used")
+        if bits < _BITS:
             # Old writers keep overlays in the bits that are not stored.
-            stored = (stored << (15 - high)) >> (16 - bits)
+            stored = (stored << (_BITS - 1 - high)) >> (_BITS - bits)
         return stored
 
     def _decoded(self, shape: tuple[int, int, int]) -> NDArray[np.integer]:
-        dataset = read_instance(self.content, self.where)
+        where = self.attributes.where
+        dataset = read_instance(self.content, where)
         if "PixelData" not in dataset:
-            raise Defect("truncated-instance", f"{self.where} ends before its last pixel")
-        with translated("undecodable-pixels", f"{self.where}: the pixels cannot be decoded"):
+            raise self._truncated()
+        with translated("undecodable-pixels", f"{where}: the pixels cannot be decoded"):
             return pixel_array(dataset, raw=True).reshape(shape)
+
+    def _truncated(self) -> Defect:
+        return Defect("truncated-instance", f"{self.attributes.where} ends before its last pixel")
 
 
 def read_voxels(sources: Sequence[PixelSource], planes: Sequence[Plane]) -> NDArray[np.generic]:
@@ -99,7 +105,8 @@ def read_voxels(sources: Sequence[PixelSource], planes: Sequence[Plane]) -> NDAr
 
     """
     integral = all(plane.slope == 1 and plane.intercept.is_integer() for plane in planes)
-    voxels = np.empty((len(planes), *planes[0].shape), np.int16 if integral else np.float32)
+    with translated("undecodable-pixels", f"{len(planes)} slices do not fit in memory"):
+        voxels = np.empty((len(planes), *planes[0].shape), np.int16 if integral else np.float32)
     for index in dict.fromkeys(plane.source.instance_index for plane in planes):
         frames = sources[index].frames()
         for place, plane in enumerate(planes):

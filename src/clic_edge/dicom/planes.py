@@ -35,6 +35,9 @@ ENHANCED = frozenset(
 _CLASSIC_MODALITIES = frozenset({"CT", "MR", "PT"})
 # Direction cosines are decimal strings of at most 16 characters; some writers keep three digits.
 _COSINE_TOLERANCE = 1e-2
+# No patient is that large; beyond this, arithmetic on positions loses the millimetre's decimals.
+_FARTHEST_MM = 1e6
+_LARGEST_RESCALE = 1e30
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,8 +114,8 @@ def planes_of(dataset: Attributes, index: int) -> tuple[Plane, ...]:
     frame_count = dataset.integer("NumberOfFrames") or 1
     shared = dataset.first_item("SharedFunctionalGroupsSequence")
     per_frame = dataset.items("PerFrameFunctionalGroupsSequence")
-    if not shared and not per_frame and frame_count != 1:
-        raise Refusal("missing-geometry", f"{dataset.where}: the frames have no position")
+    if not per_frame and frame_count != 1:
+        raise Refusal("missing-geometry", f"{dataset.where}: the frames have no positions")
     if per_frame and len(per_frame) != frame_count:
         raise Defect(
             "invalid-attribute",
@@ -128,22 +131,24 @@ def planes_of(dataset: Attributes, index: int) -> tuple[Plane, ...]:
     )
 
 
+def is_volume_image(dataset: Attributes) -> bool:
+    """Return whether the object is of a kind that volumes are made of."""
+    meta = getattr(dataset.dataset, "file_meta", {})
+    sop_class = dataset.text("SOPClassUID") or meta.get("MediaStorageSOPClassUID")
+    if not sop_class:
+        return dataset.text("Modality") in _CLASSIC_MODALITIES
+    return sop_class in CLASSIC | ENHANCED
+
+
 def _refuse_what_holds_no_planes(dataset: Attributes) -> None:
     where = dataset.where
-    sop_class = dataset.text("SOPClassUID")
-    known = sop_class in CLASSIC | ENHANCED or (
-        not sop_class and dataset.text("Modality") in _CLASSIC_MODALITIES
-    )
+    known = is_volume_image(dataset)
     if not known and dataset.integer("Rows") is None:
         raise Refusal("not-an-image", f"{where} holds no image")
+    if dataset.text("PhotometricInterpretation") not in {"MONOCHROME1", "MONOCHROME2"}:
+        raise Refusal("not-monochrome", f"{where} is not a monochrome image")
     if not known:
         raise Refusal("unsupported-object", f"{where} is neither a CT, nor an MR, nor a PET image")
-    samples = dataset.integer("SamplesPerPixel")
-    if samples != 1 or dataset.text("PhotometricInterpretation") not in {
-        "MONOCHROME1",
-        "MONOCHROME2",
-    }:
-        raise Refusal("not-monochrome", f"{where} is not a monochrome image")
     if dataset.items("ModalityLUTSequence"):
         raise Refusal("modality-lut", f"{where} has a Modality LUT Sequence (0028,3000)")
     if "MOSAIC" in dataset.texts("ImageType"):
@@ -163,18 +168,23 @@ def _plane(groups: _FrameGroups, source: SliceSource) -> Plane:
         )
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
     products = (row @ row - 1, column @ column - 1, row @ column)
-    if max(map(abs, products)) > _COSINE_TOLERANCE or min(spacing) <= 0:
+    shape = dataset.required("Rows"), dataset.required("Columns")
+    if (
+        max(map(abs, products)) > _COSINE_TOLERANCE
+        or max(map(abs, position)) > _FARTHEST_MM
+        or min(*spacing, *shape) <= 0
+    ):
         raise Defect(
             "invalid-attribute",
-            f"{dataset.where}: Image Orientation (0020,0037) is not two perpendicular unit "
-            "vectors, or Pixel Spacing (0028,0030) is not positive",
+            f"{dataset.where}: the position lies beyond {_FARTHEST_MM:.0f} mm, the orientation "
+            "is not two perpendicular unit vectors, or a size or spacing is not positive",
         )
     slope, intercept = _rescale(groups)
     return Plane(
         source=source,
         instance_uid=dataset.text("SOPInstanceUID"),
         frame_of_reference_uid=dataset.text("FrameOfReferenceUID"),
-        shape=(dataset.required("Rows"), dataset.required("Columns")),
+        shape=shape,
         position=np.array(position),
         row=row,
         column=column,
@@ -189,9 +199,11 @@ def _rescale(groups: _FrameGroups) -> tuple[float, float]:
     transformation = groups.find("PixelValueTransformationSequence")
     slope = transformation.number("RescaleSlope")
     intercept = transformation.number("RescaleIntercept")
-    if slope == 0:
-        raise Defect("invalid-attribute", f"{groups.dataset.where}: Rescale Slope (0028,1053) is 0")
-    return 1.0 if slope is None else slope, intercept or 0.0
+    slope, intercept = 1.0 if slope is None else slope, intercept or 0.0
+    if slope == 0 or max(abs(slope), abs(intercept)) > _LARGEST_RESCALE:
+        where = groups.dataset.where
+        raise Defect("invalid-attribute", f"{where}: Rescale Slope (0028,1053) cannot be used")
+    return slope, intercept
 
 
 def _marks(groups: _FrameGroups) -> Marks:

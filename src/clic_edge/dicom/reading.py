@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pydicom
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from clic_edge.errors import Defect
 
@@ -53,6 +54,8 @@ class Header:
     dataset: FileDataset
     end: int | None
     """Offset of the element at which reading stopped; None in a deflated file."""
+    has_more: bool
+    """Whether anything follows; an image that ends here was cut short."""
 
 
 @contextmanager
@@ -89,10 +92,9 @@ def read_to_pixels(content: bytes, where: str) -> Header:
     """Return the dataset before its pixels and where it ends; raises as `read_header`."""
     stream = io.BytesIO(content)
     dataset = _read(stream, content, where, stop_before_pixels=True)
-    deflated = (
-        dataset.file_meta.get("TransferSyntaxUID") == pydicom.uid.DeflatedExplicitVRLittleEndian
-    )
-    return Header(dataset=dataset, end=None if deflated else stream.tell())
+    if dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        return Header(dataset=dataset, end=None, has_more=True)
+    return Header(dataset=dataset, end=stream.tell(), has_more=stream.tell() < len(content))
 
 
 def read_instance(content: bytes, where: str = "the instance") -> FileDataset:
@@ -107,4 +109,7 @@ def _read(
     if not has_preamble and content[:2] not in _FIRST_GROUPS:
         raise Defect("unreadable-instance", f"{where} is not a DICOM file")
     with translated("unreadable-instance", f"{where} cannot be read as DICOM"):
-        return pydicom.dcmread(stream, stop_before_pixels=stop_before_pixels, force=True)
+        dataset = pydicom.dcmread(stream, stop_before_pixels=stop_before_pixels, force=True)
+    if not len(dataset):
+        raise Defect("unreadable-instance", f"{where} holds no dataset")
+    return dataset

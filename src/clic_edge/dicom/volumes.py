@@ -38,11 +38,11 @@ from clic_edge.dicom.acquisition import acquisition_of
 from clic_edge.dicom.attributes import Attributes
 from clic_edge.dicom.grid import fit_grid
 from clic_edge.dicom.pixels import PixelSource, read_voxels
-from clic_edge.dicom.planes import planes_of
+from clic_edge.dicom.planes import is_volume_image, planes_of
 from clic_edge.dicom.reading import place, read_to_pixels
 from clic_edge.dicom.stacks import one_stack
 from clic_edge.domain.volume import Volume
-from clic_edge.errors import Refusal
+from clic_edge.errors import Defect, Refusal
 
 if TYPE_CHECKING:
     from clic_edge.dicom.policy import VolumePolicy
@@ -60,21 +60,30 @@ def build_volume(clean: CleanSeries, policy: VolumePolicy) -> Volume:
     """
     if not clean.instances:
         raise Refusal("empty-series", "the series holds no instance")
-    total = len(clean.instances)
-    sources = []
-    for index, instance in enumerate(clean.instances):
-        where = place(index, total)
-        header = read_to_pixels(instance.content, where)
-        sources.append(PixelSource(content=instance.content, header=header, where=where))
-    datasets = [Attributes(dataset=source.header.dataset, where=source.where) for source in sources]
-    planes = [plane for index, one in enumerate(datasets) for plane in planes_of(one, index)]
+    sources = [
+        _source(instance.content, place(index, len(clean.instances)))
+        for index, instance in enumerate(clean.instances)
+    ]
+    planes = [
+        plane
+        for index, source in enumerate(sources)
+        for plane in planes_of(source.attributes, index)
+    ]
     stack = one_stack(planes, policy)
     geometry = fit_grid(stack, policy)
     return Volume(
         voxels=read_voxels(sources, stack),
         geometry=geometry,
         slices=tuple(plane.source for plane in stack),
-        acquisition=acquisition_of(datasets[stack[0].source.instance_index]),
+        acquisition=acquisition_of(sources[stack[0].source.instance_index].attributes),
         subject_id=clean.subject_id,
         series_uid=clean.series_uid,
     )
+
+
+def _source(content: bytes, where: str) -> PixelSource:
+    header = read_to_pixels(content, where)
+    attributes = Attributes(dataset=header.dataset, where=where)
+    if is_volume_image(attributes) and not header.has_more:
+        raise Defect("truncated-instance", f"{where} ends before its pixels")
+    return PixelSource(content=content, attributes=attributes, pixels_at=header.end)
