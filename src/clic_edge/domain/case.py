@@ -47,6 +47,8 @@ class Case:
     state: CaseState
     attempt: int
     """0 at first; one more for each retry."""
+    expedited: bool
+    """Somebody asked for it now: it does not wait for completeness."""
     code: str
     """Why it waits, was refused or quarantined; empty otherwise."""
     reason: str

@@ -1,1 +1,39 @@
-"""Cases, predictions, audit: what the appliance remembers."""
+"""Cases, predictions, audit: what the appliance remembers.
+
+The seam is the database URL: SQLite, PostgreSQL and a database in memory pass the same contract.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clic_edge.ledger.cases import CaseStore
+from clic_edge.ledger.deliveries import DeliveryStore
+from clic_edge.ledger.predictions import PredictionStore
+from clic_edge.ledger.records import RecordStore
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+    from clic_edge.ledger.cases import CaseQueue
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ledger:
+    """The four stores on one database."""
+
+    cases: CaseStore
+    predictions: PredictionStore
+    deliveries: DeliveryStore
+    records: RecordStore
+
+    @classmethod
+    def on(cls, engine: Engine, queue: CaseQueue | None = None) -> Ledger:
+        """Return the stores on an engine; without a queue, admitted cases wait for a caller."""
+        return cls(
+            cases=CaseStore(engine, queue),
+            predictions=PredictionStore(engine),
+            deliveries=DeliveryStore(engine),
+            records=RecordStore(engine),
+        )

@@ -1,0 +1,101 @@
+"""The composition root: settings in, a running appliance out.
+
+Light at import, for Orthanc's plugin: what a worker needs loads when a worker starts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from clic_edge.config import cross_check, load_pipelines, load_settings, read_secret
+from clic_edge.ledger import Ledger
+from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.pacs.orthanc import OrthancArchive
+from clic_edge.pacs.rest import HttpRest, OrthancPeer
+from clic_edge.pipeline.queue import DurableQueue
+
+if TYPE_CHECKING:
+    import threading
+    from pathlib import Path
+
+    from sqlalchemy.engine import Engine
+
+    from clic_edge.config import Pipeline, Settings
+    from clic_edge.pipeline.process import Step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Appliance:
+    """Settings that were checked, and the ledger that they name."""
+
+    settings: Settings
+    pipelines: tuple[Pipeline, ...]
+    engine: Engine = field(repr=False)
+    queue: DurableQueue
+    ledger: Ledger
+
+    @classmethod
+    def open(cls, settings_path: Path) -> Appliance:
+        """Return the appliance of a settings file; the database need not be there yet.
+
+        Raises
+        ------
+        ConfigError
+            A setting is wrong, or a name in a pipeline means nothing.
+
+        """
+        settings = load_settings(settings_path)
+        pipelines = load_pipelines(settings.appliance.pipelines)
+        cross_check(settings, pipelines, writers=writer_names())
+        engine = open_engine(settings.appliance.database)
+        queue = DurableQueue(engine)
+        return cls(
+            settings=settings,
+            pipelines=pipelines,
+            engine=engine,
+            queue=queue,
+            ledger=Ledger.on(engine, queue),
+        )
+
+    def archive(self) -> OrthancArchive:
+        """Return the appliance's Orthanc over HTTP."""
+        orthanc = self.settings.orthanc
+        password = read_secret(orthanc.password_file) if orthanc.password_file else ""
+        return OrthancArchive(
+            HttpRest(
+                OrthancPeer(
+                    url=orthanc.url,
+                    user=orthanc.username,
+                    password=password,
+                    timeout_s=orthanc.timeout_s,
+                )
+            )
+        )
+
+
+def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None) -> None:
+    """Run the worker until `stop` is set. Raises ConfigError instead of starting half-way."""
+    from clic_edge import telemetry  # noqa: PLC0415 - the plugin needs none of these
+    from clic_edge.assembly import build_line  # noqa: PLC0415 - as above
+    from clic_edge.pipeline.worker import Pace, Worker, durably  # noqa: PLC0415 - as above
+
+    settings = appliance.settings
+    settings.appliance.state_dir.mkdir(parents=True, exist_ok=True)
+    migrate(appliance.engine)
+    line = build_line(
+        settings, appliance.pipelines, archive=appliance.archive(), ledger=appliance.ledger
+    )
+    if settings.worker.metrics_port:
+        telemetry.serve_metrics(settings.worker.metrics_port)
+    pace = Pace(
+        concurrent_cases=settings.worker.concurrent_cases,
+        reconcile_seconds=settings.worker.reconcile_seconds,
+    )
+    Worker(line, appliance.engine, appliance.queue, pace).run(stop, step or durably)
+
+
+def writer_names() -> tuple[str, ...]:
+    """Return the names of every writer that is installed, ours and others'."""
+    return tuple(sorted({point.name for point in entry_points(group="clic_edge.writers")}))

@@ -1,0 +1,79 @@
+"""The features of a prediction: how the images were made, what they look like, what came out."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clic_edge.domain.feature import Feature
+
+if TYPE_CHECKING:
+    from clic_edge.domain.prediction import Prediction
+    from clic_edge.domain.volume import Volume
+
+_PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+_SAMPLE = 1_000_000
+_TEXT_LENGTH = 256
+
+
+def input_features(volume: Volume) -> tuple[Feature, ...]:
+    """Return acquisition, spacing in mm and intensity statistics in modality units."""
+    named = (
+        (field.name, getattr(volume.acquisition, field.name))
+        for field in fields(volume.acquisition)
+    )
+    acquisition = tuple(
+        Feature(name=f"input.{name}", text=value[:_TEXT_LENGTH])
+        if isinstance(value, str)
+        else Feature(name=f"input.{name}", number=value)
+        for name, value in named
+        if value not in ("", None)
+    )
+    axes = ("slice", "row", "column")
+    spacing = zip(axes, volume.geometry.spacing_mm, strict=True)
+    size = zip(axes, volume.geometry.shape, strict=True)
+    return (
+        *acquisition,
+        *(Feature(name=f"input.spacing.{axis}_mm", number=value) for axis, value in spacing),
+        *(Feature(name=f"input.size.{axis}s", number=float(value)) for axis, value in size),
+        *_intensity(volume),
+    )
+
+
+def _intensity(volume: Volume) -> tuple[Feature, ...]:
+    # A million voxels say it as well as eighty million, in a hundredth of the time.
+    step = max(1, volume.voxels.size // _SAMPLE)
+    voxels = volume.voxels.reshape(-1)[::step].astype(np.float64)
+    levels = zip(_PERCENTILES, np.percentile(voxels, _PERCENTILES), strict=True)
+    return (
+        Feature(name="input.intensity.mean", number=float(voxels.mean())),
+        Feature(name="input.intensity.sd", number=float(voxels.std())),
+        *(Feature(name=f"input.intensity.p{p:02d}", number=float(value)) for p, value in levels),
+    )
+
+
+def output_features(prediction: Prediction) -> tuple[Feature, ...]:
+    """Return volume in mm³, mean probability and voxel count of each segment, and their share."""
+    found = sum(segment.voxel_count for segment in prediction.segments)
+    return (
+        Feature(name="output.foreground_share", number=found / prediction.label_map.size),
+        *(
+            feature
+            for segment in prediction.segments
+            for feature in (
+                Feature(
+                    name=f"output.{segment.definition.name}.volume_mm3", number=segment.volume_mm3
+                ),
+                Feature(
+                    name=f"output.{segment.definition.name}.mean_probability",
+                    number=segment.mean_probability,
+                ),
+                Feature(
+                    name=f"output.{segment.definition.name}.voxels",
+                    number=float(segment.voxel_count),
+                ),
+            )
+        ),
+    )

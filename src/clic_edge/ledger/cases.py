@@ -1,0 +1,285 @@
+"""Cases: admitted once, moved from state to state, each move in the audit."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+import sqlalchemy as sa
+
+from clic_edge.domain.case import Case, CaseState
+from clic_edge.errors import ConfigError
+from clic_edge.ledger.schema import audit_events, cases, segmentations
+from clic_edge.ledger.schema import predictions as predictions_table
+from clic_edge.ledger.sql import insert_once
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import timedelta
+
+    from sqlalchemy.engine import Engine
+
+_OPEN = (CaseState.RECEIVED, CaseState.RUNNING, CaseState.WAITING)
+_RETRYABLE = (
+    CaseState.RECEIVED,
+    CaseState.WAITING,
+    CaseState.REFUSED,
+    CaseState.QUARANTINED,
+)
+_STALE = "late images made a new case"
+_COLUMNS = [cases.c[name] for name in Case.__dataclass_fields__]
+
+
+class CaseQueue(Protocol):
+    """Who runs cases: asked in the transaction that admits one, so neither is without the other."""
+
+    def put(
+        self, connection: sa.Connection, case_id: str, attempt: int, delay: timedelta | None
+    ) -> None:
+        """Let attempt `attempt` of the case run after `delay`; asking twice changes nothing."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Admission:
+    """A case as intake proposes it."""
+
+    case_id: str
+    study_id: str
+    pipeline: str
+    series_ids: tuple[str, ...]
+    expedited: bool = False
+    """Somebody asked for it now: do not wait for completeness."""
+    code: str = ""
+    reason: str = ""
+    """Set when the case ends at once as refused: no pipeline takes the study."""
+
+
+class CaseStore:
+    """The table of cases, on any SQLAlchemy engine."""
+
+    def __init__(self, engine: Engine, queue: CaseQueue | None = None) -> None:
+        self._engine = engine
+        self._queue = queue
+
+    def admit(self, admission: Admission) -> Case:
+        """Return the case, new or known; a new one supersedes the study's delivered ones."""
+        state = CaseState.REFUSED if admission.code else CaseState.RECEIVED
+        now = datetime.now(UTC)
+        with self._engine.begin() as connection:
+            row = {name: getattr(admission, name) for name in Admission.__slots__}
+            row |= {"series_ids": list(admission.series_ids), "state": state, "attempt": 0}
+            row |= {"received_at": now, "updated_at": now}
+            if insert_once(connection, cases, [row]):
+                _audit(connection, admission.case_id, state, admission.reason)
+                self._supersede(connection, admission)
+                if state is CaseState.RECEIVED:
+                    self._enqueue(connection, admission.case_id, 0)
+            elif admission.expedited:
+                self._expedite(connection, admission.case_id)
+            return _one(connection, admission.case_id)
+
+    def _supersede(self, connection: sa.Connection, admission: Admission) -> None:
+        others = (
+            (cases.c.study_id == admission.study_id)
+            & cases.c.pipeline.in_([admission.pipeline, "-"])
+            & (cases.c.case_id != admission.case_id)
+            & cases.c.superseded_by.is_(None)
+        )
+        newer = {"superseded_by": admission.case_id}
+        ended = others & cases.c.state.in_([CaseState.DELIVERED, *_OPEN])
+        ids = list(connection.scalars(sa.select(cases.c.case_id).where(ended)))
+        if not ids:
+            return
+        chosen = cases.c.case_id.in_(ids)
+        connection.execute(cases.update().where(chosen).values(newer))
+        # A running case finds out by itself, before it delivers and when it closes.
+        idle = chosen & (cases.c.state != CaseState.RUNNING)
+        closing = {"state": CaseState.SUPERSEDED, "updated_at": datetime.now(UTC)}
+        for case_id in connection.scalars(sa.select(cases.c.case_id).where(idle)):
+            _audit(connection, case_id, CaseState.SUPERSEDED, _STALE)
+        connection.execute(cases.update().where(idle).values(closing | {"next_attempt_at": None}))
+
+    def _expedite(self, connection: sa.Connection, case_id: str) -> None:
+        case = _one(connection, case_id)
+        if case.state in (CaseState.RECEIVED, CaseState.WAITING):
+            self._again(connection, case, "asked to run now")
+
+    def begin(self, case_id: str, attempt: int) -> Case | None:
+        """Mark an attempt as running; None when it is not the case's current attempt.
+
+        `started_at` is set the first time and kept ever after: reruns repeat, byte for byte.
+        """
+        now = datetime.now(UTC)
+        current = (cases.c.case_id == case_id) & (cases.c.attempt == attempt)
+        with self._engine.begin() as connection:
+            changed = connection.execute(
+                cases.update()
+                .where(current & cases.c.state.in_(_OPEN))
+                .values(
+                    state=CaseState.RUNNING,
+                    started_at=sa.func.coalesce(cases.c.started_at, sa.bindparam("now", now)),
+                    updated_at=now,
+                    next_attempt_at=None,
+                )
+            ).rowcount
+            return _one(connection, case_id) if changed else None
+
+    def close(self, case: Case, state: CaseState, *, code: str = "", reason: str = "") -> CaseState:
+        """End an attempt's case and return the state that the case has now.
+
+        A case that late images made stale ends as superseded instead of delivered. A case that
+        has ended, or whose next attempt was asked for meanwhile, is left alone.
+        """
+        with self._engine.begin() as connection:
+            query = sa.select(cases.c.superseded_by).where(cases.c.case_id == case.case_id)
+            if state is CaseState.DELIVERED and connection.scalar(query):
+                state, reason = CaseState.SUPERSEDED, _STALE
+            changed = connection.execute(
+                cases.update()
+                .where(_current(case) & cases.c.state.in_(_OPEN))
+                .values(state=state, code=code, reason=reason, updated_at=datetime.now(UTC))
+            ).rowcount
+            if not changed:
+                return _one(connection, case.case_id).state
+            if state in (CaseState.DELIVERED, CaseState.SUPERSEDED):
+                _drop_segmentations(connection, case.case_id)
+            _audit(connection, case.case_id, state, reason)
+            return state
+
+    def wait(self, case: Case, *, delay: timedelta, code: str, reason: str) -> CaseState:
+        """Let the case run again after `delay`, as its next attempt; once for each attempt."""
+        now = datetime.now(UTC)
+        with self._engine.begin() as connection:
+            changed = connection.execute(
+                cases.update()
+                .where(_current(case))
+                .values(
+                    state=CaseState.WAITING,
+                    attempt=case.attempt + 1,
+                    code=code,
+                    reason=reason,
+                    updated_at=now,
+                    next_attempt_at=now + delay,
+                )
+            ).rowcount
+            if changed:
+                _audit(connection, case.case_id, CaseState.WAITING, reason)
+                self._enqueue(connection, case.case_id, case.attempt + 1, delay)
+        return CaseState.WAITING
+
+    def retry(self, case_id: str) -> Case:
+        """Run a case again now, at a person's request.
+
+        Raises
+        ------
+        ConfigError
+            ``no-such-case``, or ``case-not-retryable`` when it is running or has its results.
+
+        """
+        with self._engine.begin() as connection:
+            case = _one(connection, case_id)
+            if case.state not in _RETRYABLE or not case.series_ids:
+                raise ConfigError(
+                    "case-not-retryable",
+                    f"Case {case_id} is {case.state}; there is nothing to run again.",
+                )
+            self._again(connection, case, "run again by request")
+            return _one(connection, case_id)
+
+    def rescue(self, case: Case) -> None:
+        """Queue a case again that fell out of the queue; nothing if it moved on meanwhile."""
+        with self._engine.begin() as connection:
+            where = _current(case) & cases.c.state.in_(_OPEN)
+            if connection.execute(cases.update().where(where).values(code="")).rowcount:
+                self._again(connection, case, "found outside the queue", expedited=case.expedited)
+
+    def _again(
+        self, connection: sa.Connection, case: Case, detail: str, *, expedited: bool = True
+    ) -> None:
+        connection.execute(
+            cases.update()
+            .where(cases.c.case_id == case.case_id)
+            .values(
+                state=CaseState.RECEIVED,
+                attempt=case.attempt + 1,
+                expedited=expedited,
+                code="",
+                reason="",
+                updated_at=datetime.now(UTC),
+                next_attempt_at=None,
+            )
+        )
+        _audit(connection, case.case_id, CaseState.RECEIVED, detail)
+        self._enqueue(connection, case.case_id, case.attempt + 1)
+
+    def _enqueue(
+        self,
+        connection: sa.Connection,
+        case_id: str,
+        attempt: int,
+        delay: timedelta | None = None,
+    ) -> None:
+        if self._queue:
+            self._queue.put(connection, case_id, attempt, delay)
+
+    def case(self, case_id: str) -> Case:
+        """Return one case. Raises ConfigError ``no-such-case``."""
+        with self._engine.connect() as connection:
+            return _one(connection, case_id)
+
+    def of_study(self, study_id: str) -> tuple[Case, ...]:
+        """Return the cases of a study, oldest first."""
+        return self._select(cases.c.study_id == study_id)
+
+    def under_way(self) -> tuple[Case, ...]:
+        """Return the cases that have not ended, oldest first."""
+        return self._select(cases.c.state.in_(_OPEN))
+
+    def all(self, states: Iterable[CaseState] = (), limit: int = 100) -> tuple[Case, ...]:
+        """Return the newest `limit` cases in the states given (or any), oldest first."""
+        chosen = list(states) or list(CaseState)
+        newest = self._select(cases.c.state.in_(chosen), newest=limit)
+        return tuple(reversed(newest))
+
+    def _select(self, where: sa.ColumnElement[bool], newest: int | None = None) -> tuple[Case, ...]:
+        query = sa.select(*_COLUMNS).where(where)
+        if newest is None:
+            query = query.order_by(cases.c.received_at, cases.c.case_id)
+        else:
+            query = query.order_by(cases.c.received_at.desc(), cases.c.case_id).limit(newest)
+        with self._engine.connect() as connection:
+            return tuple(_case(row) for row in connection.execute(query))
+
+
+def _current(case: Case) -> sa.ColumnElement[bool]:
+    return (cases.c.case_id == case.case_id) & (cases.c.attempt == case.attempt)
+
+
+def _one(connection: sa.Connection, case_id: str) -> Case:
+    query = sa.select(*_COLUMNS).where(cases.c.case_id == case_id)
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        raise ConfigError("no-such-case", f"There is no case {case_id}; see `clic-edge cases`.")
+    return _case(row)
+
+
+def _case(row: sa.Row[tuple[object, ...]]) -> Case:
+    values = dict(row._mapping)
+    values["state"] = CaseState(values["state"])
+    values["series_ids"] = tuple(values["series_ids"])
+    return Case(**values)
+
+
+def _audit(connection: sa.Connection, case_id: str, action: str, detail: str) -> None:
+    connection.execute(
+        audit_events.insert().values(
+            at=datetime.now(UTC), case_id=case_id, action=action, detail=detail
+        )
+    )
+
+
+def _drop_segmentations(connection: sa.Connection, case_id: str) -> None:
+    own = sa.select(predictions_table.c.prediction_id).where(predictions_table.c.case_id == case_id)
+    connection.execute(segmentations.delete().where(segmentations.c.prediction_id.in_(own)))

@@ -1,0 +1,106 @@
+"""Opening the database: SQLite on one box, PostgreSQL on many, in memory for one run."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.pool import StaticPool
+
+from clic_edge.errors import ConfigError, Transient
+
+if TYPE_CHECKING:
+    from sqlite3 import Connection as SqliteConnection
+
+    from sqlalchemy.engine import Engine
+
+_MIGRATION_LOCK = 0x434C4943  # "CLIC": two workers that start together migrate one by one
+
+
+def open_engine(url: str) -> Engine:
+    """Return an engine for a SQLAlchemy URL; ``sqlite://`` is a database in memory.
+
+    Raises
+    ------
+    ConfigError
+        ``database-url``: the URL is malformed, or no driver of that name is installed.
+
+    """
+    try:
+        parsed = sa.make_url(url)
+        if parsed.get_backend_name() == "sqlite":
+            return _sqlite(parsed)
+        return sa.create_engine(parsed, pool_size=20, pool_pre_ping=True)
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise ConfigError(
+            "database-url",
+            "The database URL is not understood; write sqlite:////path/ledger.db "
+            "or postgresql+psycopg://user@host/name.",
+        ) from error
+
+
+def _sqlite(url: sa.URL) -> Engine:
+    if url.database in (None, "", ":memory:"):
+        engine = sa.create_engine(
+            url, poolclass=StaticPool, connect_args={"check_same_thread": False}
+        )
+    else:
+        engine = sa.create_engine(url, pool_size=20)
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: SqliteConnection, _record: object) -> None:
+    # Writers queue up instead of failing halfway; a commit survives a power cut.
+    connection.isolation_level = "IMMEDIATE"
+    connection.execute("PRAGMA busy_timeout=30000")
+    connection.execute("PRAGMA foreign_keys=ON")
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+
+
+def migrate(engine: Engine) -> None:
+    """Bring the tables to this version, creating them at first.
+
+    Raises
+    ------
+    ConfigError
+        ``database-newer``: a newer version of clic-edge has migrated this database.
+    Transient
+        ``database-away``: the database could not be reached.
+
+    """
+    config = Config()
+    config.set_main_option("script_location", str(files("clic_edge.ledger") / "migrations"))
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            config.attributes["connection"] = connection
+            _refuse_newer(connection, ScriptDirectory.from_config(config))
+            command.upgrade(config, "head")
+    except OperationalError as error:
+        raise Transient(
+            "database-away", "The ledger's database could not be opened; is it running?"
+        ) from error
+
+
+def _refuse_newer(connection: sa.Connection, scripts: ScriptDirectory) -> None:
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is None:
+        return
+    try:
+        scripts.get_revision(current)
+    except CommandError as error:
+        raise ConfigError(
+            "database-newer",
+            f"The database is at revision {current}, which this version of clic-edge does not "
+            "know; install the version that wrote it.",
+        ) from error

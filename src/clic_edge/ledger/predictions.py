@@ -1,0 +1,190 @@
+"""The prediction log: one row for each prediction, with its features; never an identity.
+
+Beside the row lies the segmentation itself until the case is delivered, so that a retried case
+reuses the prediction that was logged instead of making another.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import numpy as np
+import sqlalchemy as sa
+
+from clic_edge.domain.feature import Feature
+from clic_edge.domain.prediction import (
+    Code,
+    ModelIdentity,
+    Prediction,
+    SegmentDefinition,
+    SegmentFinding,
+)
+from clic_edge.domain.volume import Geometry, SliceSource
+from clic_edge.ledger.schema import prediction_features, predictions, segmentations
+from clic_edge.ledger.sql import insert_once
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedPrediction:
+    """A prediction on its way into the log, or as a retried case finds it there."""
+
+    prediction_id: str
+    case_id: str
+    series_id: str
+    """The archive's handle of the series, by which the writers find the source again."""
+    subject_id: str
+    series_uid: str
+    """The keyed Series Instance UID."""
+    prediction: Prediction
+    slices: tuple[SliceSource, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionRow:
+    """One line of the log as people and monitors read it."""
+
+    prediction_id: str
+    case_id: str
+    subject_id: str
+    series_uid: str
+    model_id: str
+    model_version: str
+    model_digest: str
+    device: str
+    created_at: datetime
+    features: tuple[Feature, ...]
+    """Sorted by name."""
+
+
+class PredictionStore:
+    """The prediction log, on any SQLAlchemy engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def log(self, logged: LoggedPrediction, features: tuple[Feature, ...]) -> None:
+        """Write one prediction; writing the same prediction id again changes nothing."""
+        model = logged.prediction.model
+        row = {
+            "prediction_id": logged.prediction_id,
+            "case_id": logged.case_id,
+            "series_id": logged.series_id,
+            "subject_id": logged.subject_id,
+            "series_uid": logged.series_uid,
+            "model_id": model.model_id,
+            "model_version": model.version,
+            "model_digest": model.digest,
+            "device": logged.prediction.device,
+            "created_at": datetime.now(UTC),
+        }
+        with self._engine.begin() as connection:
+            if not insert_once(connection, predictions, [row]):
+                return
+            key = {"prediction_id": logged.prediction_id}
+            content = {"content": _pack(logged.prediction, logged.slices)}
+            connection.execute(segmentations.insert(), key | content)
+            connection.execute(
+                prediction_features.insert(), [key | asdict(feature) for feature in features]
+            )
+
+    def has(self, prediction_id: str) -> bool:
+        """Whether this prediction was made already."""
+        query = sa.select(sa.literal(1)).where(predictions.c.prediction_id == prediction_id)
+        with self._engine.connect() as connection:
+            return connection.scalar(query) is not None
+
+    def of_case(self, case_id: str, model_digest: str) -> tuple[LoggedPrediction, ...]:
+        """Return what one model predicted for a case that is under way, by series."""
+        query = (
+            sa.select(predictions, segmentations.c.content)
+            .join(segmentations)
+            .where(predictions.c.case_id == case_id, predictions.c.model_digest == model_digest)
+            .order_by(predictions.c.series_id)
+        )
+        with self._engine.connect() as connection:
+            return tuple(_logged(row) for row in connection.execute(query))
+
+    def rows(self, since: datetime) -> tuple[PredictionRow, ...]:
+        """Return every prediction since a moment, oldest first."""
+        chosen = predictions.c.created_at >= since
+        order = (predictions.c.created_at, predictions.c.prediction_id)
+        names = [name for name in PredictionRow.__slots__ if name != "features"]
+        columns = [predictions.c[name] for name in names]
+        features: dict[str, list[Feature]] = {}
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(*columns).where(chosen).order_by(*order)).all()
+            found = sa.select(prediction_features).join(predictions).where(chosen)
+            for row in connection.execute(found.order_by(prediction_features.c.name)):
+                feature = Feature(name=row.name, number=row.number, text=row.text)
+                features.setdefault(row.prediction_id, []).append(feature)
+        return tuple(
+            PredictionRow(**row._mapping, features=tuple(features.get(row.prediction_id, ())))
+            for row in rows
+        )
+
+
+def _logged(row: sa.Row[tuple[object, ...]]) -> LoggedPrediction:
+    values = row._mapping
+    prediction, slices = _unpack(values["content"], values["device"])
+    return LoggedPrediction(
+        prediction_id=values["prediction_id"],
+        case_id=values["case_id"],
+        series_id=values["series_id"],
+        subject_id=values["subject_id"],
+        series_uid=values["series_uid"],
+        prediction=prediction,
+        slices=slices,
+    )
+
+
+def _pack(prediction: Prediction, slices: tuple[SliceSource, ...]) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(
+        buffer,
+        label_map=prediction.label_map,
+        affine=prediction.geometry.affine,
+        slices=np.array([(s.instance_index, s.frame_number) for s in slices], dtype=np.int64),
+        header=np.array(
+            json.dumps(
+                {
+                    "model": asdict(prediction.model),
+                    "segments": [asdict(segment) for segment in prediction.segments],
+                    "forward_seconds": prediction.forward_seconds,
+                }
+            )
+        ),
+    )
+    return buffer.getvalue()
+
+
+def _unpack(content: bytes, device: str) -> tuple[Prediction, tuple[SliceSource, ...]]:
+    with np.load(io.BytesIO(content), allow_pickle=False) as stored:
+        label_map, affine = stored["label_map"], stored["affine"]
+        header = json.loads(str(stored["header"]))
+        slices = tuple(
+            SliceSource(instance_index=int(index), frame_number=int(frame))
+            for index, frame in stored["slices"]
+        )
+    label_map.flags.writeable = affine.flags.writeable = False
+    prediction = Prediction(
+        model=ModelIdentity(**header["model"]),
+        geometry=Geometry(affine=affine, shape=label_map.shape),
+        label_map=label_map,
+        segments=tuple(_finding(values) for values in header["segments"]),
+        device=device,
+        forward_seconds=header["forward_seconds"],
+    )
+    return prediction, slices
+
+
+def _finding(values: dict[str, object]) -> SegmentFinding:
+    definition = dict(values.pop("definition"))  # type: ignore[call-overload]  # as `_pack` wrote
+    codes = {name: Code(**definition.pop(name)) for name in ("category", "property_type")}
+    return SegmentFinding(definition=SegmentDefinition(**definition, **codes), **values)  # type: ignore[arg-type]  # as above

@@ -1,0 +1,147 @@
+"""The tables. No column holds an identity: handles, digests, keyed pseudonyms and numbers only.
+
+`migrations/` makes these tables; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Dialect
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+
+class UtcDateTime(sa.TypeDecorator[datetime]):
+    """An aware datetime in UTC; SQLite has no time zones of its own."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Refuse naive datetimes: they mean a different moment on every host."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            message = "a datetime without time zone cannot be stored"
+            raise ValueError(message)
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Return the moment in UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
+
+
+cases = sa.Table(
+    "cases",
+    metadata,
+    sa.Column("case_id", sa.String(64), primary_key=True),
+    sa.Column("study_id", sa.String(64), nullable=False, index=True),
+    sa.Column("pipeline", sa.String(64), nullable=False),
+    sa.Column("series_ids", sa.JSON, nullable=False),
+    sa.Column("state", sa.String(16), nullable=False, index=True),
+    sa.Column("attempt", sa.Integer, nullable=False),
+    sa.Column("expedited", sa.Boolean, nullable=False),
+    sa.Column("code", sa.String(64), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("received_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("started_at", UtcDateTime),
+    sa.Column("updated_at", UtcDateTime, nullable=False),
+    sa.Column("next_attempt_at", UtcDateTime),
+    sa.Column("superseded_by", sa.String(64)),
+)
+
+predictions = sa.Table(
+    "predictions",
+    metadata,
+    sa.Column("prediction_id", sa.String(64), primary_key=True),
+    sa.Column("case_id", sa.ForeignKey("cases.case_id"), nullable=False, index=True),
+    sa.Column("series_id", sa.String(64), nullable=False),
+    sa.Column("subject_id", sa.String(64), nullable=False),
+    sa.Column("series_uid", sa.String(64), nullable=False),
+    sa.Column("model_id", sa.String(64), nullable=False),
+    sa.Column("model_version", sa.String(64), nullable=False),
+    sa.Column("model_digest", sa.String(64), nullable=False),
+    sa.Column("device", sa.String(32), nullable=False),
+    sa.Column("created_at", UtcDateTime, nullable=False, index=True),
+)
+
+prediction_features = sa.Table(
+    "prediction_features",
+    metadata,
+    sa.Column("prediction_id", sa.ForeignKey("predictions.prediction_id"), primary_key=True),
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("number", sa.Float),
+    sa.Column("text", sa.String(256), nullable=False),
+)
+
+segmentations = sa.Table(
+    "segmentations",
+    metadata,
+    sa.Column("prediction_id", sa.ForeignKey("predictions.prediction_id"), primary_key=True),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
+
+result_objects = sa.Table(
+    "result_objects",
+    metadata,
+    sa.Column("sop_instance_uid", sa.String(64), primary_key=True),
+    sa.Column("case_id", sa.ForeignKey("cases.case_id"), nullable=False, index=True),
+    sa.Column("kind", sa.String(16), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+)
+
+receipts = sa.Table(
+    "receipts",
+    metadata,
+    sa.Column("destination", sa.String(64), primary_key=True),
+    sa.Column(
+        "sop_instance_uid", sa.ForeignKey("result_objects.sop_instance_uid"), primary_key=True
+    ),
+    sa.Column("accepted", sa.Boolean, nullable=False),
+    sa.Column("status", sa.String(64), nullable=False),
+    sa.Column("received_at", UtcDateTime, nullable=False),
+)
+
+stage_seconds = sa.Table(
+    "stage_seconds",
+    metadata,
+    sa.Column("case_id", sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("stage", sa.String(32), primary_key=True),
+    sa.Column("seconds", sa.Float, nullable=False),
+)
+
+audit_events = sa.Table(
+    "audit_events",
+    metadata,
+    sa.Column(
+        "seq",
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("case_id", sa.String(64), nullable=False, index=True),
+    sa.Column("action", sa.String(32), nullable=False),
+    sa.Column("detail", sa.Text, nullable=False),
+)
+
+cursors = sa.Table(
+    "cursors",
+    metadata,
+    sa.Column("name", sa.String(64), primary_key=True),
+    sa.Column("value", sa.BigInteger, nullable=False),
+)

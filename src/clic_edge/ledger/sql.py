@@ -1,0 +1,37 @@
+"""Two statements that SQLite and PostgreSQL spell alike, but SQLAlchemy keeps apart."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sqlalchemy.dialects import postgresql, sqlite
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    import sqlalchemy as sa
+
+    Row = Mapping[str, object]
+
+
+def _insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
+def insert_once(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> int:
+    """Insert rows that are not there yet, by primary key; return how many were new."""
+    new = 0
+    for row in rows:
+        statement = _insert(connection, table).values(**row).on_conflict_do_nothing()
+        new += connection.execute(statement).rowcount
+    return new
+
+
+def insert_or_replace(connection: sa.Connection, table: sa.Table, row: Row) -> None:
+    """Insert a row, or overwrite the one with the same primary key."""
+    keys = [column.name for column in table.primary_key]
+    values = {name: value for name, value in row.items() if name not in keys}
+    statement = _insert(connection, table).values(**row)
+    connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values))

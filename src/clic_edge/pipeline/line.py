@@ -1,0 +1,71 @@
+"""What the stages of one appliance stand on: archive, ledger, key, and pipelines made ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from clic_edge.errors import Defect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import timedelta
+
+    from clic_edge.config import Pipeline
+    from clic_edge.deid.keys import DeidKey
+    from clic_edge.deid.profile import Profile
+    from clic_edge.dicom.policy import VolumePolicy
+    from clic_edge.inference.runtime import Runtime
+    from clic_edge.ledger import Ledger
+    from clic_edge.pacs.transport import Archive, Destination, StudyCensus
+    from clic_edge.results.writer import Writer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyPipeline:
+    """A pipeline with everything that its settings name."""
+
+    settings: Pipeline
+    profile: Profile
+    volume_policy: VolumePolicy
+    runtime: Callable[[], Runtime]
+    """Loads the model at the first call and returns the same runtime ever after."""
+    writers: tuple[Writer, ...]
+    destinations: tuple[tuple[str, Destination], ...]
+    """Name and transport, in the order of the settings."""
+    census: StudyCensus | None = None
+    """Who knows how many instances a study should have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patience:
+    """How long a case that may work later is tried."""
+
+    first: timedelta
+    longest: timedelta
+    give_up_after: timedelta
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One appliance: made once by `app`, used by every stage of every case."""
+
+    archive: Archive
+    ledger: Ledger
+    key: DeidKey = field(repr=False)
+    pipelines: tuple[ReadyPipeline, ...]
+    patience: Patience
+
+    def pipeline(self, name: str) -> ReadyPipeline:
+        """Return a pipeline by name. Raises Defect ``pipeline-gone``."""
+        for pipeline in self.pipelines:
+            if pipeline.settings.name == name:
+                return pipeline
+        raise Defect(
+            "pipeline-gone", f"The pipeline {name} is not configured any more; retry or leave it."
+        )
+
+    @property
+    def rules(self) -> tuple[Pipeline, ...]:
+        """The settings of every pipeline: what routing needs."""
+        return tuple(pipeline.settings for pipeline in self.pipelines)

@@ -1,0 +1,67 @@
+"""The durable queue of cases: DBOS on the ledger's own database.
+
+A case is admitted and queued in one transaction: there is never the one without the other.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from dbos import DBOSClient
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import timedelta
+
+    import sqlalchemy as sa
+    from dbos import EnqueueOptions
+    from sqlalchemy.engine import Engine
+
+    from clic_edge.domain.case import Case
+
+WORKFLOW = "process_case"
+FIRST_ATTEMPTS = "cases"
+RETRIES = "retries"
+"""Queued apart, so that a PACS that is away for days never holds up new cases."""
+LINE_VERSION = "1"
+"""Version of the line's stages, not of the package: an upgrade takes over cases in flight."""
+_UNDER_WAY = ["ENQUEUED", "PENDING", "DELAYED"]
+
+
+class DurableQueue:
+    """Puts attempts into the queue and knows which are still in it."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._client = DBOSClient(
+            system_database_engine=engine, lazy=True, retry_connection_errors=False
+        )
+
+    def put(
+        self, connection: sa.Connection, case_id: str, attempt: int, delay: timedelta | None
+    ) -> None:
+        """Queue an attempt within the caller's transaction; the case and attempt name it."""
+        options: EnqueueOptions = {
+            "workflow_name": WORKFLOW,
+            "queue_name": RETRIES if attempt else FIRST_ATTEMPTS,
+            "workflow_id": workflow_id(case_id, attempt),
+            "app_version": LINE_VERSION,
+        }
+        if delay:
+            options["delay_seconds"] = delay.total_seconds()
+        self._client.enqueue_in_transaction(connection, options, case_id, attempt)
+
+    def stranded(self, cases: Iterable[Case]) -> tuple[Case, ...]:
+        """Return those whose attempt is in no queue and in no worker's hands."""
+        wanted = {workflow_id(case.case_id, case.attempt): case for case in cases}
+        if not wanted:
+            return ()
+        held = self._client.list_workflows(
+            workflow_ids=list(wanted), status=_UNDER_WAY, load_input=False, load_output=False
+        )
+        lost = wanted.keys() - {workflow.workflow_id for workflow in held}
+        return tuple(wanted[name] for name in sorted(lost))
+
+
+def workflow_id(case_id: str, attempt: int) -> str:
+    """Return the name under which an attempt is queued, once."""
+    return f"{case_id}-{attempt}"

@@ -1,0 +1,98 @@
+"""The worker: takes cases from the queue and runs them along the line, durably.
+
+Killed at any moment and started again, it goes on behind the last stage that was finished.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from dbos import DBOS
+
+from clic_edge import telemetry
+from clic_edge.errors import ClicEdgeError
+from clic_edge.pipeline.process import process
+from clic_edge.pipeline.queue import FIRST_ATTEMPTS, LINE_VERSION, RETRIES, WORKFLOW
+from clic_edge.pipeline.reconcile import reconcile
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Callable
+
+    from sqlalchemy.engine import Engine
+
+    from clic_edge.pipeline.line import Line
+    from clic_edge.pipeline.process import Step
+    from clic_edge.pipeline.queue import DurableQueue
+
+_POLLING_SECONDS = 0.2
+_FINISH_SECONDS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """How much a worker does at a time, and how often it looks for what it missed."""
+
+    concurrent_cases: int
+    reconcile_seconds: float
+
+
+def durably(name: str, stage: Callable[[], str]) -> str:
+    """Run a stage and remember what it returned; after a restart it is not run again."""
+    return DBOS.run_step({"name": name}, stage)
+
+
+class Worker:
+    """One worker process; there is one DBOS in a process, so there is one of these."""
+
+    def __init__(self, line: Line, engine: Engine, queue: DurableQueue, pace: Pace) -> None:
+        self._line = line
+        self._engine = engine
+        self._queue = queue
+        self._pace = pace
+
+    def run(self, stop: threading.Event, step: Step = durably) -> None:
+        """Work until `stop` is set, then finish the stages in hand."""
+        DBOS(
+            config={
+                "name": "clic-edge",
+                "system_database_engine": self._engine,
+                "application_version": LINE_VERSION,
+                "executor_id": socket.gethostname(),
+                "log_level": "WARNING",
+                "notification_listener_polling_interval_sec": 1.0,
+            }
+        )
+        line = self._line
+
+        @DBOS.workflow(name=WORKFLOW)
+        def process_case(case_id: str, attempt: int) -> str:
+            return process(case_id, attempt, line=line, step=step)
+
+        DBOS.launch()
+        try:
+            for queue in (FIRST_ATTEMPTS, RETRIES):
+                DBOS.register_queue(
+                    queue,
+                    worker_concurrency=self._pace.concurrent_cases,
+                    polling_interval_sec=_POLLING_SECONDS,
+                )
+            telemetry.worker_started()
+            while True:
+                self.look_for_missed()
+                if stop.wait(self._pace.reconcile_seconds):
+                    return
+        finally:
+            DBOS.destroy(workflow_completion_timeout_sec=_FINISH_SECONDS)
+
+    def look_for_missed(self) -> None:
+        """Take in studies that no event told of, and cases that fell out of the queue."""
+        line = self._line
+        try:
+            reconcile(line.rules, archive=line.archive, ledger=line.ledger)
+        except ClicEdgeError as error:
+            telemetry.reconcile_failed(code=error.code)
+        for case in self._queue.stranded(line.ledger.cases.under_way()):
+            line.ledger.cases.rescue(case)

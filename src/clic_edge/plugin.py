@@ -1,0 +1,180 @@
+"""The appliance inside Orthanc: tells of stable studies, and shows what became of them.
+
+It never infers, never touches pixels, and never keeps Orthanc waiting: a callback puts the
+study's identifier on a list in memory and returns. What is lost with that list (a crash, a
+database that is away) the worker finds in Orthanc's change log.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from queue import Full, Queue
+from typing import Protocol
+
+from clic_edge.app import Appliance
+from clic_edge.errors import ClicEdgeError, Refusal
+from clic_edge.pacs.orthanc import OrthancArchive
+from clic_edge.pipeline.intake import intake
+from clic_edge.pipeline.status import study_status
+
+ROUTE = "/clic-edge/studies/([0-9a-f-]{44})"
+UNKNOWN_RESOURCE = 17  # Orthanc's error code
+WAITING_STUDIES = 100_000
+
+BUTTON = """
+$('#study').live('pagebeforecreate', function() {
+  var button = $('<a>').attr('data-role', 'button').attr('href', '#').attr('data-icon', 'gear')
+    .attr('data-theme', 'e').text('clic-edge: analyse now');
+  var shown = $('<pre id="clic-edge-status" style="white-space:pre-wrap">');
+  var url = function() { return '../clic-edge/studies/' + $.mobile.pageData.uuid; };
+  var show = function(status) {
+    shown.text(status.cases.map(function(one) {
+      var reason = one.case.reason ? ': ' + one.case.reason : '';
+      return one.case.pipeline + ' is ' + one.case.state + reason;
+    }).join('\\n') || 'no case yet');
+  };
+  button.insertAfter($('#study-info'));
+  shown.insertAfter(button);
+  button.click(function(event) {
+    event.preventDefault();
+    $.ajax({url: url(), type: 'POST', dataType: 'json', success: show,
+            error: function(answer) { shown.text(answer.responseText); }});
+  });
+  $('#study').live('pageshow', function() { $.getJSON(url(), show); });
+});
+"""
+
+
+class ChangeTypes(Protocol):
+    """Orthanc's kinds of events, as far as we use them."""
+
+    STABLE_STUDY: int
+
+
+class OrthancModule(Protocol):
+    """Orthanc's Python module, as far as we use it; tests hand in a stand-in."""
+
+    ChangeType: ChangeTypes
+    OrthancException: type[Exception]
+
+    def GetConfiguration(self) -> str: ...  # noqa: N802, D102 - Orthanc's name
+    def RestApiGet(self, path: str) -> bytes: ...  # noqa: N802, D102 - as above
+    def LogWarning(self, message: str) -> None: ...  # noqa: N802, D102 - as above
+    def ExtendOrthancExplorer(self, script: str) -> None: ...  # noqa: N802, D102 - as above
+    def RegisterOnChangeCallback(self, callback: object) -> None: ...  # noqa: N802, D102 - as above
+    def RegisterRestCallback(self, route: str, callback: object) -> None: ...  # noqa: N802, D102 - as above
+
+
+class RestOutput(Protocol):
+    """What Orthanc hands to a REST callback, as far as we use it."""
+
+    def AnswerBuffer(self, body: str, mime: str) -> None: ...  # noqa: N802, D102 - Orthanc's name
+    def SendHttpStatus(self, status: int, body: str) -> None: ...  # noqa: N802, D102 - as above
+    def SendMethodNotAllowed(self, allowed: str) -> None: ...  # noqa: N802, D102 - as above
+
+
+class InnerRest:
+    """Orthanc's REST API from inside, for `OrthancArchive`; it reads, the worker writes."""
+
+    def __init__(self, orthanc: OrthancModule) -> None:
+        self._orthanc = orthanc
+
+    def get(self, path: str) -> bytes | None:
+        """Return the answer's body, or None when Orthanc knows no such resource."""
+        try:
+            body = self._orthanc.RestApiGet(path)
+        except self._orthanc.OrthancException as error:
+            if error.args[0] == UNKNOWN_RESOURCE:
+                return None
+            raise
+        return bytes(body)
+
+    def post(self, path: str, body: bytes) -> bytes | None:
+        """Refuse: nothing is written from inside Orthanc."""
+        raise NotImplementedError
+
+
+class Front:
+    """The callbacks; the appliance opens at its first use, and again after a failure."""
+
+    def __init__(self, orthanc: OrthancModule, settings_path: Path) -> None:
+        self._orthanc = orthanc
+        self._settings_path = settings_path
+        self._archive = OrthancArchive(InnerRest(orthanc))
+        self._stable: Queue[str] = Queue(WAITING_STUDIES)
+        threading.Thread(target=self._take_in_for_ever, daemon=True).start()
+
+    @cached_property
+    def _appliance(self) -> Appliance:
+        return Appliance.open(self._settings_path)
+
+    def on_change(self, change: int, _level: int, resource: str) -> None:
+        """Remember a stable study; returns at once."""
+        if change == self._orthanc.ChangeType.STABLE_STUDY:
+            try:
+                self._stable.put_nowait(resource)
+            except Full:
+                self._warn("the list of studies is full; the worker will find the rest")
+
+    def on_request(self, output: RestOutput, _uri: str, **request: object) -> None:
+        """Answer GET with the state of a study's cases; POST runs them now."""
+        method, groups = request["method"], request["groups"]
+        if method not in ("GET", "POST") or not isinstance(groups, tuple):
+            output.SendMethodNotAllowed("GET,POST")
+            return
+        try:
+            if method == "POST":
+                self._take_in(groups[0], expedited=True)
+            output.AnswerBuffer(self._status(groups[0]), "application/json")
+        except Refusal as refusal:
+            output.SendHttpStatus(404, refusal.sentence)
+        except ClicEdgeError as error:
+            output.SendHttpStatus(503, error.sentence)
+        except Exception as error:  # noqa: BLE001 - the plugin: Orthanc goes on whatever happens
+            self._warn(f"{method} failed with {type(error).__name__}")
+            output.SendHttpStatus(503, "The ledger cannot be reached; no study is lost by that.")
+
+    def _status(self, study_id: str) -> str:
+        appliance = self._appliance
+        status = study_status(
+            study_id, appliance.pipelines, archive=self._archive, ledger=appliance.ledger
+        )
+        return json.dumps(asdict(status), default=str)
+
+    def _take_in_for_ever(self) -> None:
+        while True:
+            study_id = self._stable.get()
+            try:
+                self._take_in(study_id, expedited=False)
+            except Exception as error:  # noqa: BLE001 - the plugin: Orthanc goes on whatever happens
+                # Its text may quote a dataset, or a URL; the worker finds the study by itself.
+                name = error.code if isinstance(error, ClicEdgeError) else type(error).__name__
+                self._warn(f"a study could not be queued ({name}); the worker will find it")
+
+    def _take_in(self, study_id: str, *, expedited: bool) -> None:
+        appliance = self._appliance
+        intake(
+            study_id,
+            appliance.pipelines,
+            archive=self._archive,
+            ledger=appliance.ledger,
+            expedited=expedited,
+        )
+
+    def _warn(self, sentence: str) -> None:
+        self._orthanc.LogWarning(f"clic-edge: {sentence}")
+
+
+def register(orthanc: OrthancModule) -> Front:
+    """Register the callbacks with Orthanc, which is handed in so that a test can stand in for it."""
+    configuration = json.loads(orthanc.GetConfiguration())
+    settings = configuration.get("ClicEdge", {}).get("Settings", "/etc/clic-edge/clic-edge.toml")
+    front = Front(orthanc, Path(settings))
+    orthanc.RegisterOnChangeCallback(front.on_change)
+    orthanc.RegisterRestCallback(ROUTE, front.on_request)
+    orthanc.ExtendOrthancExplorer(BUTTON)
+    return front
