@@ -1,0 +1,243 @@
+"""What the appliance tells of itself: one function for each event, JSON lines and metrics.
+
+Nothing here takes a patient: the functions accept our own names, codes, counts and seconds, and
+what other libraries say is reduced to who said it and where, because their texts may quote a
+dataset. Until `configure_logging` nothing is written; metrics are counted always.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+import traceback
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal, TextIO, TypedDict, Unpack, get_args
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+from clic_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+    from types import TracebackType
+
+Level = Literal["debug", "info", "warning", "error"]
+Event = Literal[
+    "worker-started",
+    "worker-stopped",
+    "reconcile-failed",
+    "case-moved",
+    "stage-finished",
+    "prediction-made",
+    "receipt",
+    "foreign-log",
+    "foreign-warning",
+    "uncaught-error",
+]
+
+
+class Fields(TypedDict, total=False):
+    """All that a line may hold beside event, level and time."""
+
+    case_id: str
+    pipeline: str
+    state: str
+    code: str
+    stage: str
+    seconds: float
+    model: str
+    device: str
+    destination: str
+    accepted: bool
+    logger: str
+    severity: str
+    category: str
+    error: str
+    place: str
+
+
+DROPPED: Final = "[dropped]"
+_EVENTS: Final = frozenset(get_args(Event))
+_KEYS: Final = frozenset({*Fields.__annotations__, "level", "timestamp"})
+_BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
+
+CASES: Final = Counter(
+    "clic_edge_cases", "Cases by the state they came to, and why.", ["pipeline", "state", "code"]
+)
+OPEN_CASES: Final = Gauge("clic_edge_open_cases", "Cases that have not ended.", ["state"])
+STAGE_SECONDS: Final = Histogram(
+    "clic_edge_stage_seconds", "Wall time of a stage.", ["pipeline", "stage"], buckets=_BUCKETS
+)
+PREDICTIONS: Final = Counter(
+    "clic_edge_predictions", "Predictions made.", ["pipeline", "model", "device"]
+)
+RECEIPTS: Final = Counter(
+    "clic_edge_receipts", "Answers of a destination.", ["destination", "result"]
+)
+
+
+def worker_started() -> None:
+    """Say that the worker takes cases from now on."""
+    _tell("worker-started")
+
+
+def worker_stopped() -> None:
+    """Say that the worker has ended in good order."""
+    _tell("worker-stopped")
+
+
+def reconcile_failed(*, code: str) -> None:
+    """Say that the archive's changes could not be read; they are asked for again later."""
+    _tell("reconcile-failed", "warning", code=code)
+
+
+def case_moved(*, case_id: str, pipeline: str, state: str, code: str = "") -> None:
+    """Say that a case came to a state."""
+    CASES.labels(pipeline=pipeline, state=state, code=code).inc()
+    level: Level = "error" if state == "quarantined" else "info"
+    _tell("case-moved", level, case_id=case_id, pipeline=pipeline, state=state, code=code)
+
+
+def stage_finished(*, case_id: str, pipeline: str, stage: str, seconds: float) -> None:
+    """Say how long a stage of a case took."""
+    STAGE_SECONDS.labels(pipeline=pipeline, stage=stage).observe(seconds)
+    seconds = round(seconds, 3)
+    _tell("stage-finished", case_id=case_id, pipeline=pipeline, stage=stage, seconds=seconds)
+
+
+def prediction_made(*, case_id: str, pipeline: str, model: str, device: str) -> None:
+    """Say which model looked at a case; `model` is its identifier and version."""
+    PREDICTIONS.labels(pipeline=pipeline, model=model, device=device).inc()
+    _tell("prediction-made", case_id=case_id, pipeline=pipeline, model=model, device=device)
+
+
+def receipt_came(*, case_id: str, destination: str, accepted: bool) -> None:
+    """Say what a destination answered for one result object."""
+    RECEIPTS.labels(destination=destination, result="accepted" if accepted else "rejected").inc()
+    level: Level = "info" if accepted else "warning"
+    _tell("receipt", level, case_id=case_id, destination=destination, accepted=accepted)
+
+
+def open_cases(*, state: str, count: int) -> None:
+    """Set how many cases are in a state that is not an end."""
+    OPEN_CASES.labels(state=state).set(count)
+
+
+def serve_metrics(port: int) -> None:
+    """Serve /metrics on 127.0.0.1 from a thread that ends with the process.
+
+    Raises
+    ------
+    ConfigError
+        ``port-in-use``.
+
+    """
+    try:
+        start_http_server(port, addr="127.0.0.1")
+    except OSError as error:
+        sentence = f"'worker.metrics_port': port {port} can't be opened: {error.strerror}."
+        raise ConfigError("port-in-use", sentence) from error
+
+
+def configure_logging(level: Level = "info", stream: TextIO | None = None) -> None:
+    """Write events from `level` up as JSON lines to `stream` (default stderr).
+
+    Log records, warnings and uncaught errors of other libraries become events without their text.
+    """
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _only_known,
+            structlog.processors.JSONRenderer(ensure_ascii=False),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(stream or sys.stderr),
+    )
+    _take_over_logging()
+    warnings.showwarning = _tell_warning
+    sys.excepthook = _tell_uncaught
+    threading.excepthook = lambda hook: _tell_uncaught(
+        hook.exc_type, hook.exc_value, hook.exc_traceback
+    )
+    sys.unraisablehook = lambda hook: _tell_uncaught(
+        hook.exc_type, hook.exc_value, hook.exc_traceback
+    )
+
+
+def place_of(trace: TracebackType | None) -> str:
+    """Return file and line where an error was raised: all of it that is safe to tell."""
+    frames = traceback.extract_tb(trace)
+    return _place(frames[-1].filename, frames[-1].lineno) if frames else ""
+
+
+def _tell(event: Event, level: Level = "info", **fields: Unpack[Fields]) -> None:
+    if structlog.is_configured():
+        structlog.get_logger().log(logging.getLevelNamesMapping()[level.upper()], event, **fields)
+
+
+def _only_known(
+    _logger: object, _method: str, line: MutableMapping[str, object]
+) -> MutableMapping[str, object]:
+    """Keep what is in the vocabulary: the last gate, should someone log past the functions."""
+    known = {
+        key: value if isinstance(value, str | int | float) else DROPPED
+        for key, value in line.items()
+        if key in _KEYS
+    }
+    event = line["event"] if line["event"] in _EVENTS else DROPPED
+    return {"event": event, **known}
+
+
+class _Reduced(logging.Handler):
+    """Tells that a library logged something, never what: it may have quoted a dataset."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        _tell(
+            "foreign-log",
+            "error" if record.levelno >= logging.ERROR else "warning",
+            logger=record.name,
+            severity=record.levelname,
+            place=_place(record.pathname, record.lineno),
+            error=record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else "",
+        )
+
+
+def _take_over_logging() -> None:
+    """Let every logger's records pass through `_Reduced` alone."""
+    handler = _Reduced(logging.WARNING)
+    # DBOS writes to the console, texts and all, unless its logger has a handler already.
+    logging.getLogger("dbos").propagate = False
+    for name in (None, "dbos", *logging.root.manager.loggerDict):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler] if name in {None, "dbos"} else []
+    logging.root.setLevel(logging.WARNING)
+    # A record that can't be formatted would be printed with its arguments.
+    logging.raiseExceptions = False
+
+
+def _tell_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    del message, file, line  # pydicom's warnings quote values
+    place = _place(filename, lineno)
+    _tell("foreign-warning", "warning", category=category.__name__, place=place)
+
+
+def _tell_uncaught(
+    kind: type[BaseException], _error: BaseException | None, trace: TracebackType | None
+) -> None:
+    _tell("uncaught-error", "error", error=kind.__name__, place=place_of(trace))
+
+
+def _place(filename: str, lineno: int | None) -> str:
+    """Return package/module.py:line, without the folders that the package lies in."""
+    return f"{'/'.join(Path(filename).parts[-2:])}:{lineno}"
