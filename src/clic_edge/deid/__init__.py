@@ -1,1 +1,20 @@
-"""De-identification by PS3.15 Annex E: Series in, CleanSeries out."""
+"""PS3.15 Annex E: what may be seen of a series without knowing whose it is.
+
+`deidentify` is the only way from `Series` to `CleanSeries`.
+"""
+
+from __future__ import annotations
+
+from clic_edge.deid.deidentify import deidentify
+from clic_edge.deid.keys import DeidKey, create_key, load_key
+from clic_edge.deid.profile import BASIC, Profile, load_profile
+
+__all__ = [
+    "BASIC",
+    "DeidKey",
+    "Profile",
+    "create_key",
+    "deidentify",
+    "load_key",
+    "load_profile",
+]

@@ -1,0 +1,65 @@
+"""Coded concepts (PS3.3 8.8): kept where the code is a published one, so that no text hides in them."""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from typing import TYPE_CHECKING
+
+from pydicom.sr._concepts_dict import concepts
+from pydicom.sr._snomed_dict import mapping
+
+from clic_edge.deid.dummies import REMOVED
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from clic_edge.deid.part10 import Element
+
+CODE_VALUES = (0x00080100, 0x00080119, 0x00080120)
+SCHEME, SCHEME_VERSION, MEANING = 0x00080102, 0x00080103, 0x00080104
+CODE_TAGS = frozenset({*CODE_VALUES, SCHEME, SCHEME_VERSION, MEANING})
+OWN_SCHEME = b"99CLICEDGE"
+_UCUM = re.compile(r"[A-Za-z0-9*/.%()\[\]'^-]{1,8}")
+_VERSION = re.compile(rb"[0-9A-Za-z.]{0,8} ?")
+
+
+@cache
+def _meanings() -> dict[tuple[str, str], str]:
+    """Return the meaning of every code that pydicom publishes, SNOMED also in its SRT form."""
+    known = {
+        (scheme, value): meaning
+        for scheme, names in concepts.items()
+        for values in names.values()
+        for value, (meaning, _) in values.items()
+    }
+    for srt, sct in mapping["SRT"].items():
+        if ("SCT", sct) in known:
+            known["SRT", srt] = known["SNM3", srt] = known["99SDM", srt] = known["SCT", sct]
+    return known
+
+
+def clean_code(elements: Sequence[Element]) -> dict[int, bytes]:
+    """Return the values of the code attributes of an item, by tag.
+
+    A published code keeps value and scheme and gets the published meaning; a UCUM unit is its own
+    meaning; any other code becomes a dummy of our own scheme.
+    """
+    raw = {element.tag: bytes(element.value) for element in elements if element.tag in CODE_TAGS}
+    scheme = _text(raw.get(SCHEME, b""))
+    value = next((_text(raw[tag]) for tag in CODE_VALUES if raw.get(tag)), "")
+    meaning = _meanings().get((scheme, value))
+    if meaning is None and scheme == "UCUM" and _UCUM.fullmatch(value):
+        meaning = value
+    if meaning is None:
+        dummies = dict.fromkeys(raw, REMOVED.encode("ascii"))
+        return dummies | {SCHEME: OWN_SCHEME} if SCHEME in raw else dummies
+    if MEANING in raw and _text(raw[MEANING]).casefold() != meaning.casefold():
+        raw[MEANING] = meaning.encode("ascii", "replace")[:64]
+    if not _VERSION.fullmatch(raw.get(SCHEME_VERSION, b"")):
+        raw[SCHEME_VERSION] = REMOVED.encode("ascii")
+    return raw
+
+
+def _text(value: bytes) -> str:
+    return value.decode("latin-1").strip(" \0")

@@ -1,0 +1,96 @@
+"""The stage: a series with identity goes in, a clean one comes out, or nothing does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clic_edge.deid import part10
+from clic_edge.deid.clean import Cleaner, StandIns
+from clic_edge.deid.markers import markers
+from clic_edge.deid.pixels import PIXEL_DATA, check_pixels, pixel_bytes
+from clic_edge.deid.policy import compiled
+from clic_edge.deid.residue import ResidueCheck
+from clic_edge.domain.clean import CleanInstance, CleanSeries
+from clic_edge.errors import Defect, Refusal
+
+if TYPE_CHECKING:
+    from clic_edge.deid.part10 import Element, Part10
+    from clic_edge.deid.profile import Profile
+    from clic_edge.domain.clean import Pseudonym
+    from clic_edge.domain.study import Series
+
+SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
+_VIDEO = ("1.2.840.10008.1.2.4.10", "1.2.840.10008.1.2.7")
+"""Prefixes of the transfer syntaxes of MPEG, HEVC and SMPTE streams."""
+
+
+def deidentify(series: Series, profile: Profile, pseudonym: Pseudonym) -> CleanSeries:
+    """Return the series without identifiers, slice for slice in the same order.
+
+    Transfer syntax, pixels and every kept value are those of the source, byte for byte. The same
+    series, profile and key give the same bytes.
+
+    Raises
+    ------
+    Refusal
+        ``not-deidentifiable``, ``burned-in-annotation`` or ``unsafe-pixels``: the profile can't
+        clean this kind of object.
+    Defect
+        ``unreadable-instance``, ``unknown-transfer-syntax``, ``undecodable-text``, or
+        ``residual-identifier``: a value of the source survived; nothing leaves this function.
+
+    """
+    stand_ins, residue = StandIns(pseudonym), ResidueCheck()
+    instances = []
+    for number, instance in enumerate(series.instances, 1):
+        try:
+            content = _clean_instance(instance.content, profile, stand_ins, residue)
+        except (Refusal, Defect) as error:
+            where = f"Instance {number} of {len(series.instances)}: {error.sentence}"
+            raise type(error)(error.code, where) from error
+        instances.append(CleanInstance(content=content))
+    return CleanSeries(
+        subject_id=pseudonym.subject_id,
+        series_uid=stand_ins.uid(series.series_instance_uid.encode()).decode("ascii"),
+        instances=tuple(instances),
+    )
+
+
+def _clean_instance(
+    content: bytes, profile: Profile, stand_ins: StandIns, residue: ResidueCheck
+) -> bytes:
+    source = part10.read(content)
+    top = {element.tag: element for element in reversed(source.elements)}
+    sop_class = _uid(top, SOP_CLASS_UID)
+    if source.transfer_syntax_uid.startswith(_VIDEO):
+        raise Refusal("not-deidentifiable", "Video can't be de-identified.")
+    check_pixels(sop_class, top)
+    cleaner = Cleaner(compiled(profile, sop_class), source.encoding, stand_ins)
+    cleaned = cleaner.dataset(source.elements, nested=False)
+    cleaned |= markers(profile, source.encoding)
+    chunks: list[bytes | memoryview] = [cleaned[tag] for tag in sorted(cleaned)]
+    chunks += _pixels(source, top)
+    instance_uid = stand_ins.uid(_uid(top, SOP_INSTANCE_UID).encode()).decode("ascii")
+    output = part10.file_bytes((sop_class, instance_uid), source.transfer_syntax_uid, chunks)
+    residue.search(output, cleaner.removed, stand_ins.subject_id.decode("ascii"))
+    return output
+
+
+def _pixels(source: Part10, top: dict[int, Element]) -> list[bytes | memoryview]:
+    """Return header and value of the pixel data, which stands last; nothing where there is none."""
+    last = source.elements[-1]
+    if last.tag not in part10.BULK_TAGS:
+        return []
+    if last.tag == PIXEL_DATA and not last.encapsulated:
+        last = last._replace(value=pixel_bytes(top, source.encoding))
+    return list(part10.Writer(source.encoding).bulk(last))
+
+
+def _uid(top: dict[int, Element], tag: int) -> str:
+    """Return a UID that every instance must have."""
+    value = bytes(top[tag].value).strip(b" \0") if tag in top else b""
+    if not value or not value.isascii():
+        raise Defect(
+            "unreadable-instance", f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is missing or not a UID."
+        )
+    return value.decode("ascii")

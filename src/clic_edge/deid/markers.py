@@ -1,0 +1,39 @@
+"""The attributes that say what was done (PS3.15 E.1.1, E.3), derived from what ran."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+from clic_edge.deid.part10 import Encoding, Writer
+from clic_edge.deid.standard import EDITION, method_codes
+
+if TYPE_CHECKING:
+    from clic_edge.deid.profile import Profile
+
+IDENTITY_REMOVED, METHOD, METHOD_CODES = 0x00120062, 0x00120063, 0x00120064
+LONGITUDINAL = 0x00280303
+
+
+@cache
+def markers(profile: Profile, encoding: Encoding) -> dict[int, bytes]:
+    """Return Patient Identity Removed, method, method codes (CID 7050) and temporal information."""
+    writer = Writer(encoding)
+    ran = {"basic"} | profile.options
+    items = [
+        b"".join(
+            (
+                writer.element(0x00080100, "SH", code.value.encode("ascii")),
+                writer.element(0x00080102, "SH", code.scheme.encode("ascii")),
+                writer.element(0x00080104, "LO", code.meaning.encode("ascii")),
+            )
+        )
+        for option, code in method_codes()
+        if option in ran
+    ]
+    return {
+        IDENTITY_REMOVED: writer.element(IDENTITY_REMOVED, "CS", b"YES"),
+        METHOD: writer.element(METHOD, "LO", f"clic-edge {EDITION} {profile.digest[:12]}".encode()),
+        METHOD_CODES: writer.sequence(METHOD_CODES, items),
+        LONGITUDINAL: writer.element(LONGITUDINAL, "CS", b"REMOVED"),
+    }

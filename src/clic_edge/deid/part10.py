@@ -1,0 +1,306 @@
+"""A Part 10 file as elements over its own bytes, and back (PS3.5 7, PS3.10 7).
+
+Nothing is interpreted here beyond structure: a value is the source's bytes. Pixel data is a view
+of the source and is copied once, into the output.
+"""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydicom.datadict import dictionary_VR
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+
+from clic_edge.errors import Defect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+LONG_VRS = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
+SHORT_VRS = frozenset("AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+BULK_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+DEEPEST = 64
+_UNDEFINED = 0xFFFFFFFF
+_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
+_PREAMBLE = 128
+
+IMPLEMENTATION_CLASS_UID = "2.25.263318206459214331275386201486420117315"
+IMPLEMENTATION_VERSION_NAME = "CLIC_EDGE_DEID_1"
+
+
+class Element(NamedTuple):
+    """One attribute; `items` is None unless it is a sequence, whose `value` is then empty."""
+
+    tag: int
+    vr: str
+    """As the file says; from the dictionary in implicit VR, ``UN`` where that does not know."""
+    value: bytes | memoryview
+    items: tuple[tuple[Element, ...], ...] | None
+    encapsulated: bool
+    """Whether `value` is fragments up to and with the Sequence Delimitation Item."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Encoding:
+    """How elements are laid out."""
+
+    explicit: bool
+    little: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part10:
+    """One instance: its transfer syntax and its elements in the order of the file."""
+
+    transfer_syntax_uid: str
+    encoding: Encoding
+    elements: tuple[Element, ...]
+
+
+_IMPLICIT = Encoding(explicit=False, little=True)
+_EXPLICIT = Encoding(explicit=True, little=True)
+
+
+def read(content: bytes) -> Part10:
+    """Return the elements of a Part 10 file, or of a bare dataset.
+
+    File Meta, preamble, what follows the pixel data and zeros after the last element are not
+    returned.
+
+    Raises
+    ------
+    Defect
+        ``unreadable-instance``: not DICOM, truncated, or nested deeper than 64 sequences.
+
+    """
+    try:
+        start, syntax = _file_meta(content)
+        encoding = _encoding(content, start, syntax)
+        if syntax == DeflatedExplicitVRLittleEndian:
+            content, start = zlib.decompress(content[start:], wbits=-zlib.MAX_WBITS), 0
+        elements, _ = _Reader(content, encoding).elements(start, len(content), 0)
+    except (struct.error, zlib.error, RecursionError) as error:
+        raise _unreadable("it ends in the middle of an element") from error
+    if not elements:
+        raise _unreadable("it holds no element")
+    return Part10(
+        transfer_syntax_uid=syntax or _default_syntax(encoding),
+        encoding=encoding,
+        elements=tuple(elements),
+    )
+
+
+def _unreadable(why: str) -> Defect:
+    return Defect("unreadable-instance", f"An instance is not readable as DICOM: {why}.")
+
+
+def _file_meta(content: bytes) -> tuple[int, str]:
+    """Return where the dataset starts and the transfer syntax, ``""`` where none is stated."""
+    start = _PREAMBLE + 4 if content[_PREAMBLE : _PREAMBLE + 4] == b"DICM" else 0
+    reader, syntax = _Reader(content, _EXPLICIT), ""
+    while content[start : start + 2] == b"\x02\x00":
+        tag, _, length, at = reader.header(start)
+        if at + length > len(content):
+            raise _unreadable("its File Meta Information ends early")
+        if tag == 0x00020010:  # noqa: PLR2004 - Transfer Syntax UID
+            syntax = content[at : at + length].rstrip(b"\0 ").decode("ascii", "replace")
+        start = at + length
+    return start, syntax
+
+
+def _encoding(content: bytes, start: int, syntax: str) -> Encoding:
+    if syntax:
+        uid = UID(syntax)
+        known = uid.is_transfer_syntax and not uid.is_private
+        if not known:
+            raise Defect("unknown-transfer-syntax", "The transfer syntax is not a known one.")
+        return Encoding(explicit=not uid.is_implicit_VR, little=uid.is_little_endian)
+    vr = content[start + 4 : start + 6].decode("latin-1")
+    # A dataset starts with a low group number, so that the zero byte tells the order.
+    return Encoding(
+        explicit=vr in LONG_VRS or vr in SHORT_VRS,
+        little=content[start : start + 1] != b"\0",
+    )
+
+
+def _default_syntax(encoding: Encoding) -> str:
+    if not encoding.explicit:
+        return str(ImplicitVRLittleEndian)
+    return str(ExplicitVRLittleEndian if encoding.little else ExplicitVRBigEndian)
+
+
+@cache
+def vrs_of(tag: int) -> tuple[str, ...]:
+    """Return the VRs that the data dictionary allows for a tag; none where it does not know it."""
+    try:
+        return tuple(dictionary_VR(tag).split(" or "))
+    except KeyError:
+        return ()
+
+
+class _Reader:
+    """Walks the bytes of one dataset."""
+
+    def __init__(self, content: bytes, encoding: Encoding) -> None:
+        order = "<" if encoding.little else ">"
+        self.content = content
+        self.explicit = encoding.explicit
+        self.head = struct.Struct(f"{order}HH2sH").unpack_from
+        self.plain = struct.Struct(f"{order}HHL").unpack_from
+        self.long = struct.Struct(f"{order}L").unpack_from
+
+    def header(self, at: int) -> tuple[int, str, int, int]:
+        """Return tag, VR, length and where the value starts."""
+        if not self.explicit:
+            group, number, length = self.plain(self.content, at)
+            tag = group << 16 | number
+            return tag, (vrs_of(tag) or ("UN",))[0], length, at + 8
+        group, number, code, length = self.head(self.content, at)
+        tag, vr = group << 16 | number, code.decode("latin-1")
+        if vr in LONG_VRS:
+            return tag, vr, self.long(self.content, at + 8)[0], at + 12
+        if vr not in SHORT_VRS and group != 0xFFFE:  # noqa: PLR2004 - delimiters have no VR
+            raise _unreadable(f"({group:04X},{number:04X}) has no valid VR")
+        return tag, vr, length, at + 8
+
+    def elements(self, at: int, end: int, depth: int) -> tuple[list[Element], int]:
+        """Return the elements up to `end` or a delimiter, and where to go on."""
+        found: list[Element] = []
+        append = found.append
+        while at < end:
+            if not depth and self._is_trailing(at, end):
+                break
+            tag, vr, length, value_at = self.header(at)
+            if tag == _ITEM_END:
+                return found, value_at
+            if length == _UNDEFINED:
+                element, at = self._undefined(tag, vr, value_at, end, depth)
+            else:
+                at = value_at + length
+                if at > end:
+                    raise _unreadable(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is cut off")
+                element = self._defined(tag, vr, value_at, at, depth)
+            append(element)
+            if not depth and tag in BULK_TAGS:
+                break  # all that may follow is padding, signatures and private groups
+        return found, at
+
+    def _is_trailing(self, at: int, end: int) -> bool:
+        return end - at < 8 or self.content[at : at + 8] == bytes(8)  # noqa: PLR2004 - a header
+
+    def _defined(self, tag: int, vr: str, at: int, end: int, depth: int) -> Element:
+        if vr == "SQ":
+            items, _ = self._items(at, end, depth + 1)
+            return Element(tag, vr, b"", items, encapsulated=False)
+        if tag in BULK_TAGS:
+            return Element(tag, vr, memoryview(self.content)[at:end], None, encapsulated=False)
+        return Element(tag, vr, self.content[at:end], None, encapsulated=False)
+
+    def _undefined(self, tag: int, vr: str, at: int, end: int, depth: int) -> tuple[Element, int]:
+        if vr in {"OB", "OW"} and tag in BULK_TAGS:
+            stop = self._fragments_end(at)
+            value = memoryview(self.content)[at:stop]
+            return Element(tag, vr, value, None, encapsulated=True), stop
+        # CP-246: a sequence of unknown VR is in implicit little endian, whatever is around it.
+        reader = _Reader(self.content, _IMPLICIT) if vr == "UN" else self
+        if vr not in {"SQ", "UN"} and self.explicit:
+            raise _unreadable(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has no length")
+        items, stop = reader._items(at, end, depth + 1)  # noqa: SLF001 - of this same class
+        return Element(tag, "SQ", b"", items, encapsulated=False), stop
+
+    def _items(self, at: int, end: int, depth: int) -> tuple[tuple[tuple[Element, ...], ...], int]:
+        if depth > DEEPEST:
+            raise _unreadable(f"sequences are nested deeper than {DEEPEST}")
+        items = []
+        while at < end:
+            group, number, length = self.plain(self.content, at)
+            tag = group << 16 | number
+            if tag == _SEQUENCE_END:
+                return tuple(items), at + 8
+            if tag != _ITEM:
+                raise _unreadable("a sequence holds something else than items")
+            stop = end if length == _UNDEFINED else at + 8 + length
+            if stop > end:
+                raise _unreadable("an item is cut off")
+            found, at = self.elements(at + 8, stop, depth)
+            items.append(tuple(found))
+        return tuple(items), at
+
+    def _fragments_end(self, at: int) -> int:
+        while True:
+            group, number, length = self.plain(self.content, at)
+            at += 8
+            if group << 16 | number == _SEQUENCE_END:
+                return at
+            if group << 16 | number != _ITEM or at + length > len(self.content):
+                raise _unreadable("the fragments of the pixel data are cut off")
+            at += length
+
+
+class Writer:
+    """Lays elements out in one encoding; sequences and items get defined lengths."""
+
+    def __init__(self, encoding: Encoding) -> None:
+        order = "<" if encoding.little else ">"
+        self._explicit = encoding.explicit
+        self._short = struct.Struct(f"{order}HH2sH").pack
+        self._long = struct.Struct(f"{order}HH2sHL").pack
+        self._plain = struct.Struct(f"{order}HHL").pack
+
+    def head(self, tag: int, vr: str, length: int) -> bytes:
+        """Return the header of an element."""
+        if not self._explicit:
+            return self._plain(tag >> 16, tag & 0xFFFF, length)
+        if vr in LONG_VRS:
+            return self._long(tag >> 16, tag & 0xFFFF, vr.encode(), 0, length)
+        if length > 0xFFFF:  # noqa: PLR2004 - two bytes of length
+            raise Defect("unwritable-element", "A value is too long for its VR.")
+        return self._short(tag >> 16, tag & 0xFFFF, vr.encode(), length)
+
+    def element(self, tag: int, vr: str, value: bytes) -> bytes:
+        """Return one element, its value padded to even length."""
+        if len(value) % 2:
+            value += b"\0" if vr in {"UI", "OB", "UN"} else b" "
+        return self.head(tag, vr, len(value)) + value
+
+    def sequence(self, tag: int, items: Iterable[bytes]) -> bytes:
+        """Return a sequence of items that are laid out already."""
+        body = b"".join(self._plain(0xFFFE, 0xE000, len(item)) + item for item in items)
+        return self.head(tag, "SQ", len(body)) + body
+
+    def bulk(self, element: Element) -> tuple[bytes, bytes | memoryview]:
+        """Return header and value of pixel data, the value as it is in the source."""
+        length = _UNDEFINED if element.encapsulated else len(element.value)
+        return self.head(element.tag, element.vr, length), element.value
+
+
+def file_bytes(sop: tuple[str, str], syntax: str, dataset: Sequence[bytes | memoryview]) -> bytes:
+    """Return a Part 10 file of `sop` (class and instance UID) with zeroed preamble and new File Meta."""
+    body = dataset
+    if syntax == DeflatedExplicitVRLittleEndian:
+        deflate = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+        body = [deflate.compress(b"".join(dataset)) + deflate.flush()]
+        body.append(b"\0" * (len(body[0]) % 2))
+    writer = Writer(_EXPLICIT)
+    meta = b"".join(
+        (
+            writer.element(0x00020001, "OB", b"\0\1"),
+            writer.element(0x00020002, "UI", sop[0].encode("ascii")),
+            writer.element(0x00020003, "UI", sop[1].encode("ascii")),
+            writer.element(0x00020010, "UI", syntax.encode("ascii")),
+            writer.element(0x00020012, "UI", IMPLEMENTATION_CLASS_UID.encode("ascii")),
+            writer.element(0x00020013, "SH", IMPLEMENTATION_VERSION_NAME.encode("ascii")),
+        )
+    )
+    length = writer.element(0x00020000, "UL", struct.pack("<L", len(meta)))
+    return b"".join((bytes(_PREAMBLE), b"DICM", length, meta, *body))

@@ -1,0 +1,96 @@
+"""What may be said of pixels without looking at them: which are refused, and where they end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clic_edge.deid.sop_classes import SOP_CLASSES, PixelRisk
+from clic_edge.errors import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from clic_edge.deid.part10 import Element, Encoding
+
+IMAGE_TYPE, PHOTOMETRIC, BURNED_IN = 0x00080008, 0x00280004, 0x00280301
+CONVERSION_TYPE = 0x00080064
+PIXEL_DATA = 0x7FE00010
+NUMBER_OF_FRAMES = 0x00280008
+_SCREENS = frozenset({"SCREEN SAVE", "SCREENSAVE", "SCREENSHOT", "SCREEN", "LABEL", "OVERVIEW"})
+
+
+def check_pixels(sop_class_uid: str, elements: Mapping[int, Element]) -> None:
+    """Return when no pixel cleaner is needed for an instance's top-level `elements`.
+
+    Raises
+    ------
+    Refusal
+        ``not-deidentifiable``: its class is not in `SOP_CLASSES`.
+        ``burned-in-annotation``: Burned In Annotation is there and not NO.
+        ``unsafe-pixels``: images of its kind may show text, or hold overlays in unused bits.
+
+    """
+    risk = SOP_CLASSES.get(sop_class_uid)
+    if risk is None:
+        raise Refusal(
+            "not-deidentifiable", "Objects of this SOP class (0008,0016) can't be de-identified."
+        )
+    burned_in = _values(elements, BURNED_IN)
+    if burned_in - {"", "NO"}:
+        raise Refusal(
+            "burned-in-annotation",
+            "Burned In Annotation (0028,0301) says that the pixels show text; they can't be cleaned yet.",
+        )
+    if risk is PixelRisk.SHOWN or (risk is PixelRisk.DECLARED and "NO" not in burned_in):
+        raise _unsafe("images of this SOP class may show text, and can't be cleaned yet")
+    if risk is PixelRisk.ACQUIRED and PIXEL_DATA in elements:
+        _check_acquired(elements)
+    _check_overlays(elements)
+
+
+def _check_acquired(elements: Mapping[int, Element]) -> None:
+    photometric = _values(elements, PHOTOMETRIC)
+    if not photometric <= {"MONOCHROME1", "MONOCHROME2"}:
+        raise _unsafe("a colour image (0028,0004) of a scanner is a screen save or a fusion")
+    if _values(elements, IMAGE_TYPE) & _SCREENS or CONVERSION_TYPE in elements:
+        raise _unsafe(
+            "Image Type (0008,0008) or Conversion Type (0008,0064) tells of a screen save"
+        )
+
+
+def _check_overlays(elements: Mapping[int, Element]) -> None:
+    for tag, element in elements.items():
+        is_position = tag & 0xFF01FFFF == 0x60000102 and any(element.value)  # noqa: PLR2004
+        if is_position and (tag & 0xFFFF0000 | 0x3000) not in elements:
+            raise _unsafe("an overlay is held in unused bits of the pixels (60xx,0102)")
+
+
+def _unsafe(why: str) -> Refusal:
+    return Refusal("unsafe-pixels", f"The pixels are not known to be free of text: {why}.")
+
+
+def _values(elements: Mapping[int, Element], tag: int) -> set[str]:
+    if tag not in elements:
+        return set()
+    text = bytes(elements[tag].value).decode("latin-1")
+    return {value.strip(" \0") for value in text.split("\\")}
+
+
+def pixel_bytes(elements: Mapping[int, Element], encoding: Encoding) -> bytes | memoryview:
+    """Return native pixel data without what lies behind the last pixel, where that can be told."""
+    value = elements[PIXEL_DATA].value
+    order = "little" if encoding.little else "big"
+
+    def number(tag: int) -> int:
+        raw = elements[tag].value if tag in elements else b""
+        return int.from_bytes(raw, order) if len(raw) == 2 else 0  # noqa: PLR2004 - VR US
+
+    if any(photometric.endswith("_422") for photometric in _values(elements, PHOTOMETRIC)):
+        return value
+    frames = next(iter(_values(elements, NUMBER_OF_FRAMES)), "1") or "1"
+    if not frames.isdigit():
+        return value
+    samples = number(0x00280002) * number(0x00280010) * number(0x00280011) * int(frames)
+    size = (samples * number(0x00280100) + 7) // 8
+    size += size % 2
+    return value[:size] if size else value

@@ -1,0 +1,84 @@
+"""Profiles: which columns of PS3.15 Table E.1-1 apply; one TOML file in ``configs/deid/`` each."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tomllib
+from dataclasses import dataclass, fields
+from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+from clic_edge.deid.standard import EDITION, option_names
+from clic_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SUPPORTED_OPTIONS: frozenset[str] = frozenset()
+"""The option columns that are implemented: none yet, and a profile that asks for one is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile:
+    """The Basic Profile and the options on top of it."""
+
+    name: str
+    options: frozenset[str] = frozenset()
+    """Option columns of Table E.1-1, e.g. ``retain_uids``."""
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 over all that decides what happens, hexadecimal; the name does not count."""
+        content = json.dumps({"table": EDITION, "options": sorted(self.options)})
+        return hashlib.sha256(content.encode("ascii")).hexdigest()
+
+
+BASIC = Profile(name="basic")
+"""The Basic Application Confidentiality Profile without options: ``configs/deid/basic.toml``."""
+
+
+def load_profile(path: Path) -> Profile:
+    """Return the profile in a TOML file.
+
+    Raises
+    ------
+    ConfigError
+        ``profile-missing``, ``profile-invalid`` (not TOML, or a wrong type), ``unknown-key``,
+        ``unknown-option`` or ``option-not-supported``; the sentence names the file, the key and
+        the nearest valid one.
+
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError("profile-missing", f"There is no profile at {path}.") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError("profile-invalid", f"The profile {path} is not valid TOML.") from error
+    known = tuple(field.name for field in fields(Profile))
+    for key in content:
+        if key not in known:
+            raise ConfigError("unknown-key", _not_known(path, "key", key, known))
+    name, options = content.get("name"), content.get("options", [])
+    if not isinstance(name, str) or not name:
+        raise ConfigError("profile-invalid", f"{path}: name must be a word.")
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        raise ConfigError("profile-invalid", f"{path}: options must be a list of words.")
+    for option in options:
+        _check_option(path, option)
+    return Profile(name=name, options=frozenset(options))
+
+
+def _check_option(path: Path, option: str) -> None:
+    if option not in option_names():
+        raise ConfigError("unknown-option", _not_known(path, "option", option, option_names()))
+    if option not in SUPPORTED_OPTIONS:
+        raise ConfigError(
+            "option-not-supported",
+            f"{path}: the option {option} is in the standard but not supported yet; remove it.",
+        )
+
+
+def _not_known(path: Path, kind: str, word: str, valid: tuple[str, ...]) -> str:
+    nearest = get_close_matches(word, valid, n=1, cutoff=0.0)[0]
+    return f"{path}: the {kind} {word} is not known; the nearest valid one is {nearest}."

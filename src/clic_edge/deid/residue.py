@@ -1,0 +1,239 @@
+"""The residue check: what was taken out of the source must not be found in the output.
+
+Two kinds of tokens. *Identities* (parts of person names, identifiers, dates, UIDs) are searched in
+every value of the output but numeric arrays and pixels, in all encodings that text may have.
+*Other text* is searched in the text that is kept, and there only inside a longer value: the same
+words alone in Manufacturer's Model Name tell of the model. The rules against false alarms:
+
+- fewer than four bytes are not searched; other text needs six, and a digit or a space;
+- digits count only where no digit adjoins, five letters or fewer only where no letter adjoins;
+- letters that are a word of the DICOM dictionary (``Head``, ``Field``) are searched in kept text only.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from functools import cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from pydicom._dicom_dict import DicomDictionary
+from pydicom.charset import convert_encodings, decode_bytes, python_encoding
+from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
+
+from clic_edge.deid import part10
+from clic_edge.deid.dummies import DUMMIES
+from clic_edge.deid.policy import TECHNICAL_TEXT
+from clic_edge.errors import Defect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from clic_edge.deid.clean import Removed
+    from clic_edge.deid.part10 import Element
+
+IDENTIFIERS = frozenset(
+    {
+        0x00080050,  # Accession Number
+        0x00100020,  # Patient ID
+        0x00100030,  # Patient's Birth Date
+        0x00101000,  # Other Patient IDs
+        0x00101040,  # Patient's Address
+        0x00101050,  # Insurance Plan Identification
+        0x00101090,  # Medical Record Locator
+        0x00102154,  # Patient's Telephone Numbers
+        0x00102155,  # Patient's Telecom Information
+        0x00380010,  # Admission ID
+        0x00380060,  # Service Episode ID
+        0x00401001,  # Requested Procedure ID
+        0x00402016,  # Placer Order Number
+        0x00402017,  # Filler Order Number
+        0x0040050A,  # Specimen Accession Number
+    }
+)
+_ENCODED_VRS = frozenset("LO LT PN SH ST UC UT".split())
+_ARRAYS = frozenset("OD OF OL OV OW".split())
+_WAVEFORM_DATA = 0x54001010
+_OWN_WORDS = frozenset("removed basic application confidentiality profile clic edge deid".split())
+_LEAST, _LEAST_TEXT, _LONG_WORD = 4, 6, 6
+
+
+class Token(NamedTuple):
+    """What is searched for, in each encoding."""
+
+    tag: int
+    """Where the value came from."""
+    patterns: tuple[re.Pattern[bytes], ...]
+    is_identity: bool
+    is_ordinary: bool
+    """An ordinary word of DICOM: searched in kept text only."""
+
+
+class ResidueCheck:
+    """Searches outputs; remembers the tokens of one series, so that each is worked out once."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[Removed, tuple[Token, ...]] = {}
+
+    def search(self, output: bytes, removed: Iterable[Removed], subject_id: str) -> None:
+        """Return when nothing of `removed` is left in a Part 10 file.
+
+        Raises
+        ------
+        Defect
+            ``residual-identifier``: something is; the sentence names both tags, never the value.
+            ``undecodable-text``: a removed value is not in the character set that it claims.
+
+        """
+        values = list(_values(part10.read(output).elements))
+        own = subject_id.encode("ascii").lower()
+        everything = b"\n".join(value for _, value in values).lower().replace(own, b"")
+        text = b"\n".join(value for tag, value in values if tag in TECHNICAL_TEXT).lower()
+        for value in removed:
+            for token in self._tokens_of(value):
+                hay = everything if token.is_identity and not token.is_ordinary else text
+                if any(pattern.search(hay) for pattern in token.patterns):
+                    self._report(token, values, own)
+
+    def _tokens_of(self, value: Removed) -> tuple[Token, ...]:
+        tokens = self._tokens.get(value)
+        if tokens is None:
+            tokens = self._tokens[value] = tuple(_tokens(value))
+        return tokens
+
+    def _report(self, token: Token, values: Sequence[tuple[int, bytes]], own: bytes) -> None:
+        searched = TECHNICAL_TEXT if not token.is_identity or token.is_ordinary else None
+        for tag, value in values:
+            if searched is not None and tag not in searched:
+                continue
+            hay = value.lower().replace(own, b"")
+            if any(
+                (match := pattern.search(hay))
+                and (token.is_identity or match[0] != hay.strip(b" \0"))
+                for pattern in token.patterns
+            ):
+                raise Defect(
+                    "residual-identifier",
+                    f"A value removed from {_tag(token.tag)} is still in {_tag(tag)}.",
+                )
+
+
+def _values(elements: Iterable[Element]) -> Iterator[tuple[int, bytes]]:
+    """Yield every value that may hold text, with its tag."""
+    for element in elements:
+        if element.items is not None:
+            for item in element.items:
+                yield from _values(item)
+        elif isinstance(element.value, bytes) and element.value:
+            if element.vr not in _ARRAYS and element.tag != _WAVEFORM_DATA:
+                yield element.tag, element.value
+
+
+def _tokens(removed: Removed) -> Iterator[Token]:
+    text = decoded(removed)
+    is_identity = removed.vr in {"PN", "UI", "DA", "DT"} or removed.tag in IDENTIFIERS
+    codecs = _codecs(removed.character_set) if removed.vr in _ENCODED_VRS else ()
+    for word in sorted(_words(removed, text)):
+        if not is_identity and not _is_telling(word):
+            continue
+        patterns = tuple(_patterns(word, codecs))
+        if patterns and word.encode() not in DUMMIES.values():
+            is_ordinary = word.casefold() in _ordinary_words()
+            yield Token(removed.tag, patterns, is_identity, is_ordinary)
+
+
+def _is_telling(word: str) -> bool:
+    return len(word) >= _LEAST_TEXT and (" " in word or any(letter.isdigit() for letter in word))
+
+
+def _words(removed: Removed, text: str) -> set[str]:
+    """Return what is searched for of one value: parts of names, dates in their spellings, values."""
+    if removed.vr == "PN":
+        return set(re.split(r"[\^=\\\s,]+", text.strip("\0")))
+    words = {word.strip(" \0\r\n\t") for word in text.split("\\")}
+    if removed.vr in {"DA", "DT"}:
+        return {spelling for word in words for spelling in _spellings(word)}
+    return words
+
+
+def _spellings(date: str) -> Iterator[str]:
+    if re.match(r"\d{8}", date):
+        year, month, day = date[:4], date[4:6], date[6:8]
+        yield from (f"{year}{month}{day}", f"{year}-{month}-{day}", f"{day}{month}{year}")
+        yield from (f"{day}.{month}.{year}", f"{day}/{month}/{year}", f"{day}-{month}-{year}")
+
+
+def _patterns(word: str, codecs: Sequence[str]) -> Iterator[re.Pattern[bytes]]:
+    seen = set()
+    for form in (word, word.lower(), word.upper()):
+        for codec in ("utf-8", "latin-1", *codecs, "utf-16-le", "utf-16-be"):
+            try:
+                encoded = form.encode(codec).lower()
+            except UnicodeEncodeError:
+                continue
+            if len(encoded) >= _LEAST and encoded not in seen:
+                seen.add(encoded)
+                before, after = ("", "") if codec.startswith("utf-16") else _bounds(word)
+                yield re.compile(before.encode() + re.escape(encoded) + after.encode())
+
+
+def _bounds(word: str) -> tuple[str, str]:
+    """Return what must not adjoin a hit, as regular expressions."""
+    if word.isascii() and word.isalpha() and len(word) < _LONG_WORD:
+        return "(?<![a-z])", "(?![a-z])"
+    first, last = word[0].isdigit(), word[-1].isdigit()
+    return ("(?<![0-9])" if first else ""), ("(?![0-9])" if last else "")
+
+
+@cache
+def _ordinary_words() -> frozenset[str]:
+    names = " ".join(entry[2] for entry in DicomDictionary.values())
+    return frozenset(word.casefold() for word in re.findall(r"[A-Za-z]+", names)) | _OWN_WORDS
+
+
+@cache
+def _codecs(character_set: bytes) -> tuple[str, ...]:
+    """Return the Python codecs of a Specific Character Set.
+
+    Raises
+    ------
+    Defect
+        ``undecodable-text``: one of its terms is unknown.
+
+    """
+    terms = [term.strip(" \0") for term in character_set.decode("latin-1").split("\\")]
+    if any(term not in python_encoding for term in terms):
+        raise Defect(
+            "undecodable-text", "Specific Character Set (0008,0005) has a term that is not known."
+        )
+    return tuple(convert_encodings(terms))
+
+
+def decoded(removed: Removed) -> str:
+    """Return a removed value as text.
+
+    Raises
+    ------
+    Defect
+        ``undecodable-text``: it is not in the character set that it claims.
+
+    """
+    is_plain = removed.value.isascii() and b"\x1b" not in removed.value
+    if removed.vr not in _ENCODED_VRS:
+        return removed.value.decode("latin-1")
+    codecs = list(_codecs(removed.character_set))
+    if is_plain and codecs[0] not in {"shift_jis"}:
+        return removed.value.decode("ascii")
+    delimiters = PN_DELIMS if removed.vr == "PN" else TEXT_VR_DELIMS
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            return decode_bytes(removed.value, codecs, delimiters)
+    except (UnicodeError, UserWarning, LookupError) as error:
+        raise Defect(
+            "undecodable-text", f"{_tag(removed.tag)} is not in the character set that it claims."
+        ) from error
+
+
+def _tag(tag: int) -> str:
+    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
