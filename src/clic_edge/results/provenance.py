@@ -235,9 +235,12 @@ def _decoded(element: DataElement, *, unknown_set: bool) -> DataElement:
 
 
 def _is_valid(element: DataElement) -> bool:
-    """Whether a value follows the rules of its representation (PS3.5 6.2)."""
+    """Whether a value follows the rules of its representation (PS3.5 6.2), and a code is whole."""
     if element.VR == VR.SQ:
-        return all(_is_valid(inner) for item in element.value for inner in item)
+        codes = element.keyword.endswith("CodeSequence")
+        return bool(element.value) and all(
+            (_is_code(item) or not codes) and all(map(_is_valid, item)) for item in element.value
+        )
     values = element.value if isinstance(element.value, MultiValue) else [element.value]
     try:
         for value in values:
@@ -245,3 +248,15 @@ def _is_valid(element: DataElement) -> bool:
     except (ValueError, TypeError):
         return False
     return True
+
+
+def _is_code(item: Dataset) -> bool:
+    """Whether an item has what a coded concept needs (PS3.3 8.8)."""
+    return bool(
+        item.get("CodeMeaning")
+        and (
+            (item.get("CodeValue") and item.get("CodingSchemeDesignator"))
+            or (item.get("LongCodeValue") and item.get("CodingSchemeDesignator"))
+            or item.get("URNCodeValue")
+        )
+    )

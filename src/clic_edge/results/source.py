@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from clic_edge.results.writer import Analysis
 
 
+IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageReference:
     """One original instance, as other objects refer to it."""
@@ -61,8 +64,9 @@ def read_source(analysis: Analysis) -> Source:
     Raises
     ------
     Defect
-        ``unreadable-instance``, ``source-without-plane`` or ``mixed-series``: an original can't
-        be parsed, a slice has no position, orientation or spacing, or belongs elsewhere.
+        ``unreadable-instance``, ``source-unidentified``, ``mixed-series`` or
+        ``source-without-plane``: an original can't be parsed, has no UIDs, belongs elsewhere, or
+        has a slice without position, orientation or spacing.
 
     """
     instances = analysis.series.instances
@@ -70,6 +74,8 @@ def read_source(analysis: Analysis) -> Source:
         index: read_header(instances[index].content, place(index, len(instances)))
         for index in dict.fromkeys(one.instance_index for one in analysis.slices)
     }
+    if not all(header.get(keyword) for header in headers.values() for keyword in IDENTIFIERS):
+        raise Defect("source-unidentified", "An image lacks a UID: nothing can refer to it.")
     if len({_owner(header) for header in headers.values()}) != 1:
         raise Defect("mixed-series", "The images aren't of one patient, study and series.")
     planes = []
