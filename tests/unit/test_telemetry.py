@@ -119,12 +119,15 @@ def test_warnings_lose_their_text() -> None:
     ds.Modality = "CANARY"
     warnings.warn("CANARY", UserWarning, stacklevel=1)
     """
-    lines = told(program)
-    assert [(line["event"], line["category"]) for line in lines] == [
-        ("foreign-warning", "UserWarning"),
-        ("foreign-warning", "UserWarning"),
+    # pydicom also tells its logger.
+    lines = [line for line in told(program) if line["event"] != "foreign-log"]
+    told_by = [
+        (line["event"], line["category"], str(line["place"]).partition("/")[0]) for line in lines
     ]
-    assert str(lines[0]["place"]).startswith("pydicom/")
+    assert told_by == [
+        ("foreign-warning", "UserWarning", "pydicom"),
+        ("foreign-warning", "UserWarning", "<string>:8"),
+    ]
 
 
 def test_an_uncaught_error_is_told_by_type_and_place() -> None:
