@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from clic_edge.domain.prediction import SegmentDefinition
+    from clic_edge.domain.prediction import ModelIdentity, SegmentDefinition
     from clic_edge.domain.volume import Volume
     from clic_edge.inference.package import ModelPackage
 
@@ -71,6 +71,11 @@ class OnnxRuntime:
             raise Defect("network-unreadable", f"{package.weights_path} does not load.") from error
         package.verify()
         return cls(package, session)
+
+    @property
+    def model(self) -> ModelIdentity:
+        """Which model this is, as it was verified when it was loaded."""
+        return self.package.identity
 
     @property
     def device(self) -> str:
