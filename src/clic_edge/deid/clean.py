@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
-from pydicom.uid import UID_dictionary
+from pydicom._uid_dict import UID_dictionary
 
-from clic_edge.deid.codes import CODE_TAGS, SCHEME, clean_code
+from clic_edge.deid.codes import SCHEME, clean_code
 from clic_edge.deid.dummies import DUMMIES, DUMMY_ITEMS, REMOVED, Template
 from clic_edge.deid.keys import keyed_uid
 from clic_edge.deid.part10 import BULK_TAGS, Element, Encoding, Writer, vrs_of
@@ -26,7 +26,27 @@ _VALID = {
 }
 _PRINTABLE = re.compile(rb"[ -~]*\0?")
 _SIZES = {"AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8}
-_TEXT_VRS = frozenset("AE AS CS DA DS DT IS LO LT PN SH ST TM UC UI UR UT".split())
+_TEXT_VRS = frozenset(
+    [
+        "AE",
+        "AS",
+        "CS",
+        "DA",
+        "DS",
+        "DT",
+        "IS",
+        "LO",
+        "LT",
+        "PN",
+        "SH",
+        "ST",
+        "TM",
+        "UC",
+        "UI",
+        "UR",
+        "UT",
+    ]
+)
 
 
 class Removed(NamedTuple):
@@ -97,13 +117,13 @@ class Cleaner:
             elif tag in BULK_TAGS and not nested:
                 continue
             else:
-                replacement = self._element(element, self._policy.rule(tag, nested=nested), nested)
+                replacement = self._element(element, self._policy.rule(tag, nested=nested))
             if replacement:
                 cleaned.setdefault(tag, replacement)
         self._character_set = outer
         return cleaned
 
-    def _element(self, element: Element, rule: Rule, nested: bool) -> bytes:  # noqa: FBT001 - called once
+    def _element(self, element: Element, rule: Rule) -> bytes:
         if rule.action is Action.ITEMS:
             return self._items(element)
         if rule.action is Action.UID:
@@ -151,8 +171,9 @@ class Cleaner:
         return self._writer.sequence(element.tag, items)
 
     def _uids(self, element: Element) -> bytes:
-        value = self._stand_ins.uids(bytes(element.value))
-        if value != element.value.strip(b" \0"):  # type: ignore[union-attr] - only pixel data is a view
+        source = bytes(element.value)
+        value = self._stand_ins.uids(source)
+        if value != source.strip(b" \0"):
             self._remember(element)
         return self._writer.element(element.tag, "UI", value)
 
@@ -168,11 +189,13 @@ class Cleaner:
         if element.items is not None:
             for item in element.items:
                 self._remember_item(item)
-        elif element.value and not isinstance(element.value, memoryview):
-            if element.vr in _TEXT_VRS or _PRINTABLE.fullmatch(element.value):
-                self.removed.append(
-                    Removed(element.tag, element.vr, element.value, self._character_set)
-                )
+        elif (
+            element.value
+            and isinstance(element.value, bytes)
+            and (element.vr in _TEXT_VRS or _PRINTABLE.fullmatch(element.value))
+        ):
+            removed = Removed(element.tag, element.vr, element.value, self._character_set)
+            self.removed.append(removed)
 
     def _remember_item(self, elements: Iterable[Element]) -> None:
         outer = self._character_set

@@ -27,9 +27,10 @@ _VERSION = re.compile(rb"[0-9A-Za-z.]{0,8} ?")
 @cache
 def _meanings() -> dict[tuple[str, str], str]:
     """Return the meaning of every code that pydicom publishes, SNOMED also in its SRT form."""
+    published: dict[str, dict[str, dict[str, tuple[str, list[int]]]]] = concepts  # type: ignore[assignment]  # pydicom leaves the type open
     known = {
         (scheme, value): meaning
-        for scheme, names in concepts.items()
+        for scheme, names in published.items()
         for values in names.values()
         for value, (meaning, _) in values.items()
     }

@@ -61,17 +61,21 @@ def _clean_instance(
 ) -> bytes:
     source = part10.read(content)
     top = {element.tag: element for element in reversed(source.elements)}
-    sop_class = _uid(top, SOP_CLASS_UID)
+    sop_class = _uid(top, SOP_CLASS_UID, source.sop_class_uid)
+    sop_instance = _uid(top, SOP_INSTANCE_UID, source.sop_instance_uid)
     if source.transfer_syntax_uid.startswith(_VIDEO):
         raise Refusal("not-deidentifiable", "Video can't be de-identified.")
     check_pixels(sop_class, top)
     cleaner = Cleaner(compiled(profile, sop_class), source.encoding, stand_ins)
     cleaned = cleaner.dataset(source.elements, nested=False)
+    sop = (sop_class, stand_ins.uid(sop_instance.encode("ascii")).decode("ascii"))
+    writer = part10.Writer(source.encoding)
+    for tag, uid in zip((SOP_CLASS_UID, SOP_INSTANCE_UID), sop, strict=True):
+        cleaned[tag] = writer.element(tag, "UI", uid.encode("ascii"))
     cleaned |= markers(profile, source.encoding)
     chunks: list[bytes | memoryview] = [cleaned[tag] for tag in sorted(cleaned)]
     chunks += _pixels(source, top)
-    instance_uid = stand_ins.uid(_uid(top, SOP_INSTANCE_UID).encode()).decode("ascii")
-    output = part10.file_bytes((sop_class, instance_uid), source.transfer_syntax_uid, chunks)
+    output = part10.file_bytes(sop, source.transfer_syntax_uid, chunks)
     residue.search(output, cleaner.removed, stand_ins.subject_id.decode("ascii"))
     return output
 
@@ -86,9 +90,10 @@ def _pixels(source: Part10, top: dict[int, Element]) -> list[bytes | memoryview]
     return list(part10.Writer(source.encoding).bulk(last))
 
 
-def _uid(top: dict[int, Element], tag: int) -> str:
-    """Return a UID that every instance must have."""
+def _uid(top: dict[int, Element], tag: int, in_file_meta: str) -> str:
+    """Return a UID that every instance must have; that of the File Meta where the dataset has none."""
     value = bytes(top[tag].value).strip(b" \0") if tag in top else b""
+    value = value or in_file_meta.encode()
     if not value or not value.isascii():
         raise Defect(
             "unreadable-instance", f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is missing or not a UID."

@@ -26,13 +26,38 @@ from clic_edge.errors import Defect
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-LONG_VRS = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-SHORT_VRS = frozenset("AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
+LONG_VRS = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"])
+SHORT_VRS = frozenset(
+    [
+        "AE",
+        "AS",
+        "AT",
+        "CS",
+        "DA",
+        "DS",
+        "DT",
+        "FD",
+        "FL",
+        "IS",
+        "LO",
+        "LT",
+        "PN",
+        "SH",
+        "SL",
+        "SS",
+        "ST",
+        "TM",
+        "UI",
+        "UL",
+        "US",
+    ]
+)
 BULK_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 DEEPEST = 64
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PREAMBLE = 128
+_SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX = 0x00020002, 0x00020003, 0x00020010
 
 IMPLEMENTATION_CLASS_UID = "2.25.263318206459214331275386201486420117315"
 IMPLEMENTATION_VERSION_NAME = "CLIC_EDGE_DEID_1"
@@ -63,6 +88,10 @@ class Part10:
     """One instance: its transfer syntax and its elements in the order of the file."""
 
     transfer_syntax_uid: str
+    sop_class_uid: str
+    """Media Storage SOP Class UID (0002,0002); empty without File Meta."""
+    sop_instance_uid: str
+    """Media Storage SOP Instance UID (0002,0003); empty without File Meta."""
     encoding: Encoding
     elements: tuple[Element, ...]
 
@@ -84,7 +113,8 @@ def read(content: bytes) -> Part10:
 
     """
     try:
-        start, syntax = _file_meta(content)
+        start, meta = _file_meta(content)
+        syntax = meta.get(_TRANSFER_SYNTAX, "")
         encoding = _encoding(content, start, syntax)
         if syntax == DeflatedExplicitVRLittleEndian:
             content, start = zlib.decompress(content[start:], wbits=-zlib.MAX_WBITS), 0
@@ -95,6 +125,8 @@ def read(content: bytes) -> Part10:
         raise _unreadable("it holds no element")
     return Part10(
         transfer_syntax_uid=syntax or _default_syntax(encoding),
+        sop_class_uid=meta.get(_SOP_CLASS, ""),
+        sop_instance_uid=meta.get(_SOP_INSTANCE, ""),
         encoding=encoding,
         elements=tuple(elements),
     )
@@ -104,18 +136,18 @@ def _unreadable(why: str) -> Defect:
     return Defect("unreadable-instance", f"An instance is not readable as DICOM: {why}.")
 
 
-def _file_meta(content: bytes) -> tuple[int, str]:
-    """Return where the dataset starts and the transfer syntax, ``""`` where none is stated."""
+def _file_meta(content: bytes) -> tuple[int, dict[int, str]]:
+    """Return where the dataset starts and the UIDs of the File Meta Information, by tag."""
     start = _PREAMBLE + 4 if content[_PREAMBLE : _PREAMBLE + 4] == b"DICM" else 0
-    reader, syntax = _Reader(content, _EXPLICIT), ""
+    reader, meta = _Reader(content, _EXPLICIT), {}
     while content[start : start + 2] == b"\x02\x00":
-        tag, _, length, at = reader.header(start)
+        tag, vr, length, at = reader.header(start)
         if at + length > len(content):
             raise _unreadable("its File Meta Information ends early")
-        if tag == 0x00020010:  # noqa: PLR2004 - Transfer Syntax UID
-            syntax = content[at : at + length].rstrip(b"\0 ").decode("ascii", "replace")
+        if vr == "UI":
+            meta[tag] = content[at : at + length].strip(b"\0 ").decode("ascii", "replace")
         start = at + length
-    return start, syntax
+    return start, meta
 
 
 def _encoding(content: bytes, start: int, syntax: str) -> Encoding:
@@ -155,6 +187,7 @@ class _Reader:
         order = "<" if encoding.little else ">"
         self.content = content
         self.explicit = encoding.explicit
+        self.little = encoding.little
         self.head = struct.Struct(f"{order}HH2sH").unpack_from
         self.plain = struct.Struct(f"{order}HHL").unpack_from
         self.long = struct.Struct(f"{order}L").unpack_from
@@ -213,7 +246,7 @@ class _Reader:
             return Element(tag, vr, value, None, encapsulated=True), stop
         # CP-246: a sequence of unknown VR is in implicit little endian, whatever is around it.
         reader = _Reader(self.content, _IMPLICIT) if vr == "UN" else self
-        if vr not in {"SQ", "UN"} and self.explicit:
+        if (vr not in {"SQ", "UN"} and self.explicit) or (reader is not self and not self.little):
             raise _unreadable(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has no length")
         items, stop = reader._items(at, end, depth + 1)  # noqa: SLF001 - of this same class
         return Element(tag, "SQ", b"", items, encapsulated=False), stop
@@ -221,7 +254,7 @@ class _Reader:
     def _items(self, at: int, end: int, depth: int) -> tuple[tuple[tuple[Element, ...], ...], int]:
         if depth > DEEPEST:
             raise _unreadable(f"sequences are nested deeper than {DEEPEST}")
-        items = []
+        items: list[tuple[Element, ...]] = []
         while at < end:
             group, number, length = self.plain(self.content, at)
             tag = group << 16 | number

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from clic_edge.deid.sop_classes import SOP_CLASSES, PixelRisk
 from clic_edge.errors import Refusal
@@ -79,10 +79,10 @@ def _values(elements: Mapping[int, Element], tag: int) -> set[str]:
 def pixel_bytes(elements: Mapping[int, Element], encoding: Encoding) -> bytes | memoryview:
     """Return native pixel data without what lies behind the last pixel, where that can be told."""
     value = elements[PIXEL_DATA].value
-    order = "little" if encoding.little else "big"
 
     def number(tag: int) -> int:
         raw = elements[tag].value if tag in elements else b""
+        order: Literal["little", "big"] = "little" if encoding.little else "big"
         return int.from_bytes(raw, order) if len(raw) == 2 else 0  # noqa: PLR2004 - VR US
 
     if any(photometric.endswith("_422") for photometric in _values(elements, PHOTOMETRIC)):

@@ -82,7 +82,9 @@ _BINARY = frozenset(
 )
 """OB that is kept: ICC Profile, waveforms and their padding."""
 
-_NUMBERS = frozenset("AT DS FD FL IS SL SS SV UL US UV OD OF OL OV OW".split())
+_NUMBERS = frozenset(
+    ["AT", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV", "OD", "OF", "OL", "OV", "OW"]
+)
 
 
 def text_is_denied(tag: int, vr: str) -> bool:
@@ -131,35 +133,41 @@ class Policy:
         return known[tag]
 
     def _compile(self, tag: int, *, nested: bool) -> Rule:
-        group, vrs = tag >> 16, vrs_of(tag)
+        vrs = vrs_of(tag)
         vr = vrs[0] if vrs else "UN"
-        kind = attribute_types().of(self._sop_class_uid, tag, nested=nested)
-        denied = resolve("X/Z/D", kind)
+        denied = resolve("X/Z/D", attribute_types().of(self._sop_class_uid, tag, nested=nested))
+        action, reason = self._named(tag, nested=nested) or _unnamed(tag, vr, denied, nested=nested)
+        return Rule(
+            action=action, vr=vr, denied=denied, most_values=_most_values(tag), reason=reason
+        )
 
-        def rule(action: Action, reason: str) -> Rule:
-            return Rule(
-                action=action, vr=vr, denied=denied, most_values=_most_values(tag), reason=reason
-            )
-
+    def _named(self, tag: int, *, nested: bool) -> tuple[Action, str] | None:
+        """Return what Table E.1-1 says of a tag; None where it says nothing."""
+        group, code = tag >> 16, _rows().get(tag)
         if group % 2:
-            return rule(Action.REMOVE, "E.1-1 private")
+            return Action.REMOVE, "E.1-1 private"
         if group & 0xFF00 in {0x5000, 0x6000}:
-            return rule(Action.REMOVE, "E.1-1 repeating group")
+            return Action.REMOVE, "E.1-1 repeating group"
+        if code is None:
+            return None
         if tag in SUBJECT_TAGS:
-            return rule(Action.SUBJECT, f"E.1-1 {_rows()[tag]}")
-        if tag in _rows():
-            return rule(resolve(_rows()[tag], kind), f"E.1-1 {_rows()[tag]}")
-        if not vrs or group in {0x0000, 0x0002, 0x0004, 0xFFFC, 0xFFFE} or not tag & 0xFFFF:
-            return rule(Action.REMOVE, "unknown")
-        if nested and group == 0x7FE0:  # noqa: PLR2004 - pixel data belongs on top
-            return rule(Action.REMOVE, "nested pixels")
-        if vr == "SQ":
-            return rule(Action.ITEMS, "sequence")
-        if vr == "UI":
-            return rule(Action.UID, "unnamed UID")
-        if text_is_denied(tag, vr):
-            return rule(denied, "unnamed text")
-        return rule(Action.KEEP, "technical")
+            return Action.SUBJECT, f"E.1-1 {code}"
+        kind = attribute_types().of(self._sop_class_uid, tag, nested=nested)
+        return resolve(code, kind), f"E.1-1 {code}"
+
+
+def _unnamed(tag: int, vr: str, denied: Action, *, nested: bool) -> tuple[Action, str]:
+    """Return what happens to a tag that no row of Table E.1-1 names."""
+    is_of_no_object = tag >> 16 in {0x0000, 0x0002, 0x0004, 0xFFFC, 0xFFFE} or not tag & 0xFFFF
+    cases = (
+        (is_of_no_object or not vrs_of(tag), Action.REMOVE, "unknown"),
+        (nested and tag >> 16 == 0x7FE0, Action.REMOVE, "nested pixels"),  # noqa: PLR2004 - group
+        (vr == "SQ", Action.ITEMS, "sequence"),
+        (vr == "UI", Action.UID, "unnamed UID"),
+        (text_is_denied(tag, vr), denied, "unnamed text"),
+        (True, Action.KEEP, "technical"),
+    )
+    return next((action, reason) for applies, action, reason in cases if applies)
 
 
 def _most_values(tag: int) -> int:

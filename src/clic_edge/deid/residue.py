@@ -7,21 +7,25 @@ words alone in Manufacturer's Model Name tell of the model. The rules against fa
 
 - fewer than four bytes are not searched; other text needs six, and a digit or a space;
 - digits count only where no digit adjoins, five letters or fewer only where no letter adjoins;
-- letters that are a word of the DICOM dictionary (``Head``, ``Field``) are searched in kept text only.
+- a name that is a word of the DICOM dictionary (``Head``, ``Field``) is searched only beside another;
+- numbers, pixels and the published codes that `codes` lets through are not searched.
 """
 
 from __future__ import annotations
 
+import itertools
 import re
 import warnings
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom._dicom_dict import DicomDictionary
+from pydicom._uid_dict import UID_dictionary
 from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 from clic_edge.deid import part10
+from clic_edge.deid.codes import CODE_TAGS
 from clic_edge.deid.dummies import DUMMIES
 from clic_edge.deid.policy import TECHNICAL_TEXT
 from clic_edge.errors import Defect
@@ -51,10 +55,15 @@ IDENTIFIERS = frozenset(
         0x0040050A,  # Specimen Accession Number
     }
 )
-_ENCODED_VRS = frozenset("LO LT PN SH ST UC UT".split())
-_ARRAYS = frozenset("OD OF OL OV OW".split())
-_WAVEFORM_DATA = 0x54001010
-_OWN_WORDS = frozenset("removed basic application confidentiality profile clic edge deid".split())
+_ENCODED_VRS = frozenset(["LO", "LT", "PN", "SH", "ST", "UC", "UT"])
+_NUMBERS = frozenset(
+    ["AT", "FD", "FL", "OD", "OF", "OL", "OV", "OW", "SL", "SS", "SV", "UL", "US", "UV"]
+)
+_UNSEARCHED = CODE_TAGS | {0x54001010}
+"""Published codes, and Waveform Data."""
+_OWN_WORDS = frozenset(
+    ["removed", "basic", "application", "confidentiality", "profile", "clic", "edge", "deid"]
+)
 _LEAST, _LEAST_TEXT, _LONG_WORD = 4, 6, 6
 
 
@@ -65,8 +74,7 @@ class Token(NamedTuple):
     """Where the value came from."""
     patterns: tuple[re.Pattern[bytes], ...]
     is_identity: bool
-    is_ordinary: bool
-    """An ordinary word of DICOM: searched in kept text only."""
+    """Searched in every value; other text only inside the text that is kept."""
 
 
 class ResidueCheck:
@@ -91,7 +99,7 @@ class ResidueCheck:
         text = b"\n".join(value for tag, value in values if tag in TECHNICAL_TEXT).lower()
         for value in removed:
             for token in self._tokens_of(value):
-                hay = everything if token.is_identity and not token.is_ordinary else text
+                hay = everything if token.is_identity else text
                 if any(pattern.search(hay) for pattern in token.patterns):
                     self._report(token, values, own)
 
@@ -102,9 +110,8 @@ class ResidueCheck:
         return tokens
 
     def _report(self, token: Token, values: Sequence[tuple[int, bytes]], own: bytes) -> None:
-        searched = TECHNICAL_TEXT if not token.is_identity or token.is_ordinary else None
         for tag, value in values:
-            if searched is not None and tag not in searched:
+            if not token.is_identity and tag not in TECHNICAL_TEXT:
                 continue
             hay = value.lower().replace(own, b"")
             if any(
@@ -124,9 +131,12 @@ def _values(elements: Iterable[Element]) -> Iterator[tuple[int, bytes]]:
         if element.items is not None:
             for item in element.items:
                 yield from _values(item)
-        elif isinstance(element.value, bytes) and element.value:
-            if element.vr not in _ARRAYS and element.tag != _WAVEFORM_DATA:
-                yield element.tag, element.value
+        elif (
+            isinstance(element.value, bytes)
+            and element.vr not in _NUMBERS
+            and element.tag not in _UNSEARCHED
+        ):
+            yield element.tag, element.value
 
 
 def _tokens(removed: Removed) -> Iterator[Token]:
@@ -138,8 +148,7 @@ def _tokens(removed: Removed) -> Iterator[Token]:
             continue
         patterns = tuple(_patterns(word, codecs))
         if patterns and word.encode() not in DUMMIES.values():
-            is_ordinary = word.casefold() in _ordinary_words()
-            yield Token(removed.tag, patterns, is_identity, is_ordinary)
+            yield Token(removed.tag, patterns, is_identity)
 
 
 def _is_telling(word: str) -> bool:
@@ -149,11 +158,22 @@ def _is_telling(word: str) -> bool:
 def _words(removed: Removed, text: str) -> set[str]:
     """Return what is searched for of one value: parts of names, dates in their spellings, values."""
     if removed.vr == "PN":
-        return set(re.split(r"[\^=\\\s,]+", text.strip("\0")))
+        return set(_names(text.strip("\0")))
     words = {word.strip(" \0\r\n\t") for word in text.split("\\")}
+    if removed.vr == "UI":
+        return words - UID_dictionary.keys()
     if removed.vr in {"DA", "DT"}:
         return {spelling for word in words for spelling in _spellings(word)}
     return words
+
+
+def _names(text: str) -> Iterator[str]:
+    """Yield the parts of person names, and neighbours together; ordinary words not by themselves."""
+    for group in re.split(r"[=\\]", text):
+        parts = [part for part in re.split(r"[\^\s,]+", group) if part]
+        yield from (part for part in parts if part.casefold() not in _ordinary_words())
+        for one, other in itertools.pairwise(parts):
+            yield from (f"{one} {other}", f"{one}^{other}", f"{other} {one}")
 
 
 def _spellings(date: str) -> Iterator[str]:
@@ -222,7 +242,7 @@ def decoded(removed: Removed) -> str:
     if removed.vr not in _ENCODED_VRS:
         return removed.value.decode("latin-1")
     codecs = list(_codecs(removed.character_set))
-    if is_plain and codecs[0] not in {"shift_jis"}:
+    if is_plain and codecs[0] != "shift_jis":
         return removed.value.decode("ascii")
     delimiters = PN_DELIMS if removed.vr == "PN" else TEXT_VR_DELIMS
     try:
