@@ -95,11 +95,12 @@ def normalise(
     """
     values = np.asarray(voxels, dtype=np.float64)
     low, high = np.percentile(values, (percentile_low, percentile_high))
-    clipped = np.clip(values, low, high)
-    spread = clipped.std()
-    if spread == 0:
+    if low == high:
         return np.zeros(values.shape, dtype=np.float32)
-    normalised: NDArray[np.float32] = ((clipped - clipped.mean()) / spread).astype(np.float32)
+    clipped = np.clip(values, low, high)
+    clipped -= clipped.mean()
+    clipped /= clipped.std()
+    normalised: NDArray[np.float32] = clipped.astype(np.float32)
     return normalised
 
 
@@ -132,19 +133,19 @@ def _resample(values: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np
     """Return `values` over the same extent with `shape` voxels; itself where nothing changes."""
     for axis, (have, want) in enumerate(zip(values.shape, shape, strict=True)):
         if have != want:
-            values = np.moveaxis(np.tensordot(_tent(have, want), values, (1, axis)), 0, axis)
+            values = np.moveaxis(np.tensordot(_means(have, want), values, (1, axis)), 0, axis)
     return values
 
 
-def _tent(have: int, want: int) -> NDArray[np.float32]:
-    """Return weights (want, have) of linear interpolation, widened where voxels get larger.
+def _means(have: int, want: int) -> NDArray[np.float32]:
+    """Return weights (want, have): each new voxel is the mean over its own extent.
 
-    The widening averages over what one new voxel covers; without it, detail finer than the new
-    spacing would come back as a false pattern.
+    What is averaged is the straight line from old voxel to old voxel. So a ramp stays the same
+    ramp, and detail finer than the new spacing does not come back as a false pattern.
     """
-    step = have / want
-    centres = (np.arange(want) + 0.5) * step - 0.5
-    distance = np.abs(np.clip(centres, 0, have - 1)[:, None] - np.arange(have))
-    weights: NDArray[np.float32] = np.maximum(1 - distance / max(step, 1.0), 0).astype(np.float32)
-    weights /= weights.sum(axis=1, keepdims=True)
+    edges = np.arange(want + 1)[:, None] * (have / want) - 0.5
+    ends = np.clip(edges - np.arange(have), -1, 1)
+    # The area, up to each end, under the tent that rises from -1 to 0 and falls to 1.
+    areas = np.diff(0.5 + ends - ends * np.abs(ends) / 2, axis=0)
+    weights: NDArray[np.float32] = (areas / areas.sum(axis=1, keepdims=True)).astype(np.float32)
     return weights

@@ -1,0 +1,116 @@
+"""A model package made in code: its network thinks in brightness, so its answer is known."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from clic_edge.domain.volume import Acquisition, Geometry, SliceSource, Volume
+from clic_edge.inference.package import write_digests
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+TOML = """
+id = "brightness"
+version = "0.1"
+title = "Brightness"
+manufacturer = "Phantom Works"
+intended_use = "tests"
+limits = []
+licence = "Apache-2.0"
+weights = "model.onnx"
+
+[input]
+modality = "MR"
+orientation = "RAS"
+spacing_mm = [1, 1, 1]
+source_spacing_mm = [0.5, 2.0]
+smallest_mm = [4, 4, 4]
+largest_mm = [40, 40, 40]
+largest_tilt_deg = 20
+percentile_low = 0
+percentile_high = 100
+
+[window]
+shape = [8, 8, 8]
+overlap = 0.5
+batch = 2
+
+[[segments]]
+number = 1
+name = "grey"
+label = "Grey"
+category = { value = "123037004", scheme = "SCT", meaning = "Anatomical Structure" }
+property_type = { value = "5366008", scheme = "SCT", meaning = "Hippocampus" }
+
+[[segments]]
+number = 2
+name = "white"
+label = "White"
+category = { value = "123037004", scheme = "SCT", meaning = "Anatomical Structure" }
+property_type = { value = "5366008", scheme = "SCT", meaning = "Hippocampus" }
+"""
+
+LEVELS = (0, 100, 500)
+"""Intensities that the network takes for background, grey and white."""
+
+
+def write_package(
+    folder: Path, *, toml: str = TOML, slopes: tuple[float, ...] = (0, 10, 30)
+) -> Path:
+    """Return `folder` holding a package; logits are ``slope * z + (0, 0, -40)`` of intensity z."""
+    onnx = pytest.importorskip("onnx")
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    count = len(slopes)
+    weight = np.array(slopes, np.float32).reshape(count, 1, 1, 1, 1)
+    bias = np.array([0, 0, -40][:count], np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["image", "weight", "bias"], ["logits"])],
+        "brightness",
+        [helper.make_tensor_value_info("image", floats, ["n", 1, "x", "y", "z"])],
+        [helper.make_tensor_value_info("logits", floats, ["n", count, "x", "y", "z"])],
+        [
+            onnx.numpy_helper.from_array(weight, "weight"),
+            onnx.numpy_helper.from_array(bias, "bias"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.toml").write_text(toml)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    write_digests(folder)
+    return folder
+
+
+def known_labels(shape: tuple[int, int, int] = (10, 12, 14)) -> NDArray[np.uint8]:
+    """Return a label map with a grey and a white box in it, at no symmetrical place."""
+    labels = np.zeros(shape, np.uint8)
+    labels[2:8, 1:9, 3:9] = 1
+    labels[4:7, 3:8, 9:13] = 2
+    return labels
+
+
+def volume_of(
+    labels: NDArray[np.uint8],
+    *,
+    affine: NDArray[np.float64] | None = None,
+    modality: str = "MR",
+) -> Volume:
+    """Return the volume in which the brightness network sees `labels`."""
+    voxels = np.array(LEVELS, np.int16)[labels]
+    affine = np.eye(4)[[2, 1, 0, 3]] if affine is None else affine
+    voxels.flags.writeable = False
+    affine.flags.writeable = False
+    return Volume(
+        voxels=voxels,
+        geometry=Geometry(affine=affine, shape=voxels.shape),
+        slices=tuple(SliceSource(instance_index=i, frame_number=1) for i in range(len(voxels))),
+        acquisition=Acquisition(modality=modality),
+        subject_id="subject",
+        series_uid="2.25.1",
+    )

@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+from model_packages import TOML, write_package
+
+from clic_edge.errors import ConfigError, Defect
+from clic_edge.inference.package import load_package, write_digests
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_package(tmp_path / "brightness")
+
+
+def complaint(folder: Path, old: str, new: str) -> str:
+    assert old in TOML
+    (folder / "model.toml").write_text(TOML.replace(old, new, 1))
+    with pytest.raises(ConfigError) as error:
+        load_package(folder)
+    assert error.value.code == "model-declaration"
+    assert str(folder / "model.toml") in error.value.sentence
+    return error.value.sentence
+
+
+def test_a_package_says_what_it_is(folder: Path) -> None:
+    package = load_package(folder)
+    assert package.identity.title == "Brightness"
+    assert [segment.name for segment in package.declaration.segments] == ["grey", "white"]
+    assert package.declaration.segments[0].property_type.meaning == "Hippocampus"
+    assert len(package.digest) == 64
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key", "nearest"),
+    [
+        ("version =", "versoin =", "versoin", "version"),
+        ("spacing_mm = [1, 1, 1]", "spacing = [1, 1, 1]", "input.spacing", "spacing_mm"),
+        ("overlap = 0.5", "overlop = 0.5", "window.overlop", "overlap"),
+        ('name = "grey"', 'nam = "grey"', "segments.0.nam", "name"),
+        ("scheme =", "schema =", "segments.0.category.schema", "scheme"),
+        ("[window]", "[zzz]", "zzz", ""),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_valid_one(
+    folder: Path, old: str, new: str, key: str, nearest: str
+) -> None:
+    sentence = complaint(folder, old, new)
+    assert f"unknown key {key};" in sentence
+    assert f"the nearest valid one is {nearest}" in sentence
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "key"),
+    [
+        ('version = "0.1"', "version = 1", "version"),
+        ('version = "0.1"', "", "version"),
+        ("overlap = 0.5", "overlap = 2026-01-02", "window.overlap"),
+        ('orientation = "RAS"', 'orientation = "RLS"', "input.orientation"),
+        ('orientation = "RAS"', 'orientation = "XYZ"', "input.orientation"),
+        ("source_spacing_mm = [0.5, 2.0]", "source_spacing_mm = [2.0, 0.5]", "input"),
+        ("spacing_mm = [1, 1, 1]", "spacing_mm = [1, 0, 1]", "input.spacing_mm.1"),
+        ("percentile_low = 0", "percentile_low = 100", "input"),
+        ("overlap = 0.5", "overlap = 1.0", "window.overlap"),
+        ("shape = [8, 8, 8]", "shape = [8, 8]", "window.shape.2"),
+        ("number = 2", "number = 3", "segments"),
+        ('weights = "model.onnx"', 'weights = "../model.onnx"', "weights"),
+        ("[input]", "[input", None),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_key(
+    folder: Path, old: str, new: str, key: str | None
+) -> None:
+    sentence = complaint(folder, old, new)
+    assert key is None or f"{key}: " in sentence
+
+
+@pytest.mark.parametrize("name", ["model.toml", "model.onnx", "digests.json"])
+def test_a_missing_file_is_named(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(ConfigError) as error:
+        load_package(folder)
+    assert name in error.value.sentence
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_package(tmp_path / "nowhere")
+    assert "nowhere" in error.value.sentence
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"model.onnx": "0"}'])
+def test_digests_that_do_not_fit_do_not_pass(folder: Path, text: str) -> None:
+    (folder / "digests.json").write_text(text)
+    with pytest.raises((ConfigError, Defect)):
+        load_package(folder)
+
+
+@pytest.mark.parametrize("position", [0, 100, -1])
+def test_one_bit_of_the_weights_stops_the_package(folder: Path, position: int) -> None:
+    content = bytearray((folder / "model.onnx").read_bytes())
+    content[position] ^= 1
+    (folder / "model.onnx").write_bytes(content)
+    with pytest.raises(Defect) as error:
+        load_package(folder)
+    assert error.value.code == "model-changed"
+
+
+def test_the_digest_moves_with_every_file_and_with_nothing_else(folder: Path) -> None:
+    before = load_package(folder).digest
+    (folder / "README.md").write_text("a card")
+    assert write_digests(folder).digest == before
+    (folder / "model.toml").write_text(TOML + "# a comment\n")
+    assert write_digests(folder).digest != before
+
+
+def test_digests_are_plain_sha256_sums(folder: Path) -> None:
+    digests = json.loads((folder / "digests.json").read_text())
+    assert sorted(digests) == ["model.onnx", "model.toml"]
+    assert all(len(bytes.fromhex(digest)) == 32 for digest in digests.values())
