@@ -12,6 +12,7 @@ from clic_edge.deid.dummies import DUMMIES, DUMMY_ITEMS, REMOVED, Template
 from clic_edge.deid.keys import keyed_uid
 from clic_edge.deid.part10 import BULK_TAGS, Element, Encoding, Writer, vrs_of
 from clic_edge.deid.policy import Action, Policy, Rule
+from clic_edge.deid.sop_classes import SOP_CLASSES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -72,7 +73,7 @@ class StandIns:
         known = self._known.get(value)
         if known is None:
             text = value.decode("latin-1")
-            stays = not text or text in UID_dictionary
+            stays = not text or is_registered(text)
             known = value if stays else keyed_uid(text, self._pseudonym).encode("ascii")
             self._known[value] = known
         return known
@@ -80,6 +81,11 @@ class StandIns:
     def uids(self, value: bytes) -> bytes:
         """Return the stand-ins of all UIDs of a value."""
         return b"\\".join(self.uid(uid) for uid in uid_values(value))
+
+
+def is_registered(uid: str) -> bool:
+    """Whether DICOM itself registers a UID (PS3.6 Annex A), so that it tells of no patient."""
+    return uid in UID_dictionary or uid in SOP_CLASSES
 
 
 def uid_values(value: bytes) -> list[bytes]:
@@ -167,7 +173,8 @@ class Cleaner:
                 self._remember(element)
                 return b""
             return self._writer.sequence(element.tag, ())
-        items = [b"".join(self.dataset(item, nested=True).values()) for item in element.items]
+        cleaned = [self.dataset(item, nested=True) for item in element.items]
+        items = [b"".join(item[tag] for tag in sorted(item)) for item in cleaned]
         return self._writer.sequence(element.tag, items)
 
     def _uids(self, element: Element) -> bytes:

@@ -56,7 +56,7 @@ def clean_code(elements: Sequence[Element]) -> dict[int, bytes]:
         dummies = dict.fromkeys(raw, REMOVED.encode("ascii"))
         return dummies | {SCHEME: OWN_SCHEME} if SCHEME in raw else dummies
     if MEANING in raw and _text(raw[MEANING]).casefold() != meaning.casefold():
-        raw[MEANING] = meaning.encode("ascii", "replace")[:64]
+        raw[MEANING] = (meaning if meaning.isascii() else value).encode("ascii")[:64]
     if not _VERSION.fullmatch(raw.get(SCHEME_VERSION, b"")):
         raw[SCHEME_VERSION] = REMOVED.encode("ascii")
     return raw

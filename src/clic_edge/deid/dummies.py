@@ -81,8 +81,8 @@ DUMMY_ITEMS: dict[int, Template] = {
         (0x00340005, "OB", bytes(2)),
     ),
     0x0040B020: (  # Waveform Annotation Sequence
-        (0x00700006, "ST", REMOVED.encode()),
         (0x0040A0B0, "US", b"\1\0\1\0"),
+        (0x00700006, "ST", REMOVED.encode()),
     ),
 }
 

@@ -15,16 +15,17 @@ from __future__ import annotations
 
 import itertools
 import re
+import string
 import warnings
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom._dicom_dict import DicomDictionary
-from pydicom._uid_dict import UID_dictionary
 from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 from clic_edge.deid import part10
+from clic_edge.deid.clean import Removed, is_registered
 from clic_edge.deid.codes import CODE_TAGS
 from clic_edge.deid.dummies import DUMMIES
 from clic_edge.deid.policy import TECHNICAL_TEXT
@@ -33,7 +34,6 @@ from clic_edge.errors import Defect
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from clic_edge.deid.clean import Removed
     from clic_edge.deid.part10 import Element
 
 IDENTIFIERS = frozenset(
@@ -67,12 +67,32 @@ _OWN_WORDS = frozenset(
 _LEAST, _LEAST_TEXT, _LONG_WORD = 4, 6, 6
 
 
+class Pattern(NamedTuple):
+    """A word in one encoding, and what must not adjoin it."""
+
+    encoded: bytes
+    before: bytes
+    after: bytes
+
+    def found_in(self, hay: bytes) -> bool:
+        """Whether it stands in `hay`, which is in lower case."""
+        at = hay.find(self.encoded)
+        while at >= 0:
+            end = at + len(self.encoded)
+            # An edge of `hay` gives an empty slice, which is in anything: only one byte counts.
+            before, after = hay[max(at - 1, 0) : at], hay[end : end + 1]
+            if not (before and before in self.before) and not (after and after in self.after):
+                return True
+            at = hay.find(self.encoded, at + 1)
+        return False
+
+
 class Token(NamedTuple):
     """What is searched for, in each encoding."""
 
     tag: int
     """Where the value came from."""
-    patterns: tuple[re.Pattern[bytes], ...]
+    patterns: tuple[Pattern, ...]
     is_identity: bool
     """Searched in every value; other text only inside the text that is kept."""
 
@@ -100,7 +120,7 @@ class ResidueCheck:
         for value in removed:
             for token in self._tokens_of(value):
                 hay = everything if token.is_identity else text
-                if any(pattern.search(hay) for pattern in token.patterns):
+                if any(pattern.found_in(hay) for pattern in token.patterns):
                     self._report(token, values, own)
 
     def _tokens_of(self, value: Removed) -> tuple[Token, ...]:
@@ -114,11 +134,10 @@ class ResidueCheck:
             if not token.is_identity and tag not in TECHNICAL_TEXT:
                 continue
             hay = value.lower().replace(own, b"")
-            if any(
-                (match := pattern.search(hay))
-                and (token.is_identity or match[0] != hay.strip(b" \0"))
-                for pattern in token.patterns
-            ):
+            is_whole = hay.strip(b" \0") in {pattern.encoded for pattern in token.patterns}
+            if is_whole and not token.is_identity:
+                continue
+            if any(pattern.found_in(hay) for pattern in token.patterns):
                 raise Defect(
                     "residual-identifier",
                     f"A value removed from {_tag(token.tag)} is still in {_tag(tag)}.",
@@ -146,7 +165,7 @@ def _tokens(removed: Removed) -> Iterator[Token]:
     for word in sorted(_words(removed, text)):
         if not is_identity and not _is_telling(word):
             continue
-        patterns = tuple(_patterns(word, codecs))
+        patterns = _patterns(word, codecs)
         if patterns and word.encode() not in DUMMIES.values():
             yield Token(removed.tag, patterns, is_identity)
 
@@ -161,7 +180,7 @@ def _words(removed: Removed, text: str) -> set[str]:
         return set(_names(text.strip("\0")))
     words = {word.strip(" \0\r\n\t") for word in text.split("\\")}
     if removed.vr == "UI":
-        return words - UID_dictionary.keys()
+        return {word for word in words if not is_registered(word)}
     if removed.vr in {"DA", "DT"}:
         return {spelling for word in words for spelling in _spellings(word)}
     return words
@@ -183,26 +202,31 @@ def _spellings(date: str) -> Iterator[str]:
         yield from (f"{day}.{month}.{year}", f"{day}/{month}/{year}", f"{day}-{month}-{year}")
 
 
-def _patterns(word: str, codecs: Sequence[str]) -> Iterator[re.Pattern[bytes]]:
-    seen = set()
+def _patterns(word: str, codecs: Sequence[str]) -> tuple[Pattern, ...]:
+    """Return a word in every encoding, in lower case as far as bytes have one."""
+    is_short = word.isascii() and word.isalpha() and len(word) < _LONG_WORD
+    found = {}
     for form in (word, word.lower(), word.upper()):
         for codec in ("utf-8", "latin-1", *codecs, "utf-16-le", "utf-16-be"):
             try:
                 encoded = form.encode(codec).lower()
             except UnicodeEncodeError:
                 continue
-            if len(encoded) >= _LEAST and encoded not in seen:
-                seen.add(encoded)
-                before, after = ("", "") if codec.startswith("utf-16") else _bounds(word)
-                yield re.compile(before.encode() + re.escape(encoded) + after.encode())
+            if len(encoded) >= _LEAST and encoded not in found:
+                is_wide = codec.startswith("utf-16")
+                found[encoded] = Pattern(
+                    encoded=encoded,
+                    before=b"" if is_wide else _adjoining(word[0], is_short=is_short),
+                    after=b"" if is_wide else _adjoining(word[-1], is_short=is_short),
+                )
+    return tuple(found.values())
 
 
-def _bounds(word: str) -> tuple[str, str]:
-    """Return what must not adjoin a hit, as regular expressions."""
-    if word.isascii() and word.isalpha() and len(word) < _LONG_WORD:
-        return "(?<![a-z])", "(?![a-z])"
-    first, last = word[0].isdigit(), word[-1].isdigit()
-    return ("(?<![0-9])" if first else ""), ("(?![0-9])" if last else "")
+def _adjoining(edge: str, *, is_short: bool) -> bytes:
+    """Return the bytes that must not adjoin a hit that begins or ends with `edge`."""
+    if is_short:
+        return string.ascii_lowercase.encode()
+    return string.digits.encode() if edge.isdigit() else b""
 
 
 @cache
