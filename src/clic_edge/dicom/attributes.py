@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, SupportsFloat, SupportsIndex
+from typing import TYPE_CHECKING
 
 from pydicom.datadict import tag_for_keyword
 from pydicom.tag import Tag
@@ -90,6 +90,6 @@ class Attributes:
 
 
 def _number(value: object) -> float:
-    if not isinstance(value, SupportsFloat | SupportsIndex | str):
+    if not isinstance(value, int | float | str):
         raise TypeError(type(value))
     return float(value)

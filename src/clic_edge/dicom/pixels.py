@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from clic_edge.dicom.planes import Plane
 
 _PIXEL_DATA = b"\xe0\x7f\x10\x00"
+_UNDEFINED_LENGTH = 0xFFFFFFFF
+_ITEM = b"\xfe\xff\x00\xe0"
+_SEQUENCE_DELIMITER = b"\xfe\xff\xdd\xe0"
 _INT16 = np.iinfo(np.int16)
 _BITS = _INT16.bits
 
@@ -53,9 +56,11 @@ class PixelSource:
             self.attributes.required("Columns"),
         )
         syntax = self.attributes.dataset.file_meta.get("TransferSyntaxUID")
-        native = syntax in {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian}
-        if native and self.attributes.required("BitsAllocated") == _BITS:
-            return self._native(shape, explicit=syntax != uid.ImplicitVRLittleEndian)
+        implicit, little_endian = self.attributes.dataset.original_encoding
+        # A dataset without File Meta Information has no syntax, and is never compressed.
+        native = syntax in {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, None}
+        if native and little_endian and self.attributes.required("BitsAllocated") == _BITS:
+            return self._native(shape, explicit=not implicit)
         return self._decoded(shape)
 
     def _native(self, shape: tuple[int, int, int], *, explicit: bool) -> NDArray[np.integer]:
@@ -69,6 +74,9 @@ class PixelSource:
             or min(stated, len(self.content) - start) < length
         ):
             raise self._truncated()
+        if stated == _UNDEFINED_LENGTH:
+            where = self.attributes.where
+            raise Defect("undecodable-pixels", f"{where}: the pixels are not as its syntax says")
         dtype = "<i2" if self.attributes.integer("PixelRepresentation") else "<u2"
         stored = np.frombuffer(self.content, dtype, length // 2, start).reshape(shape)
         bits, high = self.attributes.required("BitsStored"), self.attributes.required("HighBit")
@@ -83,10 +91,21 @@ class PixelSource:
     def _decoded(self, shape: tuple[int, int, int]) -> NDArray[np.integer]:
         where = self.attributes.where
         dataset = read_instance(self.content, where)
-        if "PixelData" not in dataset:
+        syntax = dataset.file_meta.get("TransferSyntaxUID")
+        whole = syntax in uid.UncompressedTransferSyntaxes or self._is_delimited()
+        if "PixelData" not in dataset or not whole:
             raise self._truncated()
+        # pylibjpeg's RLE decoder panics over broken segments, and a panic is no Exception.
+        plugin = "pydicom" if syntax == uid.RLELossless else ""
         with translated("undecodable-pixels", f"{where}: the pixels cannot be decoded"):
-            return pixel_array(dataset, raw=True).reshape(shape)
+            return pixel_array(dataset, raw=True, decoding_plugin=plugin).reshape(shape)
+
+    def _is_delimited(self) -> bool:
+        """Whether encapsulated pixels run to their delimiter (PS3.5 A.4): decoders do not ask."""
+        at = (self.pixels_at or 0) + 12
+        while self.content[at : at + 4] == _ITEM:
+            at += 8 + int.from_bytes(self.content[at + 4 : at + 8], "little")
+        return self.content[at : at + 4] == _SEQUENCE_DELIMITER and at + 8 <= len(self.content)
 
     def _truncated(self) -> Defect:
         return Defect("truncated-instance", f"{self.attributes.where} ends before its last pixel")
