@@ -1,0 +1,1 @@
+"""The embedded demonstration: a study that anyone may look at, and a picture of what came back."""

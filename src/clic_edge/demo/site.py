@@ -1,0 +1,238 @@
+"""A hospital on one machine: a PACS, the appliance's Orthanc with our plugin, and the worker.
+
+Every process listens on loopback, on ports that were free, and ends with the demo.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+
+from clic_edge.deid.keys import create_key
+from clic_edge.errors import ConfigError, Defect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+ROOT = Path(__file__).resolve().parents[3]
+"""The source tree: the demo shows what ships in `configs/`, `models/` and `appliance/`."""
+_PLUGINS = Path("/usr/share/orthanc/plugins")
+_START_SECONDS = 30
+_STOP_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Orthanc:
+    """One of the two Orthancs, by the ports that it listens on."""
+
+    name: str
+    ae_title: str
+    http_port: int
+    dicom_port: int
+
+    @property
+    def url(self) -> str:
+        """Root of the REST interface."""
+        return f"http://127.0.0.1:{self.http_port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What runs."""
+
+    pacs: Orthanc
+    appliance: Orthanc
+    settings: Path
+
+
+@contextmanager
+def running_site(folder: Path) -> Iterator[Site]:
+    """Start everything in `folder`, which is emptied first, and end it afterwards.
+
+    Raises
+    ------
+    ConfigError
+        ``no-orthanc`` or ``no-source``: something that the demo needs is not on this machine.
+    Defect
+        ``did-not-start``: the sentence names the log.
+
+    """
+    _require()
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    site = _plan(folder)
+    with ExitStack() as stack:
+        for orthanc in (site.pacs, site.appliance):
+            process = _start(stack, folder, orthanc.name, ["Orthanc", f"{orthanc.name}.json"])
+            _wait(process, orthanc.url, folder / f"{orthanc.name}.log")
+        command = [sys.executable, "-m", "clic_edge", "-c", str(site.settings), "serve"]
+        _start(stack, folder, "worker", command)
+        yield site
+
+
+def _require() -> None:
+    if not (ROOT / "orthanc-plugins").is_dir():
+        raise ConfigError("no-source", "The demo runs from a source tree: clone the repository.")
+    missing = [
+        name
+        for name in ("OrthancPython", "OrthancDicomWeb")
+        if not (_PLUGINS / f"lib{name}.so").exists()
+    ]
+    if missing or not shutil.which("Orthanc", path=_path()):
+        raise ConfigError(
+            "no-orthanc",
+            "The demo needs Orthanc: apt-get install orthanc orthanc-python orthanc-dicomweb "
+            "orthanc-gdcm",
+        )
+
+
+def _path() -> str:
+    return f"{os.environ.get('PATH', '')}:/usr/sbin"
+
+
+def _plan(folder: Path) -> Site:
+    ports = _free_ports(5)
+    pacs = Orthanc(name="pacs", ae_title="PACS", http_port=ports[0], dicom_port=ports[1])
+    appliance = Orthanc(
+        name="appliance", ae_title="CLICEDGE", http_port=ports[2], dicom_port=ports[3]
+    )
+    site = Site(pacs=pacs, appliance=appliance, settings=folder / "clic-edge.toml")
+    _write_pipelines(folder / "pipelines")
+    site.settings.write_text(_settings(site, folder, metrics_port=ports[4]))
+    create_key(folder / "deid.key")
+    _write_orthanc(folder, pacs, {"DicomModalities": {"appliance": _modality(appliance)}})
+    _write_orthanc(
+        folder,
+        appliance,
+        {
+            "StableAge": 1,
+            "DicomModalities": {"pacs": _modality(pacs)},
+            "Plugins": [str(_PLUGINS)],
+            "PythonScript": str(ROOT / "orthanc-plugins" / "clic_edge.py"),
+            "ClicEdge": {"Settings": str(site.settings)},
+        },
+    )
+    return site
+
+
+def _write_pipelines(folder: Path) -> None:
+    """Copy the pipelines that ship; nobody waits a minute for more images in a demo."""
+    shutil.copytree(ROOT / "configs" / "pipelines", folder)
+    for path in folder.glob("*.toml"):
+        quiet = re.sub(r"(?m)^quiet_seconds = .*$", "quiet_seconds = 2", path.read_text())
+        path.write_text(quiet)
+
+
+def _settings(site: Site, folder: Path, metrics_port: int) -> str:
+    return f"""\
+[appliance]
+name = "clic-edge demo"
+state_dir = "{folder}"
+pipelines = "pipelines"
+models = "{ROOT / "models"}"
+deid_profiles = "{ROOT / "configs" / "deid"}"
+
+[orthanc]
+url = "{site.appliance.url}"
+
+[worker]
+metrics_port = {metrics_port}
+reconcile_seconds = 5
+first_retry_seconds = 2
+
+[destinations.pacs]
+kind = "dimse"
+host = "127.0.0.1"
+port = {site.pacs.dicom_port}
+called_ae_title = "{site.pacs.ae_title}"
+calling_ae_title = "{site.appliance.ae_title}"
+"""
+
+
+def _modality(orthanc: Orthanc) -> list[str | int]:
+    return [orthanc.ae_title, "127.0.0.1", orthanc.dicom_port]
+
+
+def _write_orthanc(folder: Path, orthanc: Orthanc, more: Mapping[str, object]) -> None:
+    configuration = {
+        "Name": orthanc.name,
+        "DicomAet": orthanc.ae_title,
+        "HttpPort": orthanc.http_port,
+        "DicomPort": orthanc.dicom_port,
+        "StorageDirectory": str(folder / orthanc.name),
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomAlwaysAllowFind": True,
+    }
+    (folder / f"{orthanc.name}.json").write_text(json.dumps(configuration | dict(more), indent=1))
+
+
+def _free_ports(count: int) -> list[int]:
+    with ExitStack() as stack:
+        probes = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+def _start(
+    stack: ExitStack, folder: Path, name: str, command: list[str]
+) -> subprocess.Popen[bytes]:
+    log = stack.enter_context((folder / f"{name}.log").open("wb"))
+    # Orthanc waits for acknowledgements of small packets unless told otherwise: three times faster.
+    environment = os.environ | {
+        "PATH": _path(),
+        "TCP_NODELAY": "1",
+        "PYTHONPATH": os.pathsep.join(_packages()),
+    }
+    process = subprocess.Popen(  # noqa: S603 - our own programs
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    stack.callback(_stop, process)
+    return process
+
+
+def _packages() -> list[str]:
+    """Return where this Python finds the package and what it needs, for Orthanc's Python too."""
+    found = (Path(entry) for entry in sys.path if entry)
+    third_party = [str(path) for path in found if path.name == "site-packages"]
+    return [str(ROOT / "src"), *third_party]
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.send_signal(signal.SIGTERM)
+    try:
+        process.wait(_STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+    deadline = time.monotonic() + _START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            httpx.get(f"{url}/system", trust_env=False)
+        except httpx.TransportError:
+            time.sleep(0.1)
+        else:
+            return
+    raise Defect("did-not-start", f"Orthanc did not start; {log} says why.")
