@@ -16,7 +16,7 @@ from clic_edge.config import (
 from clic_edge.deid.keys import load_key
 from clic_edge.deid.profile import load_profile
 from clic_edge.dicom.policy import VolumePolicy
-from clic_edge.errors import ConfigError
+from clic_edge.errors import ConfigError, Transient
 from clic_edge.pacs import dicomweb, dimse, folder
 from clic_edge.pipeline.line import Line, Patience, ReadyPipeline
 
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from clic_edge.config import Destination as DestinationSettings
     from clic_edge.config import Pipeline, Settings
+    from clic_edge.deid.keys import DeidKey
     from clic_edge.inference.runtime import Runtime
     from clic_edge.ledger import Ledger
     from clic_edge.pacs.transport import Archive, Destination, StudyCensus
@@ -32,14 +33,22 @@ if TYPE_CHECKING:
 
 
 def build_line(
-    settings: Settings, pipelines: tuple[Pipeline, ...], *, archive: Archive, ledger: Ledger
+    settings: Settings,
+    pipelines: tuple[Pipeline, ...],
+    *,
+    archive: Archive,
+    ledger: Ledger,
+    key: DeidKey | None = None,
 ) -> Line:
-    """Return the line with every pipeline made ready; models load at their first case."""
+    """Return the line with every pipeline made ready; models load at their first case.
+
+    Without a `key` the site's is read. Raises ConfigError when a file that is named is not sound.
+    """
     worker = settings.worker
     return Line(
         archive=archive,
         ledger=ledger,
-        key=load_key(settings.appliance.deid_key),
+        key=key or load_key(settings.appliance.deid_key),
         pipelines=tuple(make_ready(settings, pipeline) for pipeline in pipelines),
         patience=Patience(
             first=timedelta(seconds=worker.first_retry_seconds),
@@ -59,7 +68,8 @@ def make_ready(settings: Settings, pipeline: Pipeline) -> ReadyPipeline:
         runtime=LazyRuntime(settings.appliance.models / pipeline.model),
         writers=tuple(_writer(name) for name in pipeline.writers),
         destinations=tuple(
-            (name, make_destination(name, settings.destinations[name])) for name in pipeline.destinations
+            (name, make_destination(name, settings.destinations[name]))
+            for name in pipeline.destinations
         ),
         census=make_census(settings.destinations[expected_from]) if expected_from else None,
     )
@@ -104,6 +114,18 @@ def make_census(settings: DestinationSettings) -> StudyCensus:
             raise ConfigError(
                 "folder-cannot-count", "A folder does not know how many instances a study has."
             )
+
+
+def probe_destination(settings: DestinationSettings) -> None:
+    """Return when the destination answers (C-ECHO, QIDO-RS), else raise Transient."""
+    match settings:
+        case DimseDestination():
+            dimse.echo(_dimse_peer(settings))
+        case DicomwebDestination():
+            dicomweb.DicomwebCensus(_dicomweb_peer(settings)).count_instances("2.25.0")
+        case FolderDestination():
+            if not settings.path.parent.is_dir():
+                raise Transient("destination-unreachable", f"{settings.path.parent} is no folder.")
 
 
 def _dimse_peer(settings: DimseDestination) -> dimse.DimsePeer:

@@ -2,29 +2,196 @@
 
 from __future__ import annotations
 
-import json
+import shutil
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-import httpx
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from clic_edge.app import Appliance
 from clic_edge.cli.console import STYLES, note, stdout, table
+from clic_edge.demo.hospital import Answer, Hospital
 from clic_edge.demo.overlay import draw_overlays
+from clic_edge.demo.report import Report, SeriesVolumes
 from clic_edge.demo.site import running_site
 from clic_edge.demo.study import make_demo_study
 from clic_edge.domain.case import CaseState
-from clic_edge.errors import ConfigError, Defect
+from clic_edge.errors import ConfigError, Defect, Refusal
 
 if TYPE_CHECKING:
-    from clic_edge.demo.site import Site
-    from clic_edge.domain.case import Case
-    from clic_edge.ledger import Ledger
-    from clic_edge.pipeline.status import StudyStatus
+    from clic_edge.demo.hospital import ShownCase
 
 _PATIENCE_SECONDS = 100
 _STAGES = ("accept", "predict", "write", "deliver", "finish")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Paths:
+    """Where the demo puts what, below its folder."""
+
+    out: Path
+
+    @property
+    def study(self) -> Path:
+        return self.out / "study"
+
+    @property
+    def site(self) -> Path:
+        return self.out / "site"
+
+    @property
+    def results(self) -> Path:
+        return self.out / "results"
+
+    @property
+    def overlay(self) -> Path:
+        return self.out / "overlay.png"
+
+    @property
+    def report(self) -> Path:
+        return self.out / "report.json"
+
+
+def run_demo(study: Path | None, out: Path) -> None:
+    """Run the demo on a study of the user's own, or on one that is made.
+
+    Raises
+    ------
+    ConfigError
+        The folder holds no DICOM, or Orthanc is not on this machine.
+    Refusal
+        No pipeline takes the study; what the reader is told has been shown.
+    Defect
+        The study did not come through.
+
+    """
+    paths = _Paths(out=out.resolve())
+    shutil.rmtree(paths.out, ignore_errors=True)
+    files = _files(study, paths)
+    note("Starting a hospital PACS, the appliance's Orthanc and the worker.")
+    with running_site(paths.site) as site:
+        hospital = Hospital(site)
+        study_id = hospital.take(files)
+        note(f"The PACS sends {len(files)} images to the appliance by C-STORE.")
+        hospital.send(study_id)
+        answer = _watch(hospital, study_id)
+        results = hospital.fetch_results(study_id, paths.results)
+        report = _report(Appliance.open(site.settings), answer, results)
+    paths.report.write_text(report.to_json())
+    _tell(report, answer)
+    if results:
+        draw_overlays(files, results, paths.overlay)
+        stdout.print(f"\nSee {paths.overlay}\nand {paths.results}, {paths.report}")
+    _end(answer)
+
+
+def _files(study: Path | None, paths: _Paths) -> tuple[Path, ...]:
+    if study is None:
+        note("Making a study from the ICBM 152 brain: two hippocampus series and a localizer.")
+        return make_demo_study(paths.study)
+    files = tuple(path for path in sorted(study.rglob("*")) if path.is_file())
+    if not files:
+        raise ConfigError("no-dicom", f"There is no file in {study}.")
+    return files
+
+
+def _watch(hospital: Hospital, study_id: str) -> Answer:
+    """Show the stages as they pass until every case has ended."""
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    with Live(console=stdout, auto_refresh=False) as live:
+        while True:
+            answer = hospital.ask(study_id)
+            live.update(_progress(answer), refresh=True)
+            if answer.ended:
+                return answer
+            if time.monotonic() > deadline:
+                raise Defect(
+                    "demo-too-slow", f"The study is not through after {_PATIENCE_SECONDS} s."
+                )
+            time.sleep(0.25)
+
+
+def _progress(answer: Answer) -> Table:
+    drawn = Table(box=None, pad_edge=False)
+    for column in ("pipeline", "state", *_STAGES):
+        drawn.add_column(column)
+    for shown in answer.current:
+        drawn.add_row(shown.case.pipeline, _state(shown), *_marks(shown))
+    return drawn
+
+
+def _state(shown: ShownCase) -> Text:
+    return Text(shown.case.state, STYLES[shown.case.state])
+
+
+def _marks(shown: ShownCase) -> list[str]:
+    return [f"{shown.seconds[stage]:.2f} s" if stage in shown.seconds else "…" for stage in _STAGES]
+
+
+def _report(appliance: Appliance, answer: Answer, results: tuple[Path, ...]) -> Report:
+    ledger = appliance.ledger
+    ids = [shown.case.case_id for shown in answer.current]
+    cases = [ledger.cases.case(case_id) for case_id in ids]
+    since = min(case.received_at for case in cases)
+    return Report(
+        cases=tuple(cases),
+        stages=tuple(shown.seconds for shown in answer.current),
+        volumes=tuple(
+            SeriesVolumes.of(row)
+            for row in ledger.predictions.rows(since)
+            if row.case_id in ids
+        ),
+        objects=tuple(str(path) for path in results),
+    )
+
+
+def _tell(report: Report, answer: Answer) -> None:
+    table(
+        "\nseries of the study",
+        ("series", "images", "", "why not"),
+        (
+            (
+                "-" if series.series_number is None else str(series.series_number),
+                str(series.number_of_instances),
+                Text("taken", "green") if series.taken else Text("not taken", "yellow"),
+                series.reason,
+            )
+            for series in answer.series
+        ),
+    )
+    table(
+        "\nvolumes",
+        ("series", "segment", "mm³"),
+        (
+            (one.series_uid, name, f"{volume:.0f}")
+            for one in report.volumes
+            for name, volume in one.volumes
+        ),
+    )
+    table(
+        "\ncases",
+        ("case", "pipeline", "state", *_STAGES, "objects in the PACS", "why"),
+        (
+            (
+                shown.case.case_id[:8],
+                shown.case.pipeline,
+                _state(shown),
+                *_marks(shown),
+                str(len(report.objects)),
+                shown.case.reason,
+            )
+            for shown in answer.current
+        ),
+    )
+
+
+def _end(answer: Answer) -> None:
+    for shown in answer.current:
+        if shown.case.state == CaseState.REFUSED:
+            raise Refusal(shown.case.code, shown.case.reason)
+        if shown.case.state != CaseState.DELIVERED:
+            raise Defect(shown.case.code, shown.case.reason)

@@ -35,7 +35,7 @@ _DOUBLINGS = 20  # enough for a week from a second; more would not fit a timedel
 class Step(Protocol):
     """Runs a stage once: directly, or durably, so that a restart does not run it again."""
 
-    def __call__(self, name: str, stage: Callable[[], str]) -> str:
+    def __call__(self, name: str, stage: Callable[[], str], /) -> str:
         """Return what the stage returned, now or before the restart."""
         ...
 

@@ -1,0 +1,64 @@
+"""What is written to the terminal."""
+
+from __future__ import annotations
+
+from datetime import UTC
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from clic_edge.domain.case import CaseState
+
+stdout = Console(highlight=False)
+stderr = Console(stderr=True, highlight=False)
+
+STYLES = {
+    "delivered": "green",
+    "refused": "yellow",
+    "quarantined": "bold red",
+    "waiting": "cyan",
+    "running": "blue",
+    "received": "blue",
+    "superseded": "dim",
+}
+
+
+def problem(sentence: str, code: str) -> None:
+    """Write an error in one sentence, with the code that the documentation lists."""
+    stderr.print(Text.assemble(("clic-edge: ", "bold"), (sentence, "red"), f" [{code}]"))
+
+
+def note(sentence: str) -> None:
+    """Write what a person should know, beside the result."""
+    stderr.print(Text(sentence, style="dim"))
+
+
+def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> None:
+    """Write a table."""
+    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for column in columns:
+        drawn.add_column(column, overflow="fold")
+    for row in rows:
+        drawn.add_row(*row)
+    stdout.print(drawn)
+
+
+def state(value: CaseState) -> Text:
+    """Return a state in its colour."""
+    return Text(value, style=STYLES.get(value, ""))
+
+
+def moment(value: datetime | None) -> str:
+    """Return a moment in the reader's own time zone, to the second."""
+    return f"{value.astimezone():%Y-%m-%d %H:%M:%S}" if value else ""
+
+
+def stamp(value: datetime) -> str:
+    """Return a moment in UTC, for machines."""
+    return value.astimezone(UTC).isoformat(timespec="seconds")
