@@ -5,16 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from pydicom.datadict import tag_for_keyword
+from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from clic_edge.dicom.reading import translated
 from clic_edge.errors import Defect
-
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +24,12 @@ class Attributes:
     dataset: Dataset
     where: str
     """Names the instance in errors, e.g. ``instance 3 of 20``."""
+
+    @property
+    def meta(self) -> Attributes:
+        """The File Meta Information; empty where there is none."""
+        meta = getattr(self.dataset, "file_meta", None) or Dataset()
+        return Attributes(dataset=meta, where=self.where)
 
     def text(self, keyword: str) -> str:
         """Return the value as text, values joined by backslashes; empty when absent."""

@@ -55,13 +55,13 @@ class PixelSource:
             self.attributes.required("Rows"),
             self.attributes.required("Columns"),
         )
-        syntax = self.attributes.dataset.file_meta.get("TransferSyntaxUID")
+        syntax = self.attributes.meta.text("TransferSyntaxUID")
         implicit, little_endian = self.attributes.dataset.original_encoding
         # A dataset without File Meta Information has no syntax, and is never compressed.
-        native = syntax in {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, None}
+        native = syntax in {uid.ImplicitVRLittleEndian, uid.ExplicitVRLittleEndian, ""}
         if native and little_endian and self.attributes.required("BitsAllocated") == _BITS:
             return self._native(shape, explicit=not implicit)
-        return self._decoded(shape)
+        return self._decoded(shape, syntax)
 
     def _native(self, shape: tuple[int, int, int], *, explicit: bool) -> NDArray[np.integer]:
         # Tag and length of the element: 8 bytes, 12 with an explicit VR of OB or OW (PS3.5 7.1).
@@ -88,10 +88,9 @@ class PixelSource:
             stored = (stored << (_BITS - 1 - high)) >> (_BITS - bits)
         return stored
 
-    def _decoded(self, shape: tuple[int, int, int]) -> NDArray[np.integer]:
+    def _decoded(self, shape: tuple[int, int, int], syntax: str) -> NDArray[np.integer]:
         where = self.attributes.where
         dataset = read_instance(self.content, where)
-        syntax = dataset.file_meta.get("TransferSyntaxUID")
         whole = syntax in uid.UncompressedTransferSyntaxes or self._is_delimited()
         if "PixelData" not in dataset or not whole:
             raise self._truncated()

@@ -133,8 +133,7 @@ def planes_of(dataset: Attributes, index: int) -> tuple[Plane, ...]:
 
 def is_volume_image(dataset: Attributes) -> bool:
     """Return whether the object is of a kind that volumes are made of."""
-    meta = getattr(dataset.dataset, "file_meta", {})
-    sop_class = dataset.text("SOPClassUID") or meta.get("MediaStorageSOPClassUID")
+    sop_class = dataset.text("SOPClassUID") or dataset.meta.text("MediaStorageSOPClassUID")
     if not sop_class:
         return dataset.text("Modality") in _CLASSIC_MODALITIES
     return sop_class in CLASSIC | ENHANCED

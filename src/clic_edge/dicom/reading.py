@@ -38,6 +38,7 @@ _FOREIGN = (
     RuntimeError,
     TypeError,
     ValueError,
+    pydicom.errors.BytesLengthException,
     pydicom.errors.InvalidDicomError,
     struct.error,
     zlib.error,
@@ -92,7 +93,9 @@ def read_to_pixels(content: bytes, where: str) -> Header:
     """Return the dataset before its pixels and where it ends; raises as `read_header`."""
     stream = io.BytesIO(content)
     dataset = _read(stream, content, where, stop_before_pixels=True)
-    if dataset.file_meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+    with translated("unreadable-instance", f"{where} cannot be read as DICOM"):
+        syntax = dataset.file_meta.get("TransferSyntaxUID")
+    if syntax == DeflatedExplicitVRLittleEndian:
         return Header(dataset=dataset, end=None, has_more=True)
     return Header(dataset=dataset, end=stream.tell(), has_more=stream.tell() < len(content))
 
