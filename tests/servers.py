@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -20,6 +21,8 @@ from typing import TYPE_CHECKING
 import pytest
 from pydicom import dcmread
 from pynetdicom import AE, evt
+
+from clic_edge.pacs.dimse import _prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -205,6 +208,8 @@ def send_datasets(
 ) -> None:
     """Send datasets by C-STORE as they are encoded; fail when one is not taken."""
     datasets = list(datasets)
+    if not datasets:
+        return
     ae = AE(calling_ae_title)
     for sop_class, syntax in {(ds.SOPClassUID, ds.file_meta.TransferSyntaxUID) for ds in datasets}:
         ae.add_requested_context(sop_class, syntax)
@@ -212,16 +217,12 @@ def send_datasets(
         "127.0.0.1",
         server.dicom_port,
         ae_title=server.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+        evt_handlers=[(evt.EVT_CONN_OPEN, _prepare, [threading.Event()])],
     )
     assert association.is_established
     for ds in datasets:
         assert association.send_c_store(ds).Status == 0x0000
     association.release()
-
-
-def _send_at_once(event: evt.Event) -> None:
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
     from clic_edge.domain.result import ResultObject
 
-# dicomweb-client logs UIDs.
+# Both log URLs, which hold UIDs.
 logging.getLogger("dicomweb_client").setLevel(logging.CRITICAL + 1)
+logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
 
 CONNECT_SECONDS = 10.0
 # The server looked at the objects and will not have them; sending them again changes nothing.
@@ -61,6 +62,8 @@ class DicomwebDestination:
         An object that the answer does not name was not accepted.
         Raises Transient ``destination-unreachable`` or ``destination-unavailable``.
         """
+        if not results:
+            return ()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's warnings quote values
             datasets = [dcmread(BytesIO(result.content)) for result in results]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from typing import Protocol
 
 import httpx
 
 from clic_edge.errors import Transient
+
+# One line for each of 300 instances tells nothing.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 # Orthanc drops an idle connection after one second; a connection is not used again after less.
 KEEP_ALIVE_SECONDS = 0.8

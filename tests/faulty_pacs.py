@@ -1,0 +1,144 @@
+"""A PACS that misbehaves as told, in a thread."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, evt
+from pynetdicom.sop_class import (
+    Comprehensive3DSRStorage,
+    SegmentationStorage,
+    StudyRootQueryRetrieveInformationModelFind,
+    Verification,
+)
+from servers import free_port
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from pydicom.dataset import Dataset
+
+AE_TITLE = "FAULTY"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """What the PACS does; by default it takes everything."""
+
+    refuse_association: bool = False
+    sop_classes: tuple[str, ...] = (SegmentationStorage, Comprehensive3DSRStorage)
+    """The storage classes it accepts."""
+    transfer_syntaxes: tuple[str, ...] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
+    statuses: tuple[int, ...] = (0x0000,)
+    """Answers to the first, second, … instance; the last one repeats."""
+    abort_at: int | None = None
+    """Abort in place of the answer to this instance, counted from 0."""
+    abort_after_answer: bool = False
+    """Abort just after the answer to the first instance."""
+    answer_after_s: float = 0.0
+    matches: tuple[tuple[str, Dataset], ...] = ()
+    """Answers to C-FIND, by Query/Retrieve Level."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultyPacs:
+    """A running PACS, and what it got."""
+
+    port: int
+    received: list[Dataset] = field(default_factory=list)
+
+
+@contextmanager
+def faulty_pacs(fault: Fault) -> Iterator[FaultyPacs]:
+    """Start the PACS, and shut it down at the end."""
+    pacs = FaultyPacs(port=free_port())
+    ae = AE(AE_TITLE)
+    ae.supported_contexts = []
+    for sop_class in fault.sop_classes:
+        ae.add_supported_context(sop_class, list(fault.transfer_syntaxes))
+    ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
+    ae.add_supported_context(Verification)
+    if fault.refuse_association:
+        ae.require_called_aet = True
+        ae.ae_title = "SOMEBODY_ELSE"
+    server = ae.start_server(
+        ("127.0.0.1", pacs.port),
+        block=False,
+        evt_handlers=[
+            (evt.EVT_C_STORE, _take, [fault, pacs]),
+            (evt.EVT_C_FIND, _find, [fault]),
+        ],
+    )
+    try:
+        yield pacs
+    finally:
+        server.shutdown()
+
+
+def _take(event: evt.Event, fault: Fault, pacs: FaultyPacs) -> int:
+    index = len(pacs.received)
+    if index == fault.abort_at:
+        event.assoc.abort()
+        return 0x0000
+    ds = event.dataset
+    ds.file_meta = event.file_meta
+    pacs.received.append(ds)
+    time.sleep(fault.answer_after_s)
+    if fault.abort_after_answer:
+        threading.Timer(0.02, event.assoc.abort).start()
+    return fault.statuses[min(index, len(fault.statuses) - 1)]
+
+
+def _find(event: evt.Event, fault: Fault) -> Iterator[tuple[int, Dataset | None]]:
+    for level, match in fault.matches:
+        if level == event.identifier.QueryRetrieveLevel:
+            yield 0xFF00, match
+    if fault.statuses[0]:
+        yield fault.statuses[0], None
+
+
+@contextmanager
+def answering_http(
+    status: int, headers: tuple[tuple[str, str], ...] = (), body: bytes = b""
+) -> Iterator[str]:
+    """Start a web server that gives the same answer to everything; yield its URL."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.do_GET()
+
+        def do_GET(self) -> None:
+            self.send_response(status)
+            for name, value in (*headers, ("Content-Length", str(len(body)))):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.01], daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@contextmanager
+def deaf_port() -> Iterator[int]:
+    """Yield a port where connections are accepted and nothing is ever said."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        yield int(listener.getsockname()[1])
