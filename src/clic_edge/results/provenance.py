@@ -244,7 +244,7 @@ def _is_valid(element: DataElement) -> bool:
     values = element.value if isinstance(element.value, MultiValue) else [element.value]
     try:
         for value in values:
-            validate_value(element.VR, value, config.RAISE)
+            validate_value(element.VR, str(value or ""), config.RAISE)
     except (ValueError, TypeError):
         return False
     return True

@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
-from highdicom.content import AlgorithmIdentificationSequence, PixelMeasuresSequence
+from highdicom.content import AlgorithmIdentificationSequence
 from highdicom.seg import (
     SegmentAlgorithmTypeValues,
     Segmentation,
@@ -122,7 +122,6 @@ def _segmentation(analysis: Analysis, source: Source) -> Segmentation:
             content_label="AI_SEGMENTATION",
             content_description=analysis.prediction.model.title[:64],
             transfer_syntax_uid=ExplicitVRLittleEndian,
-            pixel_measures=_pixel_measures(source, geometry),
         )
     except (ValueError, TypeError, AttributeError) as error:
         raise Defect(
@@ -133,6 +132,7 @@ def _segmentation(analysis: Analysis, source: Source) -> Segmentation:
 def _stand_ins(source: Source, geometry: Geometry) -> list[Dataset]:
     """Return each plane as a single-frame image, whatever the originals are."""
     header, identity = source.header, provenance.identity_of(source.header)
+    distance = _plane_distance(geometry)
     images = []
     for k, plane in enumerate(source.planes):
         image = Dataset()
@@ -147,7 +147,8 @@ def _stand_ins(source: Source, geometry: Geometry) -> list[Dataset]:
         image.ImagePositionPatient = _decimals(plane.position)
         image.ImageOrientationPatient = _decimals(source.planes[0].orientation)
         image.PixelSpacing = _decimals(plane.pixel_spacing)
-        image.SliceThickness = plane.thickness_mm or geometry.spacing_mm[0]
+        image.SliceThickness = DSfloat(plane.thickness_mm or distance, auto_format=True)
+        image.SpacingBetweenSlices = DSfloat(distance, auto_format=True)
         images.append(image)
     return images
 
@@ -157,15 +158,10 @@ def _decimals(values: Iterable[float]) -> list[DSfloat]:
     return [DSfloat(value, auto_format=True) for value in values]
 
 
-def _pixel_measures(source: Source, geometry: Geometry) -> PixelMeasuresSequence:
-    """Return the originals' spacing, and the distance of the planes along their normal."""
+def _plane_distance(geometry: Geometry) -> float:
+    """Return the distance of neighbouring planes along their normal, also of a tilted stack."""
     normal = np.cross(geometry.affine[:3, 2], geometry.affine[:3, 1])
-    normal /= np.linalg.norm(normal)
-    return PixelMeasuresSequence(
-        pixel_spacing=source.planes[0].pixel_spacing,
-        slice_thickness=source.planes[0].thickness_mm or geometry.spacing_mm[0],
-        spacing_between_slices=abs(float(normal @ geometry.affine[:3, 0])),
-    )
+    return float(abs(normal @ geometry.affine[:3, 0]) / np.linalg.norm(normal))
 
 
 def _renumbered(analysis: Analysis) -> NDArray[np.uint8]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from clic_edge.dicom.reading import place, read_header, translated
 from clic_edge.errors import Defect
 
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from typing import SupportsFloat
 
+    from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
     from clic_edge.domain.volume import SliceSource
@@ -41,6 +44,10 @@ class Plane:
     pixel_spacing: tuple[float, ...]
     """Between rows, between columns."""
     thickness_mm: float | None
+
+    def corners(self, rows: int, columns: int) -> NDArray[np.float64]:
+        """Return shape (3, 3): first pixel, end of the first row, end of the first column, in mm."""
+        return corners(self.position, self.orientation, self.pixel_spacing, (rows, columns))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +93,26 @@ def read_source(analysis: Analysis) -> Source:
         ):
             planes.append(_plane(headers[one.instance_index], one))
     return Source(header=headers[analysis.slices[0].instance_index], planes=tuple(planes))
+
+
+def corners(
+    position: Iterable[float],
+    orientation: Iterable[float],
+    pixel_spacing: Iterable[float],
+    size: tuple[int, int],
+) -> NDArray[np.float64]:
+    """Return where a plane's first pixel and its ends lie, in patient mm (C.7.6.2.1.1)."""
+    origin = np.array([float(value) for value in position])
+    along_row, along_column = np.array([float(value) for value in orientation]).reshape(2, 3)
+    row_step, column_step = (float(value) for value in pixel_spacing)
+    rows, columns = size
+    return np.array(
+        [
+            origin,
+            origin + along_row * column_step * (columns - 1),
+            origin + along_column * row_step * (rows - 1),
+        ]
+    )
 
 
 def _owner(header: Dataset) -> tuple[str, ...]:

@@ -1,0 +1,172 @@
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pydicom
+import pytest
+from analyses import analysis_of
+from factories import CANARY, Stack, make_series
+
+from clic_edge.domain.result import ResultKind, ResultObject
+from clic_edge.errors import Defect
+from clic_edge.results.check import check
+from clic_edge.results.seg import SegWriter
+from clic_edge.results.sr import SrWriter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pydicom.dataset import Dataset
+
+    from clic_edge.results.writer import Analysis
+
+
+def results_of(analysis: Analysis) -> tuple[ResultObject, ResultObject]:
+    seg = SegWriter().write(analysis, ())
+    assert seg is not None
+    return seg, SrWriter().write(analysis, (seg,))
+
+
+def spoiled(result: ResultObject, change: Callable[[Dataset], None]) -> ResultObject:
+    ds = pydicom.dcmread(io.BytesIO(result.content))
+    change(ds)
+    buffer = io.BytesIO()
+    ds.save_as(buffer)
+    return replace(result, content=buffer.getvalue())
+
+
+def move_a_frame(ds: Dataset) -> None:
+    position = ds.PerFrameFunctionalGroupsSequence[0].PlanePositionSequence[0]
+    position.ImagePositionPatient = [
+        float(position.ImagePositionPatient[0]) + 0.02,
+        *position.ImagePositionPatient[1:],
+    ]
+
+
+def refer_elsewhere(ds: Dataset) -> None:
+    first, second = (
+        frame.DerivationImageSequence[0].SourceImageSequence[0]
+        for frame in ds.PerFrameFunctionalGroupsSequence[:2]
+    )
+    first.ReferencedSOPInstanceUID = second.ReferencedSOPInstanceUID
+
+
+def turn_a_pixel(ds: Dataset) -> None:
+    ds.PixelData = bytes([ds.PixelData[0] ^ 1]) + ds.PixelData[1:]
+
+
+def drop_a_frame(ds: Dataset) -> None:
+    size = ds.Rows * ds.Columns // 8
+    ds.PerFrameFunctionalGroupsSequence = ds.PerFrameFunctionalGroupsSequence[:-1]
+    ds.NumberOfFrames -= 1
+    ds.PixelData = ds.PixelData[:-size]
+
+
+def rename_a_segment(ds: Dataset) -> None:
+    ds.SegmentSequence[0].TrackingUID = "2.25.1"
+
+
+def leave_the_frame_of_reference(ds: Dataset) -> None:
+    ds.FrameOfReferenceUID = "2.25.1"
+
+
+def change_a_volume(ds: Dataset) -> None:
+    for one in ds.iterall():
+        if one.keyword == "NumericValue":
+            value = one
+    value.value = float(value.value) * 1.01
+
+
+def lose_evidence(ds: Dataset) -> None:
+    series = ds.CurrentRequestedProcedureEvidenceSequence[0].ReferencedSeriesSequence[0]
+    series.ReferencedSOPSequence = series.ReferencedSOPSequence[:-1]
+
+
+def claim_verification(ds: Dataset) -> None:
+    ds.VerificationFlag = "VERIFIED"
+
+
+def test_results_as_written_pass() -> None:
+    analysis = analysis_of()
+    check(results_of(analysis), analysis)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (move_a_frame, "seg-misplaced"),
+        (refer_elsewhere, "seg-misplaced"),
+        (leave_the_frame_of_reference, "seg-misplaced"),
+        (turn_a_pixel, "seg-differs"),
+        (drop_a_frame, "seg-differs"),
+        (rename_a_segment, "seg-differs"),
+    ],
+)
+def test_a_segmentation_that_is_not_the_mask_does_not_leave(
+    change: Callable[[Dataset], None], code: str
+) -> None:
+    analysis = analysis_of()
+    seg, sr = results_of(analysis)
+    with pytest.raises(Defect) as caught:
+        check((spoiled(seg, change), sr), analysis)
+    assert caught.value.code == code
+
+
+@pytest.mark.parametrize("change", [change_a_volume, lose_evidence, claim_verification])
+def test_a_report_that_is_not_the_finding_does_not_leave(
+    change: Callable[[Dataset], None],
+) -> None:
+    analysis = analysis_of()
+    seg, sr = results_of(analysis)
+    with pytest.raises(Defect) as caught:
+        check((seg, spoiled(sr, change)), analysis)
+    assert caught.value.code == "sr-differs"
+
+
+@pytest.mark.parametrize("keyword", ["PatientID", "PatientName", "StudyInstanceUID"])
+@pytest.mark.parametrize("kind", list(ResultKind))
+def test_a_result_of_another_patient_or_study_does_not_leave(
+    keyword: str, kind: ResultKind
+) -> None:
+    analysis = analysis_of()
+    results = [
+        spoiled(one, lambda ds: setattr(ds, keyword, "1.2.3")) if one.kind is kind else one
+        for one in results_of(analysis)
+    ]
+    with pytest.raises(Defect) as caught:
+        check(tuple(results), analysis)
+    assert caught.value.code == "wrong-patient"
+
+
+def test_results_of_one_patient_do_not_pass_for_another() -> None:
+    other = analysis_of(make_series(Stack(patient=CANARY)))
+    with pytest.raises(Defect) as caught:
+        check(results_of(analysis_of()), other)
+    assert caught.value.code == "wrong-patient"
+    assert "CANARY" not in str(caught.value)
+
+
+def test_slices_that_are_named_in_the_wrong_order_are_found() -> None:
+    analysis = analysis_of()
+    turned = replace(analysis, slices=analysis.slices[::-1])
+    with pytest.raises(Defect) as caught:
+        check(results_of(turned), turned)
+    assert caught.value.code == "seg-misplaced"
+
+
+def test_an_object_under_another_uid_does_not_leave() -> None:
+    analysis = analysis_of()
+    seg, sr = results_of(analysis)
+    with pytest.raises(Defect) as caught:
+        check((replace(seg, sop_instance_uid="2.25.1"), sr), analysis)
+    assert caught.value.code == "result-invalid"
+
+
+def test_a_result_that_is_cut_short_does_not_leave() -> None:
+    analysis = analysis_of()
+    seg, sr = results_of(analysis)
+    cut = replace(seg, content=seg.content[: len(seg.content) // 2])
+    with pytest.raises(Defect):
+        check((cut, sr), analysis)
