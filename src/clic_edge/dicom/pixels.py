@@ -94,10 +94,8 @@ class PixelSource:
         whole = syntax in uid.UncompressedTransferSyntaxes or self._is_delimited()
         if "PixelData" not in dataset or not whole:
             raise self._truncated()
-        # pylibjpeg's RLE decoder panics over broken segments, and a panic is no Exception.
-        plugin = "pydicom" if syntax == uid.RLELossless else ""
         with translated("undecodable-pixels", f"{where}: the pixels cannot be decoded"):
-            return pixel_array(dataset, raw=True, decoding_plugin=plugin).reshape(shape)
+            return pixel_array(dataset, raw=True, decoding_plugin=_decoder(syntax)).reshape(shape)
 
     def _is_delimited(self) -> bool:
         """Whether encapsulated pixels run to their delimiter (PS3.5 A.4): decoders do not ask."""
@@ -108,6 +106,18 @@ class PixelSource:
 
     def _truncated(self) -> Defect:
         return Defect("truncated-instance", f"{self.attributes.where} ends before its last pixel")
+
+
+def _decoder(syntax: str) -> str:
+    """Return pydicom's name of the one decoder that survives broken frames, or none for native.
+
+    GDCM ends the process over some JPEG-LS frames, and pylibjpeg's RLE panics past `Exception`.
+    """
+    if syntax in uid.UncompressedTransferSyntaxes:
+        return ""
+    if syntax in uid.RLETransferSyntaxes:
+        return "pydicom"
+    return "pyjpegls" if syntax in uid.JPEGLSTransferSyntaxes else "pylibjpeg"
 
 
 def read_voxels(sources: Sequence[PixelSource], planes: Sequence[Plane]) -> NDArray[np.generic]:
