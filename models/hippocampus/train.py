@@ -1,14 +1,16 @@
 """Train the hippocampus network on the Medical Segmentation Decathlon's Task04, on a CPU.
 
-Usage: ``python models/hippocampus/train.py DATA [--epochs 120] [--work build/hippocampus]``.
-DATA holds ``images/`` and ``labels/``. Run again, it goes on from its last checkpoint; when the
-last epoch is done, the averaged weights become ``model.onnx`` beside this script.
+Usage: ``python models/hippocampus/train.py DATA [--epochs 90] [--work build/hippocampus]``.
+DATA holds ``images/`` and ``labels/``. Run again, it goes on from its last checkpoint. When the
+last epoch is done, ``export.py`` makes the averaged weights the package's network: the last ones,
+not the ones that did best on the validation cases.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,7 @@ SEED = 20240917
 VALIDATION_CASES = 40
 BATCH = 4
 PEAK_RATE = 2e-3
+WARM_UP = 0.1
 AVERAGING = 0.997
 """Share of the old weights that one step leaves in the averaged weights."""
 
@@ -105,22 +108,28 @@ def dice_of(network: nn.Module, examples: list[Example]) -> np.ndarray:
     return table
 
 
-class Training:
-    """Network, optimiser, schedule and averaged weights: all that a checkpoint holds."""
+def learning_rate(done: float) -> float:
+    """Return the rate when a share `done` of the training is over: a short rise, a cosine down."""
+    if done < WARM_UP:
+        return PEAK_RATE * (0.1 + 0.9 * done / WARM_UP)
+    return PEAK_RATE * (1 + math.cos(math.pi * (done - WARM_UP) / (1 - WARM_UP))) / 2
 
-    def __init__(self, steps: int) -> None:
+
+class Training:
+    """Network, optimiser, averaged weights and random state: all that a checkpoint holds."""
+
+    _PARTS = ("network", "optimiser", "averaged")
+
+    def __init__(self, epochs: int) -> None:
         torch.manual_seed(SEED)
         self.network = build_network().to(memory_format=torch.channels_last_3d)
         self.optimiser = torch.optim.AdamW(self.network.parameters(), weight_decay=0.02)
-        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, PEAK_RATE, total_steps=steps + 1, pct_start=0.1, div_factor=10
-        )
         self.averaged = torch.optim.swa_utils.AveragedModel(
             self.network, multi_avg_fn=torch.optim.swa_utils.get_ema_multi_avg_fn(AVERAGING)
         )
         self.loss = DiceCELoss(to_onehot_y=True, softmax=True, batch=True, include_background=False)
         self.rng = torch.Generator().manual_seed(SEED)
-        self.epoch = 0
+        self.epoch, self.epochs = 0, epochs
 
     def step(self, images: torch.Tensor, labels: torch.Tensor) -> float:
         """Return the loss of one batch after learning from it."""
@@ -132,7 +141,6 @@ class Training:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.network.parameters(), 5)
         self.optimiser.step()
-        self.schedule.step()
         self.averaged.update_parameters(self.network)
         return float(loss.detach())
 
@@ -142,6 +150,8 @@ class Training:
         order = torch.randperm(len(examples), generator=self.rng).tolist()
         losses = []
         for start in range(0, len(order) - BATCH + 1, BATCH):
+            done = (self.epoch + start / len(order)) / self.epochs
+            self.optimiser.param_groups[0]["lr"] = learning_rate(done)
             cuts = [cut_patch(examples[i], self.rng) for i in order[start : start + BATCH]]
             images = torch.stack([image for image, _ in cuts])[:, None]
             labels = torch.stack([label for _, label in cuts])
@@ -151,10 +161,7 @@ class Training:
 
     def save(self, path: Path) -> None:
         """Write everything that `restore` needs, in one move."""
-        parts = {
-            name: getattr(self, name).state_dict()
-            for name in ("network", "optimiser", "schedule", "averaged")
-        }
+        parts = {name: getattr(self, name).state_dict() for name in self._PARTS}
         fresh = path.with_suffix(".new")
         torch.save({**parts, "rng": self.rng.get_state(), "epoch": self.epoch}, fresh)
         fresh.replace(path)
@@ -162,7 +169,7 @@ class Training:
     def restore(self, path: Path) -> None:
         """Go on where `save` stood."""
         state = torch.load(path, weights_only=True)
-        for name in ("network", "optimiser", "schedule", "averaged"):
+        for name in self._PARTS:
             getattr(self, name).load_state_dict(state[name])
         self.rng.set_state(state["rng"])
         self.epoch = state["epoch"]
@@ -173,10 +180,11 @@ def train(data: Path, work: Path, epochs: int) -> Training:
     split = split_cases(data)
     examples = load_examples(data, split["train"])
     held_out = load_examples(data, split["validation"])
-    training = Training(epochs * (len(examples) // BATCH))
+    training = Training(epochs)
     checkpoint = work / "checkpoint.pt"
     if checkpoint.exists():
         training.restore(checkpoint)
+        write_line(work, f"going on after epoch {training.epoch}, to {epochs}")
     started = time.monotonic()
     while training.epoch < epochs:
         loss = training.run_epoch(examples)
@@ -185,17 +193,22 @@ def train(data: Path, work: Path, epochs: int) -> Training:
             mean = np.nanmean(dice_of(training.averaged.module, held_out), axis=0)
             line += f"  validation Dice anterior {mean[0]:.4f} posterior {mean[1]:.4f}"
             training.save(checkpoint)
-        print(line, flush=True)
-        with (work / "training.log").open("a") as log:
-            log.write(line + "\n")
+        write_line(work, line)
     return training
+
+
+def write_line(work: Path, line: str) -> None:
+    """Show `line` and keep it in the training log."""
+    print(line, flush=True)
+    with (work / "training.log").open("a") as log:
+        log.write(line + "\n")
 
 
 def main() -> None:
     """Train as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--epochs", type=int, default=120)
+    parser.add_argument("--epochs", type=int, default=90)
     parser.add_argument("--work", type=Path, default=Path("build/hippocampus"))
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clic_edge.domain.prediction import ModelIdentity, SegmentDefinition
-    from clic_edge.domain.volume import Volume
+    from clic_edge.domain.volume import Geometry, Volume
     from clic_edge.inference.package import ModelPackage
 
 _SESSION_ERRORS = (
@@ -91,29 +91,30 @@ class OnnxRuntime:
             spacing_mm=declared.input.spacing_mm,
         )
         admit(volume, grid, declared.input)
-        image = normalise(
-            grid.to_network(volume.voxels),
-            declared.input.percentile_low,
-            declared.input.percentile_high,
-        )
         network = _Network(session=self._session, classes=len(declared.segments) + 1)
-        with self._one_at_a_time:
-            self._check_package()
-            logits = sliding_window(image, network, window=declared.window, classes=network.classes)
-        labels, probability = label_map(_softmax(logits), grid)
+        probabilities = self._run(network, grid.to_network(volume.voxels))
+        labels, probability = label_map(probabilities, grid)
         labels.flags.writeable = False
-        voxel_mm3 = volume.geometry.voxel_volume_mm3
         return Prediction(
             model=self.package.identity,
             geometry=volume.geometry,
             label_map=labels,
             segments=tuple(
-                _finding(segment, labels, probability, voxel_mm3=voxel_mm3)
+                _finding(volume.geometry, segment, labels=labels, probability=probability)
                 for segment in declared.segments
             ),
             device=self.device,
             forward_seconds=network.seconds,
         )
+
+    def _run(self, network: _Network, voxels: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return probabilities (classes, x, y, z), background first."""
+        declared = self.package.declaration
+        image = normalise(voxels, declared.input.percentile_low, declared.input.percentile_high)
+        with self._one_at_a_time:
+            self._check_package()
+            logits = sliding_window(image, network, window=declared.window, classes=network.classes)
+        return _softmax(logits)
 
     def _check_package(self) -> None:
         stamps = self.package.stamps()
@@ -158,16 +159,16 @@ def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _finding(
+    geometry: Geometry,
     segment: SegmentDefinition,
+    *,
     labels: NDArray[np.uint8],
     probability: NDArray[np.float32],
-    *,
-    voxel_mm3: float,
 ) -> SegmentFinding:
     inside = probability[labels == segment.number]
     return SegmentFinding(
         definition=segment,
         voxel_count=inside.size,
-        volume_mm3=inside.size * voxel_mm3,
+        volume_mm3=inside.size * geometry.voxel_volume_mm3,
         mean_probability=float(inside.mean(dtype=np.float64)) if inside.size else 0.0,
     )

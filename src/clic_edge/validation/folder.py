@@ -107,7 +107,8 @@ def _read(folder: Path, name: str) -> tuple[NDArray[np.float64], NDArray[np.floa
         file = nib.load(found[0])
         if not isinstance(file, nib.Nifti1Image):
             raise nib.filebasedimages.ImageFileError
-        values, affine = np.array(file.dataobj, np.float64), np.array(file.affine, np.float64)
+        values = np.asarray(file.dataobj, dtype=np.float64)
+        affine = np.asarray(file.affine, dtype=np.float64)
     except _UNREADABLE as error:
         raise ConfigError("validation-unreadable", f"{found[0]} is no NIfTI file.") from error
     if values.ndim != _DIMENSIONS or np.linalg.det(affine[:3, :3]) == 0:
