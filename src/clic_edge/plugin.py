@@ -73,7 +73,7 @@ class RestOutput(Protocol):
     """What Orthanc hands to a REST callback, as far as we use it."""
 
     def AnswerBuffer(self, body: str, mime: str) -> None: ...  # noqa: N802, D102 - Orthanc's name
-    def SendHttpStatus(self, status: int, body: str) -> None: ...  # noqa: N802, D102 - as above
+    def SendHttpStatus(self, status: int, body: str, size: int) -> None: ...  # noqa: N802, D102 - as above
     def SendMethodNotAllowed(self, allowed: str) -> None: ...  # noqa: N802, D102 - as above
 
 
@@ -131,12 +131,12 @@ class Front:
                 self._take_in(groups[0], expedited=True)
             output.AnswerBuffer(self._status(groups[0]), "application/json")
         except Refusal as refusal:
-            output.SendHttpStatus(404, refusal.sentence)
+            _answer(output, 404, refusal.sentence)
         except ClicEdgeError as error:
-            output.SendHttpStatus(503, error.sentence)
+            _answer(output, 503, error.sentence)
         except Exception as error:  # noqa: BLE001 - the plugin: Orthanc goes on whatever happens
             self._warn(f"{method} failed with {type(error).__name__}")
-            output.SendHttpStatus(503, "The ledger cannot be reached; no study is lost by that.")
+            _answer(output, 503, "The ledger cannot be reached; no study is lost by that.")
 
     def _status(self, study_id: str) -> str:
         appliance = self._appliance
@@ -167,6 +167,10 @@ class Front:
 
     def _warn(self, sentence: str) -> None:
         self._orthanc.LogWarning(f"clic-edge: {sentence}")
+
+
+def _answer(output: RestOutput, status: int, sentence: str) -> None:
+    output.SendHttpStatus(status, sentence, len(sentence.encode()))
 
 
 def register(orthanc: OrthancModule) -> Front:

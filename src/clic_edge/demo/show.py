@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.live import Live
@@ -23,6 +22,8 @@ from clic_edge.domain.case import CaseState
 from clic_edge.errors import ConfigError, Defect, Refusal
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from clic_edge.demo.hospital import ShownCase
 
 _PATIENCE_SECONDS = 100
@@ -141,9 +142,7 @@ def _report(appliance: Appliance, answer: Answer, results: tuple[Path, ...]) -> 
         cases=tuple(cases),
         stages=tuple(shown.seconds for shown in answer.current),
         volumes=tuple(
-            SeriesVolumes.of(row)
-            for row in ledger.predictions.rows(since)
-            if row.case_id in ids
+            SeriesVolumes.of(row) for row in ledger.predictions.rows(since) if row.case_id in ids
         ),
         objects=tuple(str(path) for path in results),
     )

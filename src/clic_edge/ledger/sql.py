@@ -22,11 +22,10 @@ def _insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | s
 
 def insert_once(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> int:
     """Insert rows that are not there yet, by primary key; return how many were new."""
-    new = 0
-    for row in rows:
-        statement = _insert(connection, table).values(**row).on_conflict_do_nothing()
-        new += connection.execute(statement).rowcount
-    return new
+    (key, *_) = table.primary_key
+    insert = _insert(connection, table).on_conflict_do_nothing().returning(key)
+    # Rows are asked for, because a driver's count of them does not know of conflicts.
+    return sum(len(connection.execute(insert, row).all()) for row in rows)
 
 
 def insert_or_replace(connection: sa.Connection, table: sa.Table, row: Row) -> None:

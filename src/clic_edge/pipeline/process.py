@@ -79,7 +79,10 @@ def settle(name: str, stage: Stage, case_id: str, attempt: int, *, line: Line) -
     seconds = perf_counter() - begun
     line.ledger.records.time_stage(case_id, name, seconds)
     telemetry.stage_finished(case_id=case_id, pipeline=case.pipeline, stage=name, seconds=seconds)
-    return line.ledger.cases.case(case_id).state
+    state = line.ledger.cases.case(case_id).state
+    if state is not CaseState.RUNNING:
+        telemetry.case_moved(case_id=case_id, pipeline=case.pipeline, state=state)
+    return state
 
 
 def _close(line: Line, case: Case, state: CaseState, error: ClicEdgeError) -> str:

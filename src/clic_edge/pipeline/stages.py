@@ -7,6 +7,7 @@ from collections.abc import Callable
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
+from clic_edge import telemetry
 from clic_edge.deid import deidentify
 from clic_edge.dicom.volumes import build_volume
 from clic_edge.domain.case import Case, CaseState
@@ -71,6 +72,12 @@ def _predict_series(
     seconds = (*clock.features, Feature(name="seconds.forward", number=prediction.forward_seconds))
     features = (*input_features(volume), *output_features(prediction), *seconds)
     line.ledger.predictions.log(logged, features)
+    telemetry.prediction_made(
+        case_id=case.case_id,
+        pipeline=case.pipeline,
+        model=f"{prediction.model.model_id} {prediction.model.version}",
+        device=prediction.device,
+    )
 
 
 def write(line: Line, case: Case) -> None:
@@ -147,6 +154,8 @@ def _deliver_to(line: Line, case: Case, name: str, destination: Destination) -> 
     except Transient as hindrance:
         return hindrance
     line.ledger.deliveries.receive(receipts)
+    for receipt in receipts:
+        telemetry.receipt_came(case_id=case.case_id, destination=name, accepted=receipt.accepted)
     rejected = [receipt for receipt in receipts if not receipt.accepted]
     if len(receipts) == len(missing) and not rejected:
         return None

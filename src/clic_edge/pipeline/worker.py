@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from dbos import DBOS
 
 from clic_edge import telemetry
+from clic_edge.domain.case import CaseState
 from clic_edge.errors import ClicEdgeError
 from clic_edge.pipeline.process import process
 from clic_edge.pipeline.queue import FIRST_ATTEMPTS, LINE_VERSION, RETRIES, WORKFLOW
@@ -94,5 +95,10 @@ class Worker:
             reconcile(line.rules, archive=line.archive, ledger=line.ledger)
         except ClicEdgeError as error:
             telemetry.reconcile_failed(code=error.code)
-        for case in self._queue.stranded(line.ledger.cases.under_way()):
+        under_way = line.ledger.cases.under_way()
+        for state in CaseState:
+            if not state.is_end:
+                count = sum(case.state is state for case in under_way)
+                telemetry.open_cases(state=state, count=count)
+        for case in self._queue.stranded(under_way):
             line.ledger.cases.rescue(case)
