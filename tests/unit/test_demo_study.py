@@ -75,7 +75,7 @@ def test_every_file_is_valid_dicom(demo: Path) -> None:
 
 def test_the_files_are_one_study_with_three_series(demo: Path) -> None:
     headers = [pydicom.dcmread(path, stop_before_pixels=True) for path in demo.glob("*/*.dcm")]
-    assert len({ds.SOPInstanceUID for ds in headers}) == len(headers) == 83
+    assert len({ds.SOPInstanceUID for ds in headers}) == len(headers) == 91
     assert len({ds.SeriesInstanceUID for ds in headers}) == 3
     assert len({ds.StudyInstanceUID for ds in headers}) == 1
     assert {str(ds.PatientName) for ds in headers} == {"Jørgensen^Åse"}

@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 _TEMPLATE: Final = "datasets/data/mni_icbm152_t1_tal_nlin_sym_09a_converted.nii.gz"
 _GREY_LEVELS: Final = 16
 """8 bits of the template become the 12 bits of a scanner."""
-_LEFT_HIPPOCAMPUS: Final = (-24.0, -22.0, -9.0)
-_RIGHT_HIPPOCAMPUS: Final = (24.0, -22.0, -9.0)
-"""Middle of the box in MNI millimetres; each hippocampus lies a little below and lateral of it,
+_LEFT_HIPPOCAMPUS: Final = (-24.0, -22.0, -12.0)
+_RIGHT_HIPPOCAMPUS: Final = (24.0, -22.0, -12.0)
+"""Middle of the box in MNI millimetres; each hippocampus lies a little lateral of it,
 as in the crops that the model was trained on."""
-_BOX_MM: Final = (36, 52, 40)
+_BOX_MM: Final = (36, 52, 44)
 """Size of the box along x, y, z."""
 _ALL: Final = slice(None)
 _NOTICE: Final = (
@@ -47,7 +47,7 @@ def make_demo_study(out: Path) -> tuple[Path, ...]:
     """Write the study below `out`, a folder for each series, and return its files.
 
     A localizer in three planes, which no pipeline should take, and one crop around each
-    hippocampus: 40 axial slices of 52 x 36 pixels, 1 mm. The same bytes every time.
+    hippocampus: 44 axial slices of 52 x 36 pixels, 1 mm. The same bytes every time.
 
     Raises
     ------
