@@ -87,7 +87,7 @@ def _pixels(source: Part10, top: dict[int, Element]) -> list[bytes | memoryview]
         return []
     if last.tag == PIXEL_DATA and not last.encapsulated:
         last = last._replace(value=pixel_bytes(top, source.encoding))
-    return list(part10.Writer(source.encoding).bulk(last))
+    return part10.Writer(source.encoding).bulk(last)
 
 
 def _uid(top: dict[int, Element], tag: int, in_file_meta: str) -> str:

@@ -232,9 +232,9 @@ class _Reader:
         return end - at < 8 or self.content[at : at + 8] == bytes(8)  # noqa: PLR2004 - a header
 
     def _defined(self, tag: int, vr: str, at: int, end: int, depth: int) -> Element:
-        if vr == "SQ":
-            items, _ = self._items(at, end, depth + 1)
-            return Element(tag, vr, b"", items, encapsulated=False)
+        if vr == "SQ" or (vr == "UN" and "SQ" in vrs_of(tag)):
+            items, _ = self._nested(vr)._items(at, end, depth + 1)  # noqa: SLF001 - of this same class
+            return Element(tag, "SQ", b"", items, encapsulated=False)
         if tag in BULK_TAGS:
             return Element(tag, vr, memoryview(self.content)[at:end], None, encapsulated=False)
         return Element(tag, vr, self.content[at:end], None, encapsulated=False)
@@ -244,12 +244,18 @@ class _Reader:
             stop = self._fragments_end(at)
             value = memoryview(self.content)[at:stop]
             return Element(tag, vr, value, None, encapsulated=True), stop
-        # CP-246: a sequence of unknown VR is in implicit little endian, whatever is around it.
-        reader = _Reader(self.content, _IMPLICIT) if vr == "UN" else self
-        if (vr not in {"SQ", "UN"} and self.explicit) or (reader is not self and not self.little):
+        if vr not in {"SQ", "UN"} and self.explicit:
             raise _unreadable(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has no length")
-        items, stop = reader._items(at, end, depth + 1)  # noqa: SLF001 - of this same class
+        items, stop = self._nested(vr)._items(at, end, depth + 1)  # noqa: SLF001 - of this same class
         return Element(tag, "SQ", b"", items, encapsulated=False), stop
+
+    def _nested(self, vr: str) -> _Reader:
+        """Return what reads a sequence; one of unknown VR is in implicit little endian (PS3.5 6.2.2)."""
+        if vr == "SQ" or not self.explicit:
+            return self
+        if not self.little:
+            raise _unreadable("a big endian file has a sequence of unknown VR")
+        return _Reader(self.content, _IMPLICIT)
 
     def _items(self, at: int, end: int, depth: int) -> tuple[tuple[tuple[Element, ...], ...], int]:
         if depth > DEEPEST:
@@ -311,10 +317,11 @@ class Writer:
         body = b"".join(self._plain(0xFFFE, 0xE000, len(item)) + item for item in items)
         return self.head(tag, "SQ", len(body)) + body
 
-    def bulk(self, element: Element) -> tuple[bytes, bytes | memoryview]:
+    def bulk(self, element: Element) -> list[bytes | memoryview]:
         """Return header and value of pixel data, the value as it is in the source."""
-        length = _UNDEFINED if element.encapsulated else len(element.value)
-        return self.head(element.tag, element.vr, length), element.value
+        padding = b"\0" * (len(element.value) % 2)
+        length = _UNDEFINED if element.encapsulated else len(element.value) + len(padding)
+        return [self.head(element.tag, element.vr, length), element.value, padding]
 
 
 def file_bytes(sop: tuple[str, str], syntax: str, dataset: Sequence[bytes | memoryview]) -> bytes:

@@ -82,6 +82,9 @@ _BINARY = frozenset(
 )
 """OB that is kept: ICC Profile, waveforms and their padding."""
 
+_OF_NO_DATASET = frozenset({0x0000, 0x0002, 0x0004, 0xFFFC, 0xFFFE})
+"""Groups of messages, File Meta, directories and padding; in a dataset they are removed."""
+
 _NUMBERS = frozenset(
     ["AT", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV", "OD", "OF", "OL", "OV", "OW"]
 )
@@ -150,6 +153,8 @@ class Policy:
             return Action.REMOVE, "E.1-1 repeating group"
         if code is None:
             return None
+        if group in _OF_NO_DATASET:
+            return Action.REMOVE, f"E.1-1 {code}, of no dataset"
         if tag in SUBJECT_TAGS:
             return Action.SUBJECT, f"E.1-1 {code}"
         kind = attribute_types().of(self._sop_class_uid, tag, nested=nested)
@@ -158,7 +163,7 @@ class Policy:
 
 def _unnamed(tag: int, vr: str, denied: Action, *, nested: bool) -> tuple[Action, str]:
     """Return what happens to a tag that no row of Table E.1-1 names."""
-    is_of_no_object = tag >> 16 in {0x0000, 0x0002, 0x0004, 0xFFFC, 0xFFFE} or not tag & 0xFFFF
+    is_of_no_object = tag >> 16 in _OF_NO_DATASET or not tag & 0xFFFF
     cases = (
         (is_of_no_object or not vrs_of(tag), Action.REMOVE, "unknown"),
         (nested and tag >> 16 == 0x7FE0, Action.REMOVE, "nested pixels"),  # noqa: PLR2004 - group
