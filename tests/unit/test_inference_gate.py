@@ -13,11 +13,10 @@ from clic_edge.inference.package import load_package
 from clic_edge.inference.transforms import network_grid
 
 if TYPE_CHECKING:
-
     from numpy.typing import NDArray
 
     from clic_edge.domain.volume import Volume
-    from clic_edge.inference.package import Input
+    from clic_edge.inference.declaration import Input
 
 AXIAL = np.eye(4)[[2, 1, 0, 3]]
 

@@ -10,7 +10,7 @@ from clic_edge.errors import Refusal
 
 if TYPE_CHECKING:
     from clic_edge.domain.volume import Volume
-    from clic_edge.inference.package import Input
+    from clic_edge.inference.declaration import Input
     from clic_edge.inference.transforms import NetworkGrid
 
 _AXES = ("slices", "rows", "columns")

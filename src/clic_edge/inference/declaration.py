@@ -1,0 +1,152 @@
+"""What a model package says about itself: the schema of ``model.toml``."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from clic_edge.domain.prediction import Code, SegmentDefinition
+from clic_edge.errors import ConfigError
+
+_TO_LPS = str.maketrans("RAI", "LPS")
+_UNKNOWN_KEY = {"extra_forbidden", "unexpected_keyword_argument"}
+
+Length = Annotated[float, Field(gt=0)]
+Size = Annotated[int, Field(gt=0)]
+Percentile = Annotated[float, Field(ge=0, le=100)]
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class Input(_Table):
+    """What the network was made for; a volume outside of it is refused."""
+
+    modality: str
+    """Modality (0008,0060)."""
+    orientation: str
+    """Where the network's three axes point, e.g. ``RAS``: right, anterior, superior."""
+    spacing_mm: tuple[Length, Length, Length]
+    """Voxel spacing that the network sees, along its own axes."""
+    source_spacing_mm: tuple[Length, Length]
+    """Finest and coarsest spacing of a volume along any of its axes."""
+    smallest_mm: tuple[Length, Length, Length]
+    """Least extent of a volume along the network's axes."""
+    largest_mm: tuple[Length, Length, Length]
+    """Greatest extent of a volume along the network's axes."""
+    largest_tilt_deg: Annotated[float, Field(ge=0, lt=45)]
+    """Greatest angle between an axis of the volume and the nearest axis of the network."""
+    percentile_low: Percentile
+    percentile_high: Percentile
+    """Intensities are clipped at these percentiles before they are normalised."""
+
+    @field_validator("orientation")
+    @classmethod
+    def _names_three_axes(cls, value: str) -> str:
+        if sorted(value.translate(_TO_LPS)) != sorted("LPS"):
+            raise ValueError("give one letter of each pair RL, AP and SI, e.g. 'RAS'")
+        return value
+
+    @model_validator(mode="after")
+    def _ranges_are_in_order(self) -> Self:
+        pairs = (
+            self.source_spacing_mm,
+            (self.percentile_low, self.percentile_high),
+            *zip(self.smallest_mm, self.largest_mm, strict=True),
+        )
+        if any(low >= high for low, high in pairs):
+            raise ValueError("a range must begin below its end")
+        return self
+
+
+class Window(_Table):
+    """How much the network sees at once, and how windows overlap."""
+
+    shape: tuple[Size, Size, Size]
+    overlap: Annotated[float, Field(ge=0, lt=1)]
+    """Share of a window that its neighbour sees too."""
+    batch: Size
+    """Windows in one forward pass."""
+
+
+class Declaration(_Table):
+    """The content of ``model.toml``."""
+
+    id: str
+    version: str
+    title: str
+    manufacturer: str
+    intended_use: str
+    limits: tuple[str, ...]
+    licence: str
+    weights: str
+    """Name of the network's file in the package's folder."""
+    input: Input
+    window: Window
+    segments: Annotated[tuple[SegmentDefinition, ...], Field(min_length=1, max_length=255)]
+    """Number 0 is the background; a label map has room for 255 more."""
+
+    @field_validator("weights")
+    @classmethod
+    def _stays_in_the_folder(cls, value: str) -> str:
+        if Path(value).name != value:
+            raise ValueError("give the name of a file in the package's folder")
+        return value
+
+    @field_validator("segments")
+    @classmethod
+    def _can_be_told_apart(
+        cls, value: tuple[SegmentDefinition, ...]
+    ) -> tuple[SegmentDefinition, ...]:
+        if [segment.number for segment in value] != list(range(1, len(value) + 1)):
+            raise ValueError("number the segments 1, 2, 3 and so on, in this order")
+        if len({segment.name for segment in value}) < len(value):
+            raise ValueError("give each segment a name of its own")
+        return value
+
+
+def read_declaration(path: Path) -> Declaration:
+    """Return the declaration in the file `path`.
+
+    Raises
+    ------
+    ConfigError
+        The file is missing, no TOML, or a key or value is wrong; the sentence names the key, and
+        for one that is unknown the nearest that is valid.
+
+    """
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        return Declaration.model_validate_json(json.dumps(content, default=str))
+    except OSError as error:
+        raise ConfigError("model-incomplete", f"{path.parent} holds no {path.name}.") from error
+    except ValidationError as error:
+        raise ConfigError("model-declaration", f"{path}: {_first_complaint(error)}") from error
+    except ValueError as error:
+        raise ConfigError("model-declaration", f"{path} is no TOML file: {error}.") from error
+
+
+def _first_complaint(error: ValidationError) -> str:
+    """Return what is wrong and its key; an unknown key explains a missing one, so it goes first."""
+    complaints = error.errors(include_url=False)
+    complaint = next((c for c in complaints if c["type"] in _UNKNOWN_KEY), complaints[0])
+    place = [str(part) for part in complaint["loc"]]
+    name = ".".join(place) or "the whole"
+    if complaint["type"] not in _UNKNOWN_KEY:
+        return f"{name}: {complaint['msg']}."
+    nearest = get_close_matches(place[-1], _valid_keys(place[:-1]), n=1, cutoff=0)[0]
+    return f"unknown key {name}; the nearest valid one is {nearest}."
+
+
+def _valid_keys(place: list[str]) -> list[str]:
+    """Return the keys of the table at `place`, e.g. ``["segments", "0", "category"]``."""
+    tables = {"input": Input, "window": Window, "category": Code, "property_type": Code}
+    names = [part for part in place if not part.isdigit()]
+    table = tables.get(names[-1], SegmentDefinition) if names else Declaration
+    return list(table.__annotations__)
