@@ -101,6 +101,14 @@ def test_a_segmentation_in_the_wrong_place_is_drawn_in_the_wrong_place() -> None
     assert np.array_equal(image.labels[3:] * 500.0, image.grey[:-3])
 
 
+def test_another_direction_and_a_second_volume_in_the_series_are_left_out() -> None:
+    source, seg = case(Stack())
+    again = make_datasets(Stack(), np.zeros(SHAPE, dtype=np.int16))
+    across = make_datasets(Stack(orientation=CORONAL), np.ones(SHAPE, dtype=np.int16))
+    image = overlay([*source, *again, *across], seg)
+    assert np.array_equal(image.labels * 500.0, image.grey)
+
+
 def test_the_spacing_follows_the_axes() -> None:
     source, seg = case(Stack(orientation=CORONAL, slice_step=3, pixel_spacing=(0.5, 2.0)))
     image = overlay(source, seg)
@@ -146,6 +154,8 @@ def saved(folder: Path, name: str, ds: Dataset) -> Path:
 def test_the_picture_shows_every_segment_in_its_colour(tmp_path: Path) -> None:
     source, seg = case(Stack())
     files = [saved(tmp_path, str(number), ds) for number, ds in enumerate(source)]
+    files.append(tmp_path / "README")
+    files[-1].write_text("This is no DICOM file.")
     results = [saved(tmp_path, "seg", seg), saved(tmp_path, "sr", report(seg))]
     out = tmp_path / "made" / "overlay.png"
     draw_overlays(files, results, out)

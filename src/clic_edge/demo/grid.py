@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pydicom
+from pydicom.errors import InvalidDicomError
 from scipy.optimize import linear_sum_assignment
 
 from clic_edge.errors import Refusal
@@ -52,11 +53,30 @@ class Overlay:
         return int(x), int(y), int(z)
 
 
-def read(paths: Sequence[Path]) -> list[Dataset]:
-    """Return the datasets of DICOM files."""
+def read(paths: Sequence[Path]) -> tuple[Dataset, ...]:
+    """Return the datasets of those files that are DICOM."""
+    return tuple(ds for path in paths if (ds := _read(path)) is not None)
+
+
+def read_series(paths: Sequence[Path], series_instance_uid: str) -> tuple[Dataset, ...]:
+    """Return the datasets of one series among files that may also be something else."""
+    return read(
+        [
+            path
+            for path in paths
+            if (header := _read(path, header_only=True)) is not None
+            and header.get("SeriesInstanceUID") == series_instance_uid
+        ]
+    )
+
+
+def _read(path: Path, *, header_only: bool = False) -> Dataset | None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # they quote values
-        return [pydicom.dcmread(path) for path in paths]
+        try:
+            return pydicom.dcmread(path, stop_before_pixels=header_only)
+        except InvalidDicomError:
+            return None
 
 
 def overlay(source: Sequence[Dataset], seg: Dataset) -> Overlay:
@@ -65,12 +85,12 @@ def overlay(source: Sequence[Dataset], seg: Dataset) -> Overlay:
     Raises
     ------
     Refusal
-        ``no-volume``: the series has fewer than two slices.
+        ``no-volume``: fewer than two slices of the series are like the segmentation's.
 
     """
-    planes = sorted((plane for ds in source for plane in _planes(ds)), key=_Plane.height)
+    planes = _stack(source, next(_planes(seg)))
     if len(planes) < 2:  # noqa: PLR2004 - the distance between slices needs two
-        raise Refusal("no-volume", "A series with fewer than two slices can't be drawn.")
+        raise Refusal("no-volume", "The series has fewer than two slices like the segmentation's.")
     affine = _affine(planes)
     grey = np.stack([plane.pixels for plane in planes]).astype(np.float32)
     labels = np.zeros(grey.shape, dtype=np.uint8)
@@ -97,8 +117,28 @@ class _Plane:
     down: NDArray[np.float64]
     """From one row to the next."""
 
-    def height(self) -> float:
-        return float(self.origin @ np.cross(self.right, self.down))
+    @property
+    def normal(self) -> NDArray[np.float64]:
+        across = np.cross(self.right, self.down)
+        return across / np.linalg.norm(across)
+
+    @property
+    def height_mm(self) -> float:
+        return round(float(self.origin @ self.normal), 3)
+
+    def is_like(self, other: _Plane) -> bool:
+        """Whether both lie parallel and are of one size."""
+        parallel = np.allclose(self.normal, other.normal, atol=1e-3)
+        return parallel and self.pixels.shape == other.pixels.shape
+
+
+def _stack(source: Sequence[Dataset], like: _Plane) -> tuple[_Plane, ...]:
+    """Return one plane for each height: of a 4-D series the first, of a localizer one direction."""
+    planes: dict[float, _Plane] = {}
+    for plane in (plane for ds in source for plane in _planes(ds)):
+        if plane.is_like(like):
+            planes.setdefault(plane.height_mm, plane)
+    return tuple(planes[height] for height in sorted(planes))
 
 
 def _planes(ds: Dataset) -> Iterator[_Plane]:

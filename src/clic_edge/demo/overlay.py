@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patheffects import withStroke
 
-from clic_edge.demo.grid import Overlay, overlay, read
+from clic_edge.demo.grid import Overlay, overlay, read, read_series
 from clic_edge.errors import Refusal
 
 if TYPE_CHECKING:
@@ -81,27 +80,35 @@ def draw_overlays(source: Sequence[Path], results: Sequence[Path], out: Path) ->
         ``nothing-to-draw``: there is no segmentation, or none of a series given.
 
     """
-    series = defaultdict(list)
-    for ds in read(source):
-        series[ds.SeriesInstanceUID].append(ds)
     objects = read(results)
     volumes = dict(_volumes(objects))
     rows = [
-        _Row(
-            title=str(series[uid][0].get("SeriesDescription", "")),
-            number=series[uid][0].get("SeriesNumber") or 0,
-            image=overlay(series[uid], seg),
-            segments=_segments(seg, volumes),
-        )
+        row
         for seg in objects
         if seg.Modality == "SEG"
-        and (uid := seg.ReferencedSeriesSequence[0].SeriesInstanceUID) in series
+        for row in _row(seg, read_series(source, _source_of(seg)), volumes)
     ]
     if not rows:
         raise Refusal("nothing-to-draw", "There is no segmentation of the series given.")
     figure = _draw(sorted(rows, key=lambda row: row.number))
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=130, facecolor=_PAPER)
+
+
+def _source_of(seg: Dataset) -> str:
+    return str(seg.ReferencedSeriesSequence[0].SeriesInstanceUID)
+
+
+def _row(
+    seg: Dataset, source: Sequence[Dataset], volumes: Mapping[tuple[str, int], str]
+) -> Iterator[_Row]:
+    if source:
+        yield _Row(
+            title=str(source[0].get("SeriesDescription", "")),
+            number=source[0].get("SeriesNumber") or 0,
+            image=overlay(source, seg),
+            segments=_segments(seg, volumes),
+        )
 
 
 def _volumes(objects: Sequence[Dataset]) -> Iterator[tuple[tuple[str, int], str]]:
