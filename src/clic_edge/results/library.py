@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from highdicom.sr import ContentItem
     from pydicom.sr.coding import Code
 
-    from clic_edge.results.source import Plane, Source
+    from clic_edge.results.source import Source
 
 CONTEXT = RelationshipTypeValues.HAS_ACQ_CONTEXT
 PIXELS = CodedConcept("{pixels}", "UCUM", "Pixels")
@@ -39,25 +39,23 @@ ORIENTATION = (
     codes.DCM.ImageOrientationPatientColumnY,
     codes.DCM.ImageOrientationPatientColumnZ,
 )
-POSITION = (
-    codes.DCM.ImagePositionPatientX,
-    codes.DCM.ImagePositionPatientY,
-    codes.DCM.ImagePositionPatientZ,
-)
 
 
 def image_library(source: Source) -> ContainerContentItem:
-    """Return one group of all originals: what they share once, each position with its image.
-
-    A multi-frame image stands without positions; they are in its own functional groups.
-    """
+    """Return one group of all originals, with what they share; positions are theirs to tell."""
     group = ContainerContentItem(
         name=codes.DCM.ImageLibraryGroup, relationship_type=RelationshipTypeValues.CONTAINS
     )
-    planes = {plane.image: plane for plane in reversed(source.planes)}
-    group.ContentSequence = ContentSequence(
-        [*_shared(source), *(_entry(planes[image]) for image in source.images)]
-    )
+    images = [
+        ImageContentItem(
+            name=SOURCE,
+            referenced_sop_class_uid=image.sop_class_uid,
+            referenced_sop_instance_uid=image.sop_instance_uid,
+            relationship_type=RelationshipTypeValues.CONTAINS,
+        )
+        for image in source.images
+    ]
+    group.ContentSequence = ContentSequence([*_descriptors(source), *images])
     library = ContainerContentItem(
         name=codes.DCM.ImageLibrary, relationship_type=RelationshipTypeValues.CONTAINS
     )
@@ -65,7 +63,7 @@ def image_library(source: Source) -> ContainerContentItem:
     return library
 
 
-def _shared(source: Source) -> list[ContentItem]:
+def _descriptors(source: Source) -> list[ContentItem]:
     """Return the descriptors of TID 1602 and 1604 that all originals have in common."""
     header, plane = source.header, source.planes[0]
     modality = MODALITIES.get(str(header.get("Modality", "")), codes.cid32.Other)
@@ -85,20 +83,6 @@ def _shared(source: Source) -> list[ContentItem]:
         ),
         *_numbers(ORIENTATION, plane.orientation, COSINE),
     ]
-
-
-def _entry(plane: Plane) -> ImageContentItem:
-    image = ImageContentItem(
-        name=SOURCE,
-        referenced_sop_class_uid=plane.image.sop_class_uid,
-        referenced_sop_instance_uid=plane.image.sop_instance_uid,
-        relationship_type=RelationshipTypeValues.CONTAINS,
-    )
-    if plane.frame_number is None:
-        image.ContentSequence = ContentSequence(
-            _numbers(POSITION, plane.position, codes.UCUM.Millimeter)
-        )
-    return image
 
 
 def _numbers(

@@ -169,7 +169,10 @@ def _renumbered(analysis: Analysis) -> NDArray[np.uint8]:
     numbers = np.zeros(256, dtype=np.uint8)
     for number, finding in enumerate(written_segments(analysis), start=1):
         numbers[finding.definition.number] = number
-    return numbers[analysis.prediction.label_map]
+    label_map = analysis.prediction.label_map
+    if np.array_equal(numbers[: label_map.max() + 1], np.arange(label_map.max() + 1)):
+        return label_map
+    return numbers[label_map]
 
 
 def _descriptions(analysis: Analysis) -> list[SegmentDescription]:
