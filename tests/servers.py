@@ -51,6 +51,8 @@ class OrthancOptions:
     """Kept when given, a temporary folder otherwise."""
     http_port: int | None = None
     dicom_port: int | None = None
+    template: Path | None = None
+    """A configuration that takes all this from the environment, as ``appliance/orthanc.json``."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +131,11 @@ def orthanc_server(options: OrthancOptions | None = None) -> Iterator[OrthancSer
         http_port, dicom_port = options.http_port or free_port(), options.dicom_port or free_port()
         storage = options.storage or Path(folder) / "storage"
         storage.mkdir(parents=True, exist_ok=True)
-        configuration = Path(folder) / "orthanc.json"
-        configuration.write_text(
-            json.dumps(_orthanc_configuration(options, storage, http_port, dicom_port))
-        )
+        configuration = options.template or Path(folder) / "orthanc.json"
+        if not options.template:
+            configuration.write_text(
+                json.dumps(_orthanc_configuration(options, storage, http_port, dicom_port))
+            )
         log_path = Path(folder) / "orthanc.log"
         url = f"http://127.0.0.1:{http_port}"
         with log_path.open("wb") as log:
@@ -140,7 +143,9 @@ def orthanc_server(options: OrthancOptions | None = None) -> Iterator[OrthancSer
                 [binary, str(configuration)],
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"TCP_NODELAY": "1"} | dict(options.environment),
+                env=os.environ
+                | _orthanc_environment(options, storage, http_port, dicom_port)
+                | dict(options.environment),
                 start_new_session=True,
             )
         try:
@@ -157,6 +162,20 @@ def orthanc_server(options: OrthancOptions | None = None) -> Iterator[OrthancSer
             )
         finally:
             kill(process)
+
+
+def _orthanc_environment(
+    options: OrthancOptions, storage: Path, http_port: int, dicom_port: int
+) -> dict[str, str]:
+    return {
+        "TCP_NODELAY": "1",
+        "CLIC_EDGE_ORTHANC_STORAGE": str(storage),
+        "CLIC_EDGE_ORTHANC_HTTP_PORT": str(http_port),
+        "CLIC_EDGE_ORTHANC_DICOM_PORT": str(dicom_port),
+        "CLIC_EDGE_ORTHANC_AE_TITLE": options.ae_title,
+        "CLIC_EDGE_ORTHANC_STABLE_AGE": str(options.stable_age),
+        "CLIC_EDGE_ORTHANC_PLUGIN": str(options.python_plugin or os.devnull),
+    }
 
 
 def _orthanc_configuration(
@@ -190,7 +209,9 @@ def _orthanc_configuration(
 def _answers(url: str) -> bool:
     try:
         urllib.request.urlopen(f"{url}/system", timeout=1).close()  # noqa: S310 - loopback
-    except (OSError, urllib.error.URLError):
+    except urllib.error.HTTPError:  # 401: it asks for a password
+        return True
+    except OSError:
         return False
     return True
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -40,15 +40,16 @@ class Setting:
 
 @contextmanager
 def _orthanc(_: Path) -> Iterator[Setting]:
-    with orthanc_server() as server:
-        rest = HttpRest(OrthancPeer(url=server.url))
+    with (
+        orthanc_server() as server,
+        closing(HttpRest(OrthancPeer(url=server.url))) as rest,
+    ):
 
         def archive_of(datasets: list[Dataset]) -> Archive:
             send_datasets(datasets, server)
             return OrthancArchive(rest)
 
         yield Setting(archive_of=archive_of)
-        rest.close()
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -47,14 +47,11 @@ def _files(folder: Path) -> list[Dataset]:
 
 
 def _instances(server: OrthancServer) -> list[Dataset]:
-    rest = HttpRest(OrthancPeer(url=server.url))
-    try:
+    with closing(HttpRest(OrthancPeer(url=server.url))) as rest:
         return [
             dcmread(DicomBytesIO(rest.get(f"/instances/{instance}/file")))
             for instance in server.get("/instances")
         ]
-    finally:
-        rest.close()
 
 
 @contextmanager

@@ -6,17 +6,16 @@ import logging
 import warnings
 from dataclasses import dataclass, field
 from datetime import timedelta
-from io import BytesIO
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import requests
 from dicomweb_client import DICOMwebClient
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from clic_edge.domain.result import Receipt
 from clic_edge.errors import Transient
+from clic_edge.pacs.headers import read_result
 from clic_edge.pacs.transport import STORED
 
 if TYPE_CHECKING:
@@ -66,7 +65,7 @@ class DicomwebDestination:
             return ()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's warnings quote values
-            datasets = [dcmread(BytesIO(result.content)) for result in results]
+            datasets = [read_result(result) for result in results]
             unnamed = "not answered"
             try:
                 answer = _client(self._peer).store_instances(datasets)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import logging
 import socket
 import threading
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
-from io import BytesIO
 from typing import TYPE_CHECKING
 
-from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE, _config, evt
@@ -22,7 +19,7 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # defined by a 
 
 from clic_edge.domain.result import Receipt
 from clic_edge.errors import Defect, Transient
-from clic_edge.pacs.headers import text
+from clic_edge.pacs.headers import read_result, text
 from clic_edge.pacs.transport import STORED
 
 if TYPE_CHECKING:
@@ -72,7 +69,7 @@ class DimseDestination:
         """
         if not results:
             return ()  # an association without contexts cannot be asked for
-        datasets = [_read(result.content) for result in results]
+        datasets = [read_result(result) for result in results]
         contexts = frozenset(context for ds in datasets for context in _storage_contexts(ds))
         with _associated(self._peer, contexts) as association:
             return tuple(
@@ -81,8 +78,11 @@ class DimseDestination:
             )
 
     def _store(self, association: Association, result: ResultObject, ds: Dataset) -> Receipt:
-        accepted = {context.abstract_syntax for context in association.accepted_contexts}
-        if result.sop_class_uid not in accepted:
+        accepted = {
+            (context.abstract_syntax, context.transfer_syntax[0])
+            for context in association.accepted_contexts
+        }
+        if accepted.isdisjoint(_storage_contexts(ds)):
             return self._receipt(result, accepted=False, status="context rejected")
         try:
             answer = association.send_c_store(ds)
@@ -231,12 +231,6 @@ def _status(peer: DimsePeer, answer: Dataset) -> int:
     if "Status" not in answer:
         raise _aborted(peer)
     return int(answer.Status)
-
-
-def _read(content: bytes) -> Dataset:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's warnings quote values
-        return dcmread(BytesIO(content))
 
 
 def _storage_contexts(ds: Dataset) -> Iterator[tuple[str, str]]:

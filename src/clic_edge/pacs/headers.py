@@ -1,4 +1,4 @@
-"""The few header attributes that identify an instance, read from its bytes."""
+"""What delivery and archives read of a DICOM file themselves."""
 
 from __future__ import annotations
 
@@ -11,12 +11,15 @@ from pydicom import dcmread
 from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.multival import MultiValue
 
+from clic_edge.errors import Defect
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
     from pydicom.dataset import Dataset
 
+    from clic_edge.domain.result import ResultObject
     from clic_edge.domain.study import SeriesSummary
 
 IDENTITY = (
@@ -95,6 +98,16 @@ def read_identity(source: bytes | Path) -> Identity | None:
         study_instance_uid=text(header, "StudyInstanceUID"),
         series_instance_uid=text(header, "SeriesInstanceUID"),
     )
+
+
+def read_result(result: ResultObject) -> Dataset:
+    """Return a result object as a dataset. Raises Defect ``unsendable-result``."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings quote values
+        try:
+            return dcmread(BytesIO(result.content))
+        except UNREADABLE as error:
+            raise Defect("unsendable-result", f"The {result.kind} cannot be read.") from error
 
 
 def number(value: str) -> float | None:
