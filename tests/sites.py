@@ -1,0 +1,350 @@
+"""A site for tests: a hospital's PACS, the appliance's Orthanc with our plugin, and workers."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import sysconfig
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx
+import numpy as np
+from factories import Patient, Stack, make_datasets
+from pydicom import dcmread
+from servers import (
+    OrthancOptions,
+    OrthancServer,
+    free_port,
+    kill,
+    orthanc_server,
+    send_datasets,
+    wait_for,
+)
+
+from clic_edge.app import Appliance
+from clic_edge.deid.keys import create_key
+from clic_edge.ledger.database import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from pydicom.dataset import Dataset
+
+    from clic_edge.domain.case import Case, CaseState
+    from clic_edge.ledger import Ledger
+
+ROOT = Path(__file__).resolve().parent.parent
+CASE_SECONDS = 60.0
+"""More than any case here takes on a busy machine."""
+
+
+def pipeline_toml(name: str = "hippocampus", more: str = "", **changes: str) -> str:
+    """Return a pipeline like the one that ships, but for `changes`, given as TOML."""
+    values = {
+        "description": '"hippo"',
+        "destinations": '["pacs"]',
+        "writers": '["seg", "sr"]',
+        "quiet_seconds": "0",
+    } | changes
+    return f"""\
+name = "{name}"
+title = "{name}"
+model = "hippocampus"
+deid_profile = "basic"
+writers = {values["writers"]}
+destinations = {values["destinations"]}
+[rule]
+modality = ["MR"]
+series_description = {values["description"]}
+instances = {{ min = 2 }}
+[completeness]
+quiet_seconds = {values["quiet_seconds"]}
+{more}
+"""
+
+
+def dimse_toml(name: str, port: int, ae_title: str) -> str:
+    """Return the settings of a destination that takes C-STORE."""
+    return f"""
+[destinations.{name}]
+kind = "dimse"
+host = "127.0.0.1"
+port = {port}
+called_ae_title = "{ae_title}"
+timeout_s = 5
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SiteOptions:
+    """What differs from test to test."""
+
+    pipelines: Mapping[str, str] = field(default_factory=lambda: {"hippocampus": pipeline_toml()})
+    """TOML by name."""
+    destinations: str = ""
+    """TOML, beside the destination ``pacs``."""
+    database: str = ""
+    """URL; empty for SQLite in the site's folder."""
+    models: Path = ROOT / "models"
+    packages: tuple[Path, ...] = ()
+    """Folders with packages of third parties."""
+    worker: str = ""
+    """TOML, beside the paces that suit tests."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Site:
+    """What was started, and where it lies."""
+
+    folder: Path
+    options: SiteOptions
+    orthanc: OrthancServer
+    """The appliance's."""
+    pacs: OrthancServer
+    metrics_port: int
+
+    @property
+    def settings(self) -> Path:
+        """The settings file."""
+        return self.folder / "clic-edge.toml"
+
+    @property
+    def log(self) -> Path:
+        """What every worker of this site has written, at debug level."""
+        return self.folder / "worker.log"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a worker or a command."""
+        return _environment(self.options.packages)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The site's ledger."""
+        return _appliance(self.settings).ledger
+
+    def send(self, datasets: Sequence[Dataset]) -> str:
+        """Send datasets of one study to the appliance; return Orthanc's handle of the study."""
+        send_datasets(datasets, self.orthanc)
+        return study_handle(datasets[0])
+
+    def cases(self, study_id: str) -> tuple[Case, ...]:
+        """Return the cases of a study, oldest first."""
+        return self.ledger.cases.of_study(study_id)
+
+    def await_case(self, study_id: str, *states: CaseState, pipeline: str = "") -> Case:
+        """Return the study's newest case (of a pipeline) once it is in one of the states."""
+        found: list[Case] = []
+
+        def there() -> bool:
+            found[:] = [
+                case
+                for case in self.cases(study_id)
+                if case.state in states and case.pipeline == (pipeline or case.pipeline)
+            ]
+            return bool(found)
+
+        wait_for(there, f"the case is {' or '.join(states)}", CASE_SECONDS)
+        return found[-1]
+
+    def ask(self, study_id: str, method: str = "GET") -> httpx.Response:
+        """Ask the plugin about a study, or to run it now."""
+        url = f"{self.orthanc.url}/clic-edge/studies/{study_id}"
+        return httpx.request(method, url, timeout=30, trust_env=False)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run one command of the site's command line."""
+        return command_line("-c", str(self.settings), *arguments, environment=self.environment)
+
+    @contextmanager
+    def worker(self, *, script: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a worker, or a Python script that runs one; ask it to stop at the end."""
+        command = ["-m", "clic_edge", "-c", str(self.settings), "--debug", "serve"]
+        begun = self._starts()
+        with self.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, *(script or command)],
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=self.environment,
+                start_new_session=True,
+            )
+        try:
+            wait_for(
+                lambda: process.poll() is not None or self._starts() > begun,
+                "the worker starts",
+                CASE_SECONDS,
+            )
+            assert process.poll() is None, self.log.read_text()
+            yield process
+            process.send_signal(signal.SIGTERM)
+            process.wait(CASE_SECONDS)
+        finally:
+            kill(process)
+
+    def _starts(self) -> int:
+        return self.log.read_bytes().count(b'"worker-started"') if self.log.exists() else 0
+
+
+@contextmanager
+def running_site(folder: Path, options: SiteOptions | None = None) -> Iterator[Site]:
+    """Start a PACS and the appliance's Orthanc; the test starts the worker."""
+    with orthanc_server(OrthancOptions(ae_title="PACS")) as pacs:
+        site = plan_site(folder, options or SiteOptions(), pacs)
+        with appliance_orthanc(site) as orthanc:
+            yield replace(site, orthanc=orthanc)
+
+
+def plan_site(folder: Path, options: SiteOptions, pacs: OrthancServer) -> Site:
+    """Write settings, pipelines and key, and make the tables; its Orthanc is yet to start."""
+    site = Site(
+        folder=folder,
+        options=options,
+        orthanc=OrthancServer(
+            url=f"http://127.0.0.1:{free_port()}",
+            dicom_port=free_port(),
+            ae_title="CLICEDGE",
+            storage=folder / "orthanc",
+            log_path=folder / "none",
+            pid=0,
+        ),
+        pacs=pacs,
+        metrics_port=free_port(),
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pipelines").mkdir()
+    for name, toml in options.pipelines.items():
+        (folder / "pipelines" / f"{name}.toml").write_text(toml)
+    create_key(folder / "deid.key")
+    site.settings.write_text(_settings(site))
+    migrate(_appliance(site.settings).engine)
+    return site
+
+
+@contextmanager
+def appliance_orthanc(site: Site, *, plugin: bool = True) -> Iterator[OrthancServer]:
+    """Run the site's own Orthanc, on the same storage and ports each time."""
+    options = OrthancOptions(
+        ae_title=site.orthanc.ae_title,
+        python_plugin=ROOT / "orthanc-plugins" / "clic_edge.py" if plugin else None,
+        environment=site.environment,
+        configuration={"ClicEdge": {"Settings": str(site.settings)}},
+        storage=site.orthanc.storage,
+        http_port=site.orthanc.http_port,
+        dicom_port=site.orthanc.dicom_port,
+    )
+    with orthanc_server(options) as server:
+        yield server
+
+
+def command_line(
+    *arguments: str, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run one command of `clic-edge` on a terminal that is wide enough for its tables."""
+    return subprocess.run(
+        [sys.executable, "-m", "clic_edge", *arguments],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=CASE_SECONDS,
+        env=(environment or _environment(())) | {"COLUMNS": "400"},
+    )
+
+
+def results_in(server: OrthancServer, study_id: str) -> dict[str, bytes]:
+    """Return the SEG and SR of a study in an Orthanc, as files, by SOP Instance UID."""
+    return {
+        str(dcmread(io.BytesIO(content), stop_before_pixels=True).SOPInstanceUID): content
+        for modality in ("SEG", "SR")
+        for content in _files(server, study_id, modality)
+    }
+
+
+def _files(server: OrthancServer, study_id: str, modality: str) -> Iterator[bytes]:
+    query = {"Level": "Instance", "Query": {"Modality": modality}, "ParentStudy": study_id}
+    found = server.post("/tools/find", json.dumps(query).encode())
+    for instance_id in found:
+        url = f"{server.url}/instances/{instance_id}/file"
+        yield httpx.get(url, trust_env=False).raise_for_status().content
+
+
+def study_handle(dataset: Dataset) -> str:
+    """Return Orthanc's identifier of the dataset's study."""
+    text = f"{dataset.PatientID}|{dataset.StudyInstanceUID}"
+    digest = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - so does Orthanc
+    return "-".join(digest[i : i + 8] for i in range(0, 40, 8))
+
+
+def patient(number: int) -> Patient:
+    """Return a patient with a study of its own."""
+    root = f"1.2.826.0.1.3680043.10.1561.{1000 + number}"
+    return Patient(
+        patient_id=f"PAT{number:05}",
+        accession_number=f"ACC{number:05}",
+        study_instance_uid=f"{root}.1",
+        uid_root=f"{root}.2",
+    )
+
+
+def hippocampus_study(number: int, **changes: object) -> list[Dataset]:
+    """Return a series that the real model takes and finds something in, as study `number`."""
+    stack = replace(
+        Stack(patient=patient(number), description="Hippocampus L"),
+        **changes,  # type: ignore[arg-type]
+    )
+    return make_datasets(stack, hippocampus())
+
+
+def hippocampus() -> NDArray[np.int16]:
+    """Return voxels (slices, rows, columns) with a bright, long body in noise."""
+    shape = (24, 40, 28)
+    middle, radii = np.array((12, 20, 14)), np.array((5, 14, 5))
+    at = np.moveaxis(np.indices(shape), 0, -1)
+    body = (((at - middle) / radii) ** 2).sum(axis=-1) < 1
+    noise = np.random.default_rng(0).integers(0, 20, shape)
+    return (100 + 300 * body + noise).astype(np.int16)
+
+
+@cache
+def _appliance(settings: Path) -> Appliance:
+    return Appliance.open(settings)
+
+
+def _environment(packages: Sequence[Path]) -> dict[str, str]:
+    # Orthanc's Python is Debian's: it is told where ours keeps its packages.
+    site_packages = sysconfig.get_path("purelib")
+    path = os.pathsep.join(map(str, (ROOT / "src", *packages, site_packages)))
+    return os.environ | {"PYTHONPATH": path}
+
+
+def _settings(site: Site) -> str:
+    folder, options = site.folder, site.options
+    database = f'database = "{options.database}"' if options.database else ""
+    return f"""\
+[appliance]
+state_dir = "{folder}"
+{database}
+pipelines = "pipelines"
+models = "{options.models}"
+deid_profiles = "{ROOT / "configs" / "deid"}"
+[orthanc]
+url = "{site.orthanc.url}"
+[worker]
+metrics_port = {site.metrics_port}
+reconcile_seconds = 0.5
+first_retry_seconds = 0.2
+longest_retry_seconds = 0.5
+{options.worker}
+{dimse_toml("pacs", site.pacs.dicom_port, site.pacs.ae_title)}
+{options.destinations}
+"""
