@@ -59,7 +59,7 @@ class FolderArchive:
             elif _looks_like_dicom(path):
                 unreadable.append(path)
         self.unreadable: tuple[Path, ...] = tuple(unreadable)
-        """The files that look like DICOM and have no readable header."""
+        """The files that look like DICOM and whose header cannot be read, or holds no UIDs."""
 
     @property
     def study_ids(self) -> tuple[str, ...]:
