@@ -13,14 +13,14 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from clic_edge.deid import BASIC, DeidKey, deidentify
+from clic_edge.deid import BASIC, DeidKey, deidentify, part10
 from clic_edge.domain.study import Instance, Series
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 KEY = DeidKey(b"one key of thirty-two bytes, yes")
-TOKEN = "Qwxzyfugl"
+PLANT = "Qwxzyfugl"
 UID = "1.2.826.0.1.3680043.10.1561.55555555.9"
 
 
@@ -63,107 +63,105 @@ def _code(value: str, scheme: str, meaning: str) -> Dataset:
     return item
 
 
-NAME = f"{TOKEN}^Anna"
+NAME = f"{PLANT}^Anna"
 PLACES: dict[str, Callable[[Dataset], object]] = {
     "patient name": lambda ds: setattr(ds, "PatientName", NAME),
-    "patient id": lambda ds: setattr(ds, "PatientID", TOKEN),
-    "issuer of patient id": lambda ds: setattr(ds, "IssuerOfPatientID", TOKEN),
-    "other patient ids": lambda ds: ds.add_new(0x00101000, "LO", [TOKEN, "x"]),
+    "patient id": lambda ds: setattr(ds, "PatientID", PLANT),
+    "issuer of patient id": lambda ds: setattr(ds, "IssuerOfPatientID", PLANT),
+    "other patient ids": lambda ds: ds.add_new(0x00101000, "LO", [PLANT, "x"]),
     "other patient ids sequence": lambda ds: ds.add_new(
-        0x00101002, "SQ", Sequence([_item(0x00100020, "LO", TOKEN)])
+        0x00101002, "SQ", Sequence([_item(0x00100020, "LO", PLANT)])
     ),
     "birth name": lambda ds: setattr(ds, "PatientBirthName", NAME),
     "mother's name": lambda ds: setattr(ds, "PatientMotherBirthName", NAME),
-    "address": lambda ds: setattr(ds, "PatientAddress", f"{TOKEN} Street 1"),
-    "telephone": lambda ds: setattr(ds, "PatientTelephoneNumbers", TOKEN),
-    "comments": lambda ds: setattr(ds, "PatientComments", f"is {TOKEN}"),
-    "history": lambda ds: setattr(ds, "AdditionalPatientHistory", TOKEN),
-    "accession": lambda ds: setattr(ds, "AccessionNumber", TOKEN),
-    "study description": lambda ds: setattr(ds, "StudyDescription", TOKEN),
-    "series description": lambda ds: setattr(ds, "SeriesDescription", TOKEN),
-    "protocol name": lambda ds: setattr(ds, "ProtocolName", TOKEN),
-    "institution": lambda ds: setattr(ds, "InstitutionName", TOKEN),
-    "station": lambda ds: setattr(ds, "StationName", TOKEN),
-    "device serial number": lambda ds: setattr(ds, "DeviceSerialNumber", TOKEN),
+    "address": lambda ds: setattr(ds, "PatientAddress", f"{PLANT} Street 1"),
+    "telephone": lambda ds: setattr(ds, "PatientTelephoneNumbers", PLANT),
+    "comments": lambda ds: setattr(ds, "PatientComments", f"is {PLANT}"),
+    "history": lambda ds: setattr(ds, "AdditionalPatientHistory", PLANT),
+    "accession": lambda ds: setattr(ds, "AccessionNumber", PLANT),
+    "study description": lambda ds: setattr(ds, "StudyDescription", PLANT),
+    "series description": lambda ds: setattr(ds, "SeriesDescription", PLANT),
+    "protocol name": lambda ds: setattr(ds, "ProtocolName", PLANT),
+    "institution": lambda ds: setattr(ds, "InstitutionName", PLANT),
+    "station": lambda ds: setattr(ds, "StationName", PLANT),
+    "device serial number": lambda ds: setattr(ds, "DeviceSerialNumber", PLANT),
     "operators": lambda ds: setattr(ds, "OperatorsName", [NAME, NAME]),
     "physicians": lambda ds: setattr(ds, "PhysiciansOfRecord", [NAME]),
     "referring physician": lambda ds: setattr(ds, "ReferringPhysicianName", NAME),
-    "image comments": lambda ds: setattr(ds, "ImageComments", TOKEN),
-    "study id": lambda ds: setattr(ds, "StudyID", TOKEN),
-    "requested procedure": lambda ds: setattr(ds, "RequestedProcedureDescription", TOKEN),
+    "image comments": lambda ds: setattr(ds, "ImageComments", PLANT),
+    "study id": lambda ds: setattr(ds, "StudyID", PLANT),
+    "requested procedure": lambda ds: setattr(ds, "RequestedProcedureDescription", PLANT),
     "request attributes": lambda ds: setattr(
-        ds, "RequestAttributesSequence", [_item(0x00400007, "LO", TOKEN)]
+        ds, "RequestAttributesSequence", [_item(0x00400007, "LO", PLANT)]
     ),
     "performer": lambda ds: setattr(
         ds,
         "PerformingPhysicianIdentificationSequence",
-        [_item(0x00401101, "SQ", Sequence([_code(TOKEN, "99X", TOKEN)]))],
+        [_item(0x00401101, "SQ", Sequence([_code(PLANT, "99X", PLANT)]))],
     ),
     "unnamed person": lambda ds: ds.add_new(0x40080119, "PN", NAME),
     "evaluator name, unnamed": lambda ds: ds.add_new(0x00142002, "PN", NAME),
-    "unnamed long text": lambda ds: setattr(ds, "DetectorDescription", TOKEN),
-    "unnamed window explanation": lambda ds: ds.add_new(0x00281055, "LO", TOKEN),
-    "unnamed partial view": lambda ds: setattr(ds, "PartialViewDescription", TOKEN),
-    "unnamed url": lambda ds: setattr(ds, "RetrieveURL", f"http://{TOKEN}"),
-    "unknown public tag": lambda ds: ds.add_new(0x00189FF2, "LO", TOKEN),
-    "unknown binary tag": lambda ds: ds.add_new(0x00189FF2, "OB", TOKEN.encode() + b" "),
+    "unnamed long text": lambda ds: setattr(ds, "DetectorDescription", PLANT),
+    "unnamed window explanation": lambda ds: ds.add_new(0x00281055, "LO", PLANT),
+    "unnamed partial view": lambda ds: setattr(ds, "PartialViewDescription", PLANT),
+    "unnamed url": lambda ds: setattr(ds, "RetrieveURL", f"http://{PLANT}"),
+    "unknown public tag": lambda ds: ds.add_new(0x00189FF2, "LO", PLANT),
+    "unknown binary tag": lambda ds: ds.add_new(0x00189FF2, "OB", PLANT.encode() + b" "),
     "text as a coded string": lambda ds: ds._dict.update(
-        {0x00180022: pydicom.DataElement(0x00180022, "LO", TOKEN)}  # type: ignore[dict-item]
+        {0x00180022: pydicom.DataElement(0x00180022, "LO", PLANT)}  # type: ignore[dict-item]
     ),
-    "text as a number": lambda ds: ds.add_new(0x00280106, "LO", TOKEN),
+    "text as a number": lambda ds: ds.add_new(0x00280106, "LO", PLANT),
     "text in a number of one value": lambda ds: ds.add_new(
-        0x00280106, "US", list(struct.unpack("<5H", f"{TOKEN} ".encode()))
+        0x00280106, "US", list(struct.unpack("<5H", f"{PLANT} ".encode()))
     ),
-    "lower case in a coded string": lambda ds: _raw(ds, 0x00180022, "CS", TOKEN),
-    "words in a decimal": lambda ds: _raw(ds, 0x00180088, "DS", TOKEN),
-    "words in an integer": lambda ds: _raw(ds, 0x00200012, "IS", TOKEN),
+    "lower case in a coded string": lambda ds: _raw(ds, 0x00180022, "CS", PLANT),
+    "words in a decimal": lambda ds: _raw(ds, 0x00180088, "DS", PLANT),
+    "words in an integer": lambda ds: _raw(ds, 0x00200012, "IS", PLANT),
     "code of a private scheme": lambda ds: setattr(
-        ds, "AnatomicRegionSequence", [_code(TOKEN, "99LOCAL", TOKEN)]
+        ds, "AnatomicRegionSequence", [_code(PLANT, "99LOCAL", PLANT)]
     ),
     "meaning of a published code": lambda ds: setattr(
-        ds, "AnatomicRegionSequence", [_code("12738006", "SCT", f"Brain of {TOKEN}")]
+        ds, "AnatomicRegionSequence", [_code("12738006", "SCT", f"Brain of {PLANT}")]
     ),
     "unknown code of a published scheme": lambda ds: setattr(
-        ds, "AnatomicRegionSequence", [_code(TOKEN, "SCT", TOKEN)]
+        ds, "AnatomicRegionSequence", [_code(PLANT, "SCT", PLANT)]
     ),
-    "private text": lambda ds: _private(ds, "ACME 1", "LO", TOKEN),
-    "private creator": lambda ds: _private(ds, TOKEN, "LO", "x"),
-    "private blob in utf-16": lambda ds: _private(ds, "ACME", "OB", TOKEN.encode("utf-16-le")),
+    "private text": lambda ds: _private(ds, "ACME 1", "LO", PLANT),
+    "private creator": lambda ds: _private(ds, PLANT, "LO", "x"),
+    "private blob in utf-16": lambda ds: _private(ds, "ACME", "OB", PLANT.encode("utf-16-le")),
     "private sequence": lambda ds: _private(ds, "A", "SQ", Sequence([_item(0x100010, "PN", NAME)])),
     "private group nested": lambda ds: _add_nested(ds, _private_item()),
     "name three deep": lambda ds: _add_nested(ds, _item(0x00100010, "PN", NAME)),
-    "comment three deep": lambda ds: _add_nested(ds, _item(0x00204000, "LT", TOKEN)),
-    "unnamed text three deep": lambda ds: _add_nested(ds, _item(0x00281055, "LO", TOKEN)),
-    "pixels three deep": lambda ds: _add_nested(ds, _item(0x7FE00010, "OB", TOKEN.encode() + b" ")),
+    "comment three deep": lambda ds: _add_nested(ds, _item(0x00204000, "LT", PLANT)),
+    "unnamed text three deep": lambda ds: _add_nested(ds, _item(0x00281055, "LO", PLANT)),
+    "pixels three deep": lambda ds: _add_nested(ds, _item(0x7FE00010, "OB", PLANT.encode() + b" ")),
     "icon": lambda ds: ds.add_new(
-        0x00880200, "SQ", Sequence([_item(0x7FE00010, "OB", TOKEN.encode() + b" ")])
+        0x00880200, "SQ", Sequence([_item(0x7FE00010, "OB", PLANT.encode() + b" ")])
     ),
-    "overlay data": lambda ds: ds.add_new(0x60003000, "OB", TOKEN.encode() + b" "),
-    "overlay label": lambda ds: ds.add_new(0x60001500, "LO", TOKEN),
-    "curve description": lambda ds: ds.add_new(0x50000022, "LO", TOKEN),
+    "overlay data": lambda ds: ds.add_new(0x60003000, "OB", PLANT.encode() + b" "),
+    "overlay label": lambda ds: ds.add_new(0x60001500, "LO", PLANT),
+    "curve description": lambda ds: ds.add_new(0x50000022, "LO", PLANT),
     "digital signature": lambda ds: ds.add_new(
-        0xFFFAFFFA, "SQ", Sequence([_item(0x04000120, "OB", TOKEN.encode() + b" ")])
+        0xFFFAFFFA, "SQ", Sequence([_item(0x04000120, "OB", PLANT.encode() + b" ")])
     ),
     "original attributes": lambda ds: setattr(
-        ds, "OriginalAttributesSequence", [_item(0x04000564, "LO", TOKEN)]
+        ds, "OriginalAttributesSequence", [_item(0x04000564, "LO", PLANT)]
     ),
     "content sequence": lambda ds: ds.add_new(
-        0x0040A730, "SQ", Sequence([_item(0x0040A160, "UT", TOKEN)])
+        0x0040A730, "SQ", Sequence([_item(0x0040A160, "UT", PLANT)])
     ),
     "graphic annotation": lambda ds: ds.add_new(
-        0x00700001, "SQ", Sequence([_item(0x00700006, "ST", TOKEN)])
+        0x00700001, "SQ", Sequence([_item(0x00700006, "ST", PLANT)])
     ),
-    "padding": lambda ds: ds.add_new(0xFFFCFFFC, "OB", TOKEN.encode() + b" "),
-    "source application": lambda ds: setattr(
-        ds.file_meta, "SourceApplicationEntityTitle", TOKEN
-    ),
+    "padding": lambda ds: ds.add_new(0xFFFCFFFC, "OB", PLANT.encode() + b" "),
+    "source application": lambda ds: setattr(ds.file_meta, "SourceApplicationEntityTitle", PLANT),
     "private file meta": lambda ds: ds.file_meta.update(
         {
             0x00020100: pydicom.DataElement(0x00020100, "UI", UID),
-            0x00020102: pydicom.DataElement(0x00020102, "OB", TOKEN.encode() + b" "),
+            0x00020102: pydicom.DataElement(0x00020102, "OB", PLANT.encode() + b" "),
         }
     ),
-    "preamble": lambda ds: setattr(ds, "preamble", TOKEN.encode().ljust(128)),
+    "preamble": lambda ds: setattr(ds, "preamble", PLANT.encode().ljust(128)),
     "nested reference": lambda ds: setattr(
         ds, "ReferencedImageSequence", [_item(0x00081155, "UI", UID)]
     ),
@@ -174,15 +172,16 @@ PLACES: dict[str, Callable[[Dataset], object]] = {
 
 
 def _raw(ds: Dataset, tag: int, vr: str, text: str) -> None:
+    value = f"{text} ".encode()
     raw = pydicom.dataelem.RawDataElement(
-        pydicom.tag.Tag(tag), vr, len(text) + 1, f"{text} ".encode(), 0, False, True
+        pydicom.tag.Tag(tag), vr, len(value), value, 0, is_implicit_VR=False, is_little_endian=True
     )
     ds._dict[pydicom.tag.Tag(tag)] = raw
 
 
 def _private_item() -> Dataset:
     item = Dataset()
-    _private(item, "ACME", "LO", TOKEN)
+    _private(item, "ACME", "LO", PLANT)
     return item
 
 
@@ -196,7 +195,7 @@ def test_a_token_hidden_there_is_not_in_the_output(place: str) -> None:
     ds = make_datasets(canary_stack(), ramp((1, 4, 6)))[0]
     PLACES[place](ds)
     content = file_bytes(ds)
-    secrets = [TOKEN.encode(), TOKEN.encode("utf-16-le"), b"55555555"]
+    secrets = [PLANT.encode(), PLANT.encode("utf-16-le"), b"55555555"]
     assert any(secret in content for secret in secrets), "the plant did not take"
     output = _clean(content)
     assert not [secret for secret in secrets if secret.lower() in output.lower()]
@@ -218,7 +217,9 @@ def test_nothing_of_the_canary_patient_is_left() -> None:
                 assert secret.encode(codec).lower() not in instance.content.lower()
 
 
-@pytest.mark.parametrize("trailing", [bytes(2_000), b"\0\0\0", b"Kanariefugl" * 9, b"\xfc\xff\xfc\xff"])
+@pytest.mark.parametrize(
+    "trailing", [bytes(2_000), b"\0\0\0", b"Kanariefugl" * 9, b"\xfc\xff\xfc\xff"]
+)
 def test_what_follows_the_pixels_is_gone(trailing: bytes) -> None:
     content = make_series(canary_stack()).instances[0].content
     assert _clean(content + trailing) == _clean(content)
@@ -227,7 +228,7 @@ def test_what_follows_the_pixels_is_gone(trailing: bytes) -> None:
 def test_what_lies_in_the_pixel_data_behind_the_last_pixel_is_gone() -> None:
     ds = make_datasets(canary_stack(), ramp((1, 4, 6)))[0]
     pixels = ds.PixelData
-    ds.PixelData = pixels + f"{TOKEN}^".encode()
+    ds.PixelData = pixels + f"{PLANT}^".encode()
     cleaned = pydicom.dcmread(io.BytesIO(_clean(file_bytes(ds))))
     assert cleaned.PixelData == pixels
 
@@ -239,7 +240,11 @@ def test_what_lies_in_the_pixel_data_behind_the_last_pixel_is_gone() -> None:
         ("ISO_IR 192", "Bøgh^Åse Æbelø", ["Bøgh", "Åse", "Æbelø"]),
         ("GB18030", "Wang^XiaoDong=王^小东", ["王^小东", "XiaoDong"]),
         ("GBK", "Wang^XiaoDong=王^小东", ["王^小东", "XiaoDong"]),
-        (["", "ISO 2022 IR 87"], "Yamada^Tarou=山田^太郎=やまだ^たろう", ["山田", "太郎", "たろう", "Yamada"]),
+        (
+            ["", "ISO 2022 IR 87"],
+            "Yamada^Tarou=山田^太郎=やまだ^たろう",
+            ["山田", "太郎", "たろう", "Yamada"],
+        ),
         ("ISO_IR 144", "Люкceмбypг", ["Люкceмбypг"]),
         ("ISO_IR 126", "Διονυσιος", ["Διονυσιος"]),
     ],
@@ -253,7 +258,15 @@ def test_names_in_other_scripts_are_gone_in_every_encoding(
     ds.OperatorsName = name
     output = _clean(file_bytes(ds))
     for secret in secrets:
-        for codec in ("utf-8", "latin-1", "iso2022_jp", "gb18030", "iso8859_5", "iso8859_7", "utf-16-le"):
+        for codec in (
+            "utf-8",
+            "latin-1",
+            "iso2022_jp",
+            "gb18030",
+            "iso8859_5",
+            "iso8859_7",
+            "utf-16-le",
+        ):
             encoded = secret.encode(codec, "ignore")
             assert len(encoded) < 4 or encoded not in output
 
@@ -304,3 +317,18 @@ def test_a_clean_series_keeps_order_and_says_what_was_done() -> None:
         assert ds.file_meta.MediaStorageSOPInstanceUID == ds.SOPInstanceUID
         assert ds.preamble == bytes(128)
     assert numbers == list(range(8, 0, -1))
+
+
+@pytest.mark.parametrize("vr", ["UN", "US", "FL"])
+def test_text_in_the_place_of_numbers_is_gone(vr: str) -> None:
+    content = make_series(canary_stack()).instances[0].content
+    source = part10.read(content)
+    writer = part10.Writer(source.encoding)
+    tags = {"UN": 0x00280009, "US": 0x00280014 + 0xFEC, "FL": 0x00700022}  # of 1-n values
+    chunks = {e.tag: writer.element(e.tag, e.vr, bytes(e.value)) for e in source.elements}
+    chunks[tags[vr]] = writer.element(tags[vr], vr, f"{PLANT}...".encode())
+    sop = (source.sop_class_uid, source.sop_instance_uid)
+    ordered = [chunks[tag] for tag in sorted(chunks)]
+    planted = part10.file_bytes(sop, source.transfer_syntax_uid, ordered)
+    assert PLANT.encode() in planted
+    assert PLANT.encode() not in _clean(planted)

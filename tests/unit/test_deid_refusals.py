@@ -49,7 +49,10 @@ def _declared(ds: Dataset) -> None:
 
 REFUSED: dict[str, tuple[str, Callable[[Dataset], object]]] = {
     "burned-in YES": ("burned-in-annotation", lambda d: setattr(d, "BurnedInAnnotation", "YES")),
-    "burned-in OTHER": ("burned-in-annotation", lambda d: setattr(d, "BurnedInAnnotation", "OTHER")),
+    "burned-in OTHER": (
+        "burned-in-annotation",
+        lambda d: setattr(d, "BurnedInAnnotation", "OTHER"),
+    ),
     "secondary capture": ("unsafe-pixels", lambda d: setattr(d, "SOPClassUID", STORAGE + "7")),
     "ultrasound": ("unsafe-pixels", lambda d: setattr(d, "SOPClassUID", STORAGE + "6.1")),
     "radiograph that says nothing": ("unsafe-pixels", _declared),
@@ -64,7 +67,10 @@ REFUSED: dict[str, tuple[str, Callable[[Dataset], object]]] = {
     "cda": ("not-deidentifiable", lambda d: setattr(d, "SOPClassUID", STORAGE + "104.2")),
     "raw data": ("not-deidentifiable", lambda d: setattr(d, "SOPClassUID", STORAGE + "66")),
     "voice": ("not-deidentifiable", lambda d: setattr(d, "SOPClassUID", STORAGE + "9.4.1")),
-    "private class": ("not-deidentifiable", lambda d: setattr(d, "SOPClassUID", "1.3.12.2.1107.5.9.1")),
+    "private class": (
+        "not-deidentifiable",
+        lambda d: setattr(d, "SOPClassUID", "1.3.12.2.1107.5.9.1"),
+    ),
     "video": (
         "not-deidentifiable",
         lambda d: setattr(d.file_meta, "TransferSyntaxUID", MPEG2MPML),
@@ -141,11 +147,15 @@ def test_sequences_without_end_are_a_defect() -> None:
     ("character_set", "name"),
     [(b"ISO_IR 999", b"Name"), (b"ISO_IR 192", b"B\xf8gh^\xc5se")],
 )
-def test_text_that_is_not_in_its_character_set_is_a_defect(character_set: bytes, name: bytes) -> None:
+def test_text_that_is_not_in_its_character_set_is_a_defect(
+    character_set: bytes, name: bytes
+) -> None:
     content = file_bytes(_dataset())
     old_set = struct.pack("<HH2sH", 8, 5, b"CS", 10) + b"ISO_IR 192"
     assert old_set in content
-    content = content.replace(old_set, struct.pack("<HH2sH", 8, 5, b"CS", 10) + character_set.ljust(10))
+    content = content.replace(
+        old_set, struct.pack("<HH2sH", 8, 5, b"CS", 10) + character_set.ljust(10)
+    )
     encoded = CANARY.name.encode()
     encoded += b" " * (len(encoded) % 2)
     content = content.replace(encoded, name.ljust(len(encoded)))

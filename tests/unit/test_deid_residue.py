@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from factories import CANARY, canary_stack, file_bytes, make_datasets, make_series, ramp, series_of
 from pydicom.dataset import Dataset
@@ -7,8 +9,10 @@ from pydicom.dataset import Dataset
 from clic_edge.deid import BASIC, DeidKey, deidentify
 from clic_edge.deid.clean import Removed
 from clic_edge.deid.residue import ResidueCheck
-from clic_edge.domain.clean import CleanSeries
 from clic_edge.errors import Defect
+
+if TYPE_CHECKING:
+    from clic_edge.domain.clean import CleanSeries
 
 PSEUDONYM = DeidKey(b"one key of thirty-two bytes, yes").pseudonym("1", "")
 
@@ -30,7 +34,11 @@ def _clean(**attributes: object) -> CleanSeries:
         ({"Manufacturer": CANARY.patient_id}, "(0010,0020)", "(0008,0070)"),
         ({"SoftwareVersions": "born 17.09.1933"}, "(0010,0030)", "(0018,1020)"),
         ({"SoftwareVersions": CANARY.study_instance_uid}, "(0020,000D)", "(0018,1020)"),
-        ({"StationName": "ward 17b", "SoftwareVersions": "at ward 17b"}, "(0008,1010)", "(0018,1020)"),
+        (
+            {"StationName": "ward 17b", "SoftwareVersions": "at ward 17b"},
+            "(0008,1010)",
+            "(0018,1020)",
+        ),
     ],
 )
 def test_a_removed_value_that_survives_is_a_defect_that_names_both_tags(
@@ -47,7 +55,11 @@ def test_a_removed_value_that_survives_is_a_defect_that_names_both_tags(
 @pytest.mark.parametrize(
     "attributes",
     [
-        {"PatientName": "Head^Phantom", "Manufacturer": "Phantom Works", "BodyPartExamined": "HEAD"},
+        {
+            "PatientName": "Head^Phantom",
+            "Manufacturer": "Phantom Works",
+            "BodyPartExamined": "HEAD",
+        },
         {"SeriesDescription": "BRAIN", "BodyPartExamined": "BRAIN"},
         {"StationName": "Phantom 1"},
         {"PatientName": "Li^Bo", "SoftwareVersions": "Libo 2"},

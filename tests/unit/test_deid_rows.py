@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+from typing import TYPE_CHECKING
 
 import pydicom
 import pytest
 from factories import canary_stack, make_series
-from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from clic_edge.deid import BASIC, DeidKey, deidentify, part10
 from clic_edge.deid.keys import keyed_uid
 from clic_edge.deid.standard import ConfidentialityRow, confidentiality_rows
 from clic_edge.domain.study import Instance, Series
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 PSEUDONYM = DeidKey(b"one key of thirty-two bytes, yes").pseudonym("1", "")
 KEPT_SEQUENCE = 0x00409096  # Real World Value Mapping Sequence: no row names it
@@ -56,7 +59,9 @@ def _cleaned(extra: bytes, tag: int) -> tuple[Dataset, bytes]:
             element.tag, WRITER.element(element.tag, element.vr, bytes(element.value))
         )
     sop = (SOURCE.sop_class_uid, SOURCE.sop_instance_uid)
-    content = part10.file_bytes(sop, SOURCE.transfer_syntax_uid, [chunks[t] for t in sorted(chunks)])
+    content = part10.file_bytes(
+        sop, SOURCE.transfer_syntax_uid, [chunks[t] for t in sorted(chunks)]
+    )
     series = Series(
         study_instance_uid="1.2",
         series_instance_uid="1.2.3",

@@ -25,6 +25,8 @@ _VALID = {
     "DS": re.compile(rb"[-+0-9.eE \\]*\0?"),
     "IS": re.compile(rb"[-+0-9 \\]*\0?"),
 }
+_WORDS = re.compile(rb"[ -~]{6}")
+_ALL_WORDS = re.compile(rb"[ -~]{6,}\0?")
 _PRINTABLE = re.compile(rb"[ -~]*\0?")
 _SIZES = {"AT": 4, "FD": 8, "FL": 4, "SL": 4, "SS": 2, "SV": 8, "UL": 4, "US": 2, "UV": 8}
 _TEXT_VRS = frozenset(
@@ -135,7 +137,7 @@ class Cleaner:
         if rule.action is Action.UID:
             return self._uids(element)
         if rule.action is Action.KEEP:
-            if element.vr == "CS":
+            if rule.vr == "CS" and element.vr in {"CS", "UN"}:
                 return self._coded(element)
             if _is_what_it_says(element, rule):
                 return self._writer.element(element.tag, element.vr, bytes(element.value))
@@ -217,18 +219,22 @@ def _is_what_it_says(element: Element, rule: Rule) -> bool:
     """Whether a value that is to be kept is of its VR and multiplicity, so that no text hides in it."""
     if element.items is not None or isinstance(element.value, memoryview):
         return False
-    vrs = vrs_of(element.tag)
-    vr = rule.vr if element.vr == "UN" else element.vr
-    if vr not in vrs:
+    is_unknown = element.vr == "UN"
+    vr = rule.vr if is_unknown else element.vr
+    if vr not in vrs_of(element.tag):
         return False
     if vr in _SIZES:
         size = len(element.value)
-        return size % _SIZES[vr] == 0 and (
-            not rule.most_values or size <= rule.most_values * _SIZES[vr]
+        fits = not rule.most_values or size <= rule.most_values * _SIZES[vr]
+        is_text = (
+            _WORDS.search(element.value) if is_unknown else _ALL_WORDS.fullmatch(element.value)
         )
+        return fits and size % _SIZES[vr] == 0 and not is_text
     if vr in _VALID:
         return _VALID[vr].fullmatch(element.value) is not None
-    return vr[0] == "O" or _PRINTABLE.fullmatch(element.value) is not None
+    if vr[0] == "O":
+        return not is_unknown
+    return _PRINTABLE.fullmatch(element.value) is not None
 
 
 def _swapped(value: bytes) -> bytes:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clic_edge.domain.study import Series
 
 SOP_CLASS_UID, SOP_INSTANCE_UID = 0x00080016, 0x00080018
+PATIENT_NAME, PATIENT_ID = 0x00100010, 0x00100020
 _VIDEO = ("1.2.840.10008.1.2.4.10", "1.2.840.10008.1.2.7")
 """Prefixes of the transfer syntaxes of MPEG, HEVC and SMPTE streams."""
 
@@ -69,15 +70,23 @@ def _clean_instance(
     cleaner = Cleaner(compiled(profile, sop_class), source.encoding, stand_ins)
     cleaned = cleaner.dataset(source.elements, nested=False)
     sop = (sop_class, stand_ins.uid(sop_instance.encode("ascii")).decode("ascii"))
-    writer = part10.Writer(source.encoding)
-    for tag, uid in zip((SOP_CLASS_UID, SOP_INSTANCE_UID), sop, strict=True):
-        cleaned[tag] = writer.element(tag, "UI", uid.encode("ascii"))
+    cleaned |= _identity(sop, stand_ins, part10.Writer(source.encoding))
     cleaned |= markers(profile, source.encoding)
     chunks: list[bytes | memoryview] = [cleaned[tag] for tag in sorted(cleaned)]
     chunks += _pixels(source, top)
     output = part10.file_bytes(sop, source.transfer_syntax_uid, chunks)
     residue.search(output, cleaner.removed, stand_ins.subject_id.decode("ascii"))
     return output
+
+
+def _identity(sop: tuple[str, str], stand_ins: StandIns, writer: part10.Writer) -> dict[int, bytes]:
+    """Return what every clean instance has, also where the source had none: subject and SOP UIDs."""
+    return {
+        SOP_CLASS_UID: writer.element(SOP_CLASS_UID, "UI", sop[0].encode("ascii")),
+        SOP_INSTANCE_UID: writer.element(SOP_INSTANCE_UID, "UI", sop[1].encode("ascii")),
+        PATIENT_NAME: writer.element(PATIENT_NAME, "PN", stand_ins.subject_id),
+        PATIENT_ID: writer.element(PATIENT_ID, "LO", stand_ins.subject_id),
+    }
 
 
 def _pixels(source: Part10, top: dict[int, Element]) -> list[bytes | memoryview]:
