@@ -93,7 +93,8 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
         concurrent_cases=settings.worker.concurrent_cases,
         reconcile_seconds=settings.worker.reconcile_seconds,
     )
-    Worker(line, appliance.engine, appliance.queue, pace).run(stop, step or durably)
+    worker = Worker(line, engine=appliance.engine, queue=appliance.queue, pace=pace)
+    worker.run(stop, step or durably)
 
 
 def writer_names() -> tuple[str, ...]:

@@ -48,7 +48,7 @@ class RecordingQueue:
         self.fails = False
 
     def put(
-        self, connection: sa.Connection, case_id: str, attempt: int, delay: timedelta | None
+        self, connection: sa.Connection, case_id: str, attempt: int, *, delay: timedelta | None
     ) -> None:
         """Remember the attempt, or fail as a queue may."""
         del connection, delay

@@ -169,8 +169,8 @@ def test_the_volume_is_the_report_s() -> None:
     _, seg = case(Stack())
     from clic_edge.demo.overlay import _segments, _volumes  # noqa: PLC0415 - what the legend says
 
-    volumes = [segment.volume for segment in _segments(seg, dict(_volumes([report(seg)])))]
-    assert volumes == ["2,498 mm³", "no volume"]
+    volumes = [segment.volume_mm3 for segment in _segments(seg, dict(_volumes([report(seg)])))]
+    assert volumes == [2498.0, None]
 
 
 def test_without_a_segmentation_there_is_no_picture(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ app.add_typer(site.deid, name="deid")
 @app.callback()
 def common(
     context: typer.Context,
+    *,
     settings: Annotated[
         Path | None,
         typer.Option(

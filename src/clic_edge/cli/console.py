@@ -41,12 +41,13 @@ def note(sentence: str) -> None:
 
 def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> None:
     """Write a table."""
-    drawn = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    drawn = Table(title=Text(title, "bold"), title_justify="left", box=None, pad_edge=False)
     for column in columns:
         drawn.add_column(column, overflow="fold")
     for row in rows:
         drawn.add_row(*row)
     stdout.print(drawn)
+    stdout.print()
 
 
 def state(value: CaseState) -> Text:

@@ -69,6 +69,7 @@ def route(context: typer.Context, folder: Folder) -> None:
 def run(
     context: typer.Context,
     folder: Folder,
+    *,
     pipeline: Annotated[str, typer.Option(help="Name of the pipeline.")],
     out: Annotated[Path, typer.Option(help="Where the result objects are written.")],
 ) -> None:
@@ -91,7 +92,7 @@ def run(
     engine = open_engine("sqlite://")
     migrate(engine)
     ledger = Ledger.on(engine)
-    cases = _process(_line(settings, chosen, archive, ledger), archive)
+    cases = _process(_line(settings, chosen, archive=archive, ledger=ledger), archive)
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.json").write_text(json.dumps(_report(cases, ledger), indent=1, default=str))
     _show(cases, ledger)
@@ -135,7 +136,9 @@ def _chosen(settings_path: Path, name: str, out: Path) -> tuple[Settings, Pipeli
     )
 
 
-def _line(settings: Settings, pipeline: Pipeline, archive: FolderArchive, ledger: Ledger) -> Line:
+def _line(
+    settings: Settings, pipeline: Pipeline, *, archive: FolderArchive, ledger: Ledger
+) -> Line:
     from clic_edge.assembly import build_line  # noqa: PLC0415 - for a fast --help
     from clic_edge.deid.keys import DeidKey, load_key  # noqa: PLC0415 - as above
 

@@ -25,6 +25,7 @@ def validate(
     package: Annotated[
         Path, typer.Argument(help="Folder of the model package.", metavar="PACKAGE")
     ],
+    *,
     data: Annotated[Path, typer.Option(help="Folder with images/ and labels/ (NIfTI).")],
     out: Annotated[Path, typer.Option(help="JSON report; a Bland-Altman plot lies beside it.")],
     split: Annotated[

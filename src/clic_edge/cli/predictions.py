@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import re
 import sys
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -45,6 +46,7 @@ class Format(StrEnum):
 
 def predictions(
     context: typer.Context,
+    *,
     since: Annotated[
         str, typer.Option(help="A day (2026-11-01) or how long ago (12h, 7d, 4w).")
     ] = "7d",
@@ -121,14 +123,10 @@ def _wide(rows: Iterable[PredictionRow]) -> list[dict[str, Cell]]:
 def _write_csv(rows: tuple[PredictionRow, ...], out: Path | None) -> None:
     wide = _wide(rows)
     names = list(wide[0]) if wide else ["created_at", *_COLUMNS]
-    with out.open("w", newline="") if out else _kept_open() as stream:
+    with out.open("w", newline="") if out else nullcontext(sys.stdout) as stream:
         writer = csv.DictWriter(stream, names)
         writer.writeheader()
         writer.writerows(wide)
-
-
-def _kept_open() -> typer.FileTextWrite:
-    return open(sys.stdout.fileno(), "w", newline="", closefd=False)  # type: ignore[return-value]
 
 
 def _write_parquet(rows: tuple[PredictionRow, ...], out: Path) -> None:

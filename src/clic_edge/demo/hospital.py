@@ -9,6 +9,7 @@ from pydantic import BaseModel, Field
 
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ConfigError
+from clic_edge.pipeline.routing import OWN_RESULT
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -50,6 +51,11 @@ class ShownSeries(BaseModel):
     pipeline: str
     taken: bool
     reason: str
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether this is a result that the appliance wrote."""
+        return self.reason == OWN_RESULT
 
 
 class Answer(BaseModel):

@@ -34,13 +34,23 @@ _VOLUME: Final = "118565006"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """What the results say of one series: the words of the legend."""
+
+    title: str
+    """Series Description of the source."""
+    volumes: tuple[tuple[str, float | None], ...]
+    """Segment label and mm³; None where no SR states a volume."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Segment:
     """What the legend says of one segment."""
 
     number: int
     label: str
     colour: str
-    volume: str
+    volume_mm3: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,8 +81,12 @@ _PANELS: Final = (
 )
 
 
-def draw_overlays(source: Sequence[Path], results: Sequence[Path], out: Path) -> None:
+def draw_overlays(
+    source: Sequence[Path], results: Sequence[Path], out: Path
+) -> tuple[Measured, ...]:
     """Draw every segmentation among `results` over its series among `source`, as a PNG.
+
+    Returns what its legend says, series by series.
 
     Raises
     ------
@@ -82,17 +96,25 @@ def draw_overlays(source: Sequence[Path], results: Sequence[Path], out: Path) ->
     """
     objects = read(results)
     volumes = dict(_volumes(objects))
-    rows = [
+    found = [
         row
         for seg in objects
         if seg.Modality == "SEG"
         for row in _row(seg, read_series(source, _source_of(seg)), volumes)
     ]
+    rows = sorted(found, key=lambda row: row.number)
     if not rows:
         raise Refusal("nothing-to-draw", "There is no segmentation of the series given.")
-    figure = _draw(sorted(rows, key=lambda row: row.number))
+    figure = _draw(rows)
     out.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(out, dpi=130, facecolor=_PAPER)
+    return tuple(
+        Measured(
+            title=row.title,
+            volumes=tuple((segment.label, segment.volume_mm3) for segment in row.segments),
+        )
+        for row in rows
+    )
 
 
 def _source_of(seg: Dataset) -> str:
@@ -100,7 +122,7 @@ def _source_of(seg: Dataset) -> str:
 
 
 def _row(
-    seg: Dataset, source: Sequence[Dataset], volumes: Mapping[tuple[str, int], str]
+    seg: Dataset, source: Sequence[Dataset], volumes: Mapping[tuple[str, int], float]
 ) -> Iterator[_Row]:
     if source:
         yield _Row(
@@ -111,7 +133,7 @@ def _row(
         )
 
 
-def _volumes(objects: Sequence[Dataset]) -> Iterator[tuple[tuple[str, int], str]]:
+def _volumes(objects: Sequence[Dataset]) -> Iterator[tuple[tuple[str, int], float]]:
     """Yield segmentation and segment number with the volume that an SR states for them."""
     for sr in objects:
         for group in _groups(sr) if sr.Modality == "SR" else ():
@@ -120,7 +142,7 @@ def _volumes(objects: Sequence[Dataset]) -> Iterator[tuple[tuple[str, int], str]
                 if item.ValueType == "NUM" and item.ConceptNameCodeSequence[0].CodeValue == _VOLUME:
                     region = regions[0].ReferencedSOPSequence[0]
                     key = region.ReferencedSOPInstanceUID, int(region.ReferencedSegmentNumber)
-                    yield key, f"{float(item.MeasuredValueSequence[0].NumericValue):,.0f} mm³"
+                    yield key, float(item.MeasuredValueSequence[0].NumericValue)
 
 
 def _groups(item: Dataset) -> Iterator[Sequence[Dataset]]:
@@ -132,13 +154,13 @@ def _groups(item: Dataset) -> Iterator[Sequence[Dataset]]:
         yield from _groups(part)
 
 
-def _segments(seg: Dataset, volumes: Mapping[tuple[str, int], str]) -> tuple[_Segment, ...]:
+def _segments(seg: Dataset, volumes: Mapping[tuple[str, int], float]) -> tuple[_Segment, ...]:
     return tuple(
         _Segment(
             number=int(item.SegmentNumber),
             label=str(item.SegmentLabel),
             colour=_PALETTE[index % len(_PALETTE)],
-            volume=volumes.get((seg.SOPInstanceUID, int(item.SegmentNumber)), "no volume"),
+            volume_mm3=volumes.get((seg.SOPInstanceUID, int(item.SegmentNumber))),
         )
         for index, item in enumerate(seg.SegmentSequence)
     )
@@ -221,7 +243,9 @@ def _draw_legend(ax: Axes, row: _Row) -> None:
         line.set_transform(ax.transAxes)
         ax.add_line(line)
         ax.text(0.13, y + 0.04, segment.label, color=_FAINT, fontsize=11, va="center")
-        ax.text(0.13, y - 0.045, segment.volume, color=_INK, fontsize=15, va="center")
+        stated = segment.volume_mm3
+        volume = "no volume" if stated is None else f"{stated:,.0f} mm³"
+        ax.text(0.13, y - 0.045, volume, color=_INK, fontsize=15, va="center")
     ax.set(xlim=(0, 1), ylim=(0, 1))
 
 

@@ -9,27 +9,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from clic_edge.demo.overlay import Measured
     from clic_edge.domain.case import Case
-    from clic_edge.ledger.predictions import PredictionRow
-
-_SUFFIX = ".volume_mm3"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SeriesVolumes:
-    """The volumes that were measured in one series."""
-
-    series_uid: str
-    """The keyed Series Instance UID: the prediction log knows no other."""
-    volumes: tuple[tuple[str, float], ...]
-    """Segment and mm³."""
-
-    @classmethod
-    def of(cls, row: PredictionRow) -> SeriesVolumes:
-        """Return the volumes of one prediction."""
-        found = [feature for feature in row.features if feature.name.endswith(_SUFFIX)]
-        named = tuple((f.name.split(".")[1], f.number) for f in found if f.number is not None)
-        return cls(series_uid=row.series_uid, volumes=named)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,11 +20,11 @@ class Report:
     cases: tuple[Case, ...]
     stages: tuple[Mapping[str, float], ...]
     """Seconds by stage, for each case."""
-    volumes: tuple[SeriesVolumes, ...]
+    measured: tuple[Measured, ...]
+    """What the SR in the PACS states, for each series."""
     objects: tuple[str, ...]
     """The files of the result objects, as the PACS gave them back."""
 
     def to_json(self) -> str:
         """Return the report as JSON."""
-        whole = asdict(self)
-        return json.dumps(whole, indent=1, default=str)
+        return json.dumps(asdict(self), indent=1, default=str)

@@ -15,7 +15,7 @@ from clic_edge.app import Appliance
 from clic_edge.cli.console import STYLES, note, stdout, table
 from clic_edge.demo.hospital import Answer, Hospital
 from clic_edge.demo.overlay import draw_overlays
-from clic_edge.demo.report import Report, SeriesVolumes
+from clic_edge.demo.report import Report
 from clic_edge.demo.site import running_site
 from clic_edge.demo.study import make_demo_study
 from clic_edge.domain.case import CaseState
@@ -81,12 +81,18 @@ def run_demo(study: Path | None, out: Path) -> None:
         hospital.send(study_id)
         answer = _watch(hospital, study_id)
         results = hospital.fetch_results(study_id, paths.results)
-        report = _report(Appliance.open(site.settings), answer, results)
+        ledger = Appliance.open(site.settings).ledger
+        cases = tuple(ledger.cases.case(shown.case.case_id) for shown in answer.current)
+    report = Report(
+        cases=cases,
+        stages=tuple(shown.seconds for shown in answer.current),
+        measured=draw_overlays(files, results, paths.overlay) if results else (),
+        objects=tuple(str(path) for path in results),
+    )
     paths.report.write_text(report.to_json())
     _tell(report, answer)
-    if results:
-        draw_overlays(files, results, paths.overlay)
-        stdout.print(f"\nSee {paths.overlay}\nand {paths.results}, {paths.report}")
+    for path in (paths.overlay, paths.results, paths.report) if results else (paths.report,):
+        stdout.print(f"see {path}", soft_wrap=True)
     _end(answer)
 
 
@@ -133,24 +139,10 @@ def _marks(shown: ShownCase) -> list[str]:
     return [f"{shown.seconds[stage]:.2f} s" if stage in shown.seconds else "…" for stage in _STAGES]
 
 
-def _report(appliance: Appliance, answer: Answer, results: tuple[Path, ...]) -> Report:
-    ledger = appliance.ledger
-    ids = [shown.case.case_id for shown in answer.current]
-    cases = [ledger.cases.case(case_id) for case_id in ids]
-    since = min(case.received_at for case in cases)
-    return Report(
-        cases=tuple(cases),
-        stages=tuple(shown.seconds for shown in answer.current),
-        volumes=tuple(
-            SeriesVolumes.of(row) for row in ledger.predictions.rows(since) if row.case_id in ids
-        ),
-        objects=tuple(str(path) for path in results),
-    )
-
-
 def _tell(report: Report, answer: Answer) -> None:
+    stdout.print()
     table(
-        "\nseries of the study",
+        "series that came in",
         ("series", "images", "", "why not"),
         (
             (
@@ -160,32 +152,25 @@ def _tell(report: Report, answer: Answer) -> None:
                 series.reason,
             )
             for series in answer.series
+            if not series.is_ours
         ),
     )
     table(
-        "\nvolumes",
+        "measured",
         ("series", "segment", "mm³"),
         (
-            (one.series_uid, name, f"{volume:.0f}")
-            for one in report.volumes
-            for name, volume in one.volumes
+            (one.title, label, "-" if volume is None else f"{volume:.0f}")
+            for one in report.measured
+            for label, volume in one.volumes
         ),
     )
-    table(
-        "\ncases",
-        ("case", "pipeline", "state", *_STAGES, "objects in the PACS", "why"),
-        (
-            (
-                shown.case.case_id[:8],
-                shown.case.pipeline,
-                _state(shown),
-                *_marks(shown),
-                str(len(report.objects)),
-                shown.case.reason,
-            )
-            for shown in answer.current
-        ),
-    )
+    for shown in answer.current:
+        facts: list[tuple[str, str | Text]] = [("state", _state(shown))]
+        facts += [("why", shown.case.reason)] if shown.case.reason else []
+        facts += zip(_STAGES, _marks(shown), strict=True)
+        facts += [("objects in the PACS", str(len(report.objects)))]
+        facts += [("case", shown.case.case_id)]
+        table(f"case on pipeline {shown.case.pipeline}", ("", ""), facts)
 
 
 def _end(answer: Answer) -> None:

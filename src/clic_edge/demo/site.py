@@ -76,10 +76,12 @@ def running_site(folder: Path) -> Iterator[Site]:
     site = _plan(folder)
     with ExitStack() as stack:
         for orthanc in (site.pacs, site.appliance):
-            process = _start(stack, folder, orthanc.name, ["Orthanc", f"{orthanc.name}.json"])
+            process = _start(
+                stack, folder, name=orthanc.name, command=["Orthanc", f"{orthanc.name}.json"]
+            )
             _wait(process, orthanc.url, folder / f"{orthanc.name}.log")
         command = [sys.executable, "-m", "clic_edge", "-c", str(site.settings), "serve"]
-        _start(stack, folder, "worker", command)
+        _start(stack, folder, name="worker", command=command)
         yield site
 
 
@@ -189,7 +191,7 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _start(
-    stack: ExitStack, folder: Path, name: str, command: list[str]
+    stack: ExitStack, folder: Path, *, name: str, command: list[str]
 ) -> subprocess.Popen[bytes]:
     log = stack.enter_context((folder / f"{name}.log").open("wb"))
     # Orthanc waits for acknowledgements of small packets unless told otherwise: three times faster.

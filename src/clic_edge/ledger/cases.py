@@ -35,7 +35,7 @@ class CaseQueue(Protocol):
     """Who runs cases: asked in the transaction that admits one, so neither is without the other."""
 
     def put(
-        self, connection: sa.Connection, case_id: str, attempt: int, delay: timedelta | None
+        self, connection: sa.Connection, case_id: str, attempt: int, *, delay: timedelta | None
     ) -> None:
         """Let attempt `attempt` of the case run after `delay`; asking twice changes nothing."""
         ...
@@ -72,7 +72,7 @@ class CaseStore:
             row |= {"series_ids": list(admission.series_ids), "state": state, "attempt": 0}
             row |= {"received_at": now, "updated_at": now}
             if insert_once(connection, cases, [row]):
-                _audit(connection, admission.case_id, state, admission.reason)
+                _audit(connection, admission.case_id, state, detail=admission.reason)
                 self._supersede(connection, admission)
                 if state is CaseState.RECEIVED:
                     self._enqueue(connection, admission.case_id, 0)
@@ -98,7 +98,7 @@ class CaseStore:
         idle = chosen & (cases.c.state != CaseState.RUNNING)
         closing = {"state": CaseState.SUPERSEDED, "updated_at": datetime.now(UTC)}
         for case_id in connection.scalars(sa.select(cases.c.case_id).where(idle)):
-            _audit(connection, case_id, CaseState.SUPERSEDED, _STALE)
+            _audit(connection, case_id, CaseState.SUPERSEDED, detail=_STALE)
         connection.execute(cases.update().where(idle).values(closing | {"next_attempt_at": None}))
 
     def _expedite(self, connection: sa.Connection, case_id: str) -> None:
@@ -145,7 +145,7 @@ class CaseStore:
                 return _one(connection, case.case_id).state
             if state in (CaseState.DELIVERED, CaseState.SUPERSEDED):
                 _drop_segmentations(connection, case.case_id)
-            _audit(connection, case.case_id, state, reason)
+            _audit(connection, case.case_id, state, detail=reason)
             return state
 
     def wait(self, case: Case, *, delay: timedelta, code: str, reason: str) -> CaseState:
@@ -165,8 +165,8 @@ class CaseStore:
                 )
             ).rowcount
             if changed:
-                _audit(connection, case.case_id, CaseState.WAITING, reason)
-                self._enqueue(connection, case.case_id, case.attempt + 1, delay)
+                _audit(connection, case.case_id, CaseState.WAITING, detail=reason)
+                self._enqueue(connection, case.case_id, case.attempt + 1, delay=delay)
         return CaseState.WAITING
 
     def retry(self, case_id: str) -> Case:
@@ -211,7 +211,7 @@ class CaseStore:
                 next_attempt_at=None,
             )
         )
-        _audit(connection, case.case_id, CaseState.RECEIVED, detail)
+        _audit(connection, case.case_id, CaseState.RECEIVED, detail=detail)
         self._enqueue(connection, case.case_id, case.attempt + 1)
 
     def _enqueue(
@@ -219,10 +219,11 @@ class CaseStore:
         connection: sa.Connection,
         case_id: str,
         attempt: int,
+        *,
         delay: timedelta | None = None,
     ) -> None:
         if self._queue:
-            self._queue.put(connection, case_id, attempt, delay)
+            self._queue.put(connection, case_id, attempt, delay=delay)
 
     def case(self, case_id: str) -> Case:
         """Return one case. Raises ConfigError ``no-such-case``."""
@@ -272,7 +273,7 @@ def _case(row: sa.Row[tuple[object, ...]]) -> Case:
     return Case(**values)
 
 
-def _audit(connection: sa.Connection, case_id: str, action: str, detail: str) -> None:
+def _audit(connection: sa.Connection, case_id: str, action: str, *, detail: str) -> None:
     connection.execute(
         audit_events.insert().values(
             at=datetime.now(UTC), case_id=case_id, action=action, detail=detail

@@ -50,13 +50,13 @@ def process(case_id: str, attempt: int, *, line: Line, step: Step) -> CaseState:
     state = CaseState.RUNNING
     for stage in STAGES:
         name = stage.__name__
-        state = CaseState(step(name, partial(settle, name, stage, case_id, attempt, line=line)))
+        state = CaseState(step(name, partial(settle, stage, case_id, attempt, line=line)))
         if state is not CaseState.RUNNING:
             break
     return state
 
 
-def settle(name: str, stage: Stage, case_id: str, attempt: int, *, line: Line) -> str:
+def settle(stage: Stage, case_id: str, attempt: int, *, line: Line) -> str:
     """Run one stage and return the state that the case has now; no error leaves.
 
     Running a stage twice does no harm: each leaves behind what it made under a name that the
@@ -69,14 +69,14 @@ def settle(name: str, stage: Stage, case_id: str, attempt: int, *, line: Line) -
     try:
         stage(line, case)
     except Refusal as refusal:
-        return _close(line, case, CaseState.REFUSED, refusal)
+        return _close(line, case, CaseState.REFUSED, error=refusal)
     except Transient as hindrance:
         return _wait(line, case, hindrance)
     except ClicEdgeError as defect:
-        return _close(line, case, CaseState.QUARANTINED, defect)
+        return _close(line, case, CaseState.QUARANTINED, error=defect)
     except Exception as error:  # noqa: BLE001 - the worker: one of the two places
-        return _close(line, case, CaseState.QUARANTINED, _unexpected(error))
-    seconds = perf_counter() - begun
+        return _close(line, case, CaseState.QUARANTINED, error=_unexpected(error))
+    name, seconds = stage.__name__, perf_counter() - begun
     line.ledger.records.time_stage(case_id, name, seconds)
     telemetry.stage_finished(case_id=case_id, pipeline=case.pipeline, stage=name, seconds=seconds)
     state = line.ledger.cases.case(case_id).state
@@ -85,7 +85,7 @@ def settle(name: str, stage: Stage, case_id: str, attempt: int, *, line: Line) -
     return state
 
 
-def _close(line: Line, case: Case, state: CaseState, error: ClicEdgeError) -> str:
+def _close(line: Line, case: Case, state: CaseState, *, error: ClicEdgeError) -> str:
     state = line.ledger.cases.close(case, state, code=error.code, reason=error.sentence)
     telemetry.case_moved(case_id=case.case_id, pipeline=case.pipeline, state=state, code=error.code)
     return state
@@ -94,7 +94,7 @@ def _close(line: Line, case: Case, state: CaseState, error: ClicEdgeError) -> st
 def _wait(line: Line, case: Case, hindrance: Transient) -> str:
     patience = line.patience
     if datetime.now(UTC) - case.received_at > patience.give_up_after:
-        return _close(line, case, CaseState.QUARANTINED, hindrance)
+        return _close(line, case, CaseState.QUARANTINED, error=hindrance)
     doubled = patience.first * 2 ** min(case.attempt, _DOUBLINGS)
     delay = hindrance.retry_after or min(doubled, patience.longest)
     state = line.ledger.cases.wait(

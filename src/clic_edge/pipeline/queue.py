@@ -37,7 +37,7 @@ class DurableQueue:
         )
 
     def put(
-        self, connection: sa.Connection, case_id: str, attempt: int, delay: timedelta | None
+        self, connection: sa.Connection, case_id: str, attempt: int, *, delay: timedelta | None
     ) -> None:
         """Queue an attempt within the caller's transaction; the case and attempt name it."""
         options: EnqueueOptions = {

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 OWN_MANUFACTURER = "clic-edge"
 """Manufacturer (0008,0070) of every result object; what bears it is never taken again."""
 
+OWN_RESULT = "the series is a result of this appliance"
+"""Why our own results are not taken."""
+
 _CODE_STRING = re.compile(r"[A-Z0-9_ ]{1,16}")
 
 
@@ -111,7 +114,7 @@ def route(study: StudySummary, pipelines: Sequence[Pipeline]) -> Routing:
 def evaluate(rule: Rule, series: SeriesSummary) -> Verdict:
     """Return whether the rule takes the series; our own results are never taken."""
     if series.manufacturer.strip().casefold() == OWN_MANUFACTURER:
-        ours = Reason(sentence="the series is a result of this appliance")
+        ours = Reason(sentence=OWN_RESULT)
         return Verdict(taken=False, reasons=(ours,))
     finding = _look(rule, series)
     return Verdict(taken=finding.holds, reasons=() if finding.holds else finding.facts)

@@ -48,12 +48,11 @@ def predict(line: Line, case: Case) -> None:
     for series_id in case.series_ids:
         prediction_id = _digest(case.case_id, series_id, digest)
         if not line.ledger.predictions.has(prediction_id):
-            _predict_series(line, pipeline, case, series_id, prediction_id)
+            _predict_series(line, case, series_id, prediction_id=prediction_id)
 
 
-def _predict_series(
-    line: Line, pipeline: ReadyPipeline, case: Case, series_id: str, prediction_id: str
-) -> None:
+def _predict_series(line: Line, case: Case, series_id: str, *, prediction_id: str) -> None:
+    pipeline = line.pipeline(case.pipeline)
     clock = _Clock()
     series = clock("fetch", line.archive.series(series_id))
     pseudonym = line.key.pseudonym(series.patient_id, series.issuer_of_patient_id)
@@ -130,13 +129,13 @@ def deliver(line: Line, case: Case) -> None:
     hindrances = tuple(
         hindrance
         for name, destination in pipeline.destinations
-        if (hindrance := _deliver_to(line, case, name, destination))
+        if (hindrance := _deliver_to(line, case, destination, name=name))
     )
     if hindrances:
         raise hindrances[0]
 
 
-def _deliver_to(line: Line, case: Case, name: str, destination: Destination) -> Transient | None:
+def _deliver_to(line: Line, case: Case, destination: Destination, *, name: str) -> Transient | None:
     accepted = {
         receipt.sop_instance_uid
         for receipt in line.ledger.deliveries.receipts(case.case_id)

@@ -48,7 +48,7 @@ def durably(name: str, stage: Callable[[], str]) -> str:
 class Worker:
     """One worker process; there is one DBOS in a process, so there is one of these."""
 
-    def __init__(self, line: Line, engine: Engine, queue: DurableQueue, pace: Pace) -> None:
+    def __init__(self, line: Line, *, engine: Engine, queue: DurableQueue, pace: Pace) -> None:
         self._line = line
         self._engine = engine
         self._queue = queue

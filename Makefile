@@ -1,0 +1,62 @@
+# Two commands do everything on a fresh Debian 12: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.set-up
+DEBIAN := orthanc orthanc-python orthanc-dicomweb orthanc-gdcm dcmtk dicom3tools postgresql \
+	python3-venv
+STUDY ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test bench clean debian
+
+help: ## explain these commands
+	@echo "clic-edge: clinical AI beside the PACS"
+	@echo
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@echo
+	@echo "  make demo STUDY=DIR   the same with a study of your own"
+
+setup: $(STAMP) ## make .venv and install what is needed, pinned in constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt | debian
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing into $(VENV) (some minutes at first)"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+debian:
+	@missing=""; for package in $(DEBIAN); do \
+		dpkg-query --show --showformat='$${Status}' $$package 2>/dev/null | grep -q 'ok installed' \
+			|| missing="$$missing $$package"; done; \
+	if [ -n "$$missing" ]; then \
+		if [ "$$(id -u)" = 0 ]; then \
+			echo "Installing$$missing"; \
+			(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $$missing) \
+				> /dev/null || exit 1; \
+		else \
+			echo "Please run this line, then make again:"; \
+			echo "  sudo apt-get update && sudo apt-get install -y$$missing"; exit 1; \
+		fi; fi
+
+demo: setup ## send a study through a hospital PACS and the appliance, and show what comes back
+	@$(BIN)/clic-edge demo $(if $(STUDY),--study "$(STUDY)")
+
+check: setup ## format, lint, types and the fast tests, in under a minute
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -q -n 2 -m "not servers and not slow" tests
+
+test: setup ## all tests, with real servers, in under ten minutes
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/ruff check --quiet .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -n 2 --dist loadscope tests
+
+bench: setup ## measure against peers and write benchmarks/RESULTS.md
+	@$(BIN)/python benchmarks/run.py
+
+clean: ## remove what was built; keeps your checkout
+	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
