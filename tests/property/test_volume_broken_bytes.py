@@ -77,3 +77,13 @@ def test_flipped_bytes_never_raise_anything_of_another_library(
         broken[min(int(place * len(broken)), len(broken) - 1)] = byte
     with contextlib.suppress(ClicEdgeError):
         build((first, bytes(broken), third))
+
+
+def test_a_frame_that_claims_another_size_is_not_decoded() -> None:
+    first, second, third = FILES["JPEG-LS"]
+    # Start of frame: marker, length, precision, then the number of lines (ISO 14495-1 C.2.2).
+    at = second.index(b"\xff\xf7") + 5
+    claims_more = second[:at] + b"\xff\xff" + second[at + 2 :]
+    with pytest.raises(Defect) as caught:
+        build((first, claims_more, third))
+    assert caught.value.code == "undecodable-pixels"

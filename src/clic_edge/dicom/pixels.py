@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pydicom import uid
+from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
 
+from clic_edge.dicom.codestreams import stated_size
 from clic_edge.dicom.reading import read_instance, translated
 from clic_edge.errors import Defect
 
@@ -91,10 +93,12 @@ class PixelSource:
     def _decoded(self, shape: tuple[int, int, int], syntax: str) -> NDArray[np.integer]:
         where = self.attributes.where
         dataset = read_instance(self.content, where)
-        whole = syntax in uid.UncompressedTransferSyntaxes or self._is_delimited()
-        if "PixelData" not in dataset or not whole:
+        native = syntax in uid.UncompressedTransferSyntaxes
+        if "PixelData" not in dataset or not (native or self._is_delimited()):
             raise self._truncated()
         with translated("undecodable-pixels", f"{where}: the pixels cannot be decoded"):
+            if not native and syntax not in uid.RLETransferSyntaxes:
+                _require_size(dataset.PixelData, shape)
             return pixel_array(dataset, raw=True, decoding_plugin=_decoder(syntax)).reshape(shape)
 
     def _is_delimited(self) -> bool:
@@ -106,6 +110,12 @@ class PixelSource:
 
     def _truncated(self) -> Defect:
         return Defect("truncated-instance", f"{self.attributes.where} ends before its last pixel")
+
+
+def _require_size(pixel_data: bytes, shape: tuple[int, int, int]) -> None:
+    for frame in generate_frames(pixel_data, number_of_frames=shape[0]):
+        if stated_size(frame) != shape[1:]:
+            raise ValueError(shape)
 
 
 def _decoder(syntax: str) -> str:

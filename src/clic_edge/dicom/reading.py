@@ -36,6 +36,7 @@ _FOREIGN = (
     MemoryError,
     OSError,
     RuntimeError,
+    StopIteration,
     TypeError,
     ValueError,
     pydicom.errors.BytesLengthException,
