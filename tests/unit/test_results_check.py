@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -170,3 +172,18 @@ def test_a_result_that_is_cut_short_does_not_leave() -> None:
     cut = replace(seg, content=seg.content[: len(seg.content) // 2])
     with pytest.raises(Defect):
         check((cut, sr), analysis)
+
+
+def test_a_voxel_that_no_finding_tells_of_is_found() -> None:
+    analysis = analysis_of()
+    label_map = analysis.prediction.label_map.copy()
+    label_map[0, 0, 0] = 9
+    more = replace(analysis, prediction=replace(analysis.prediction, label_map=label_map))
+    with pytest.raises(Defect) as caught:
+        check(results_of(analysis), more)
+    assert caught.value.code == "findings-differ"
+
+
+def test_results_are_read_back_without_the_library_that_wrote_them() -> None:
+    question = "import sys, clic_edge.results.check; sys.exit('highdicom' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", question], check=False).returncode == 0

@@ -13,8 +13,8 @@ from analyses import analysis_of
 from factories import Patient, Stack, make_datasets, ramp, series_of
 
 from clic_edge.errors import Defect
-from clic_edge.results import provenance
 from clic_edge.results.check import check
+from clic_edge.results.identity import identity_of
 from clic_edge.results.seg import SegWriter
 from clic_edge.results.sr import SrWriter
 
@@ -134,7 +134,7 @@ def test_a_name_that_its_character_set_does_not_explain_is_not_guessed(charset: 
         warnings.simplefilter("ignore")
         header = pydicom.dcmread(io.BytesIO(content.replace(b"ISO_IR 100", charset.encode())))
     with pytest.raises(Defect, match="undecodable-text") as caught:
-        provenance.identity_of(header)
+        identity_of(header)
     assert "rensen" not in str(caught.value)
 
 

@@ -156,3 +156,12 @@ def test_slices_out_of_the_archives_order_are_followed() -> None:
     analysis = analysis_of(descending=True)
     assert analysis.slices[0] == SliceSource(instance_index=7, frame_number=1)
     segmentation(analysis)
+
+
+def test_a_segmentation_of_lossy_images_says_so() -> None:
+    datasets = make_datasets(Stack(), ramp())
+    for ds in datasets:
+        ds.LossyImageCompression, ds.LossyImageCompressionRatio = "01", 12.5
+        ds.LossyImageCompressionMethod = "ISO_15444_1"
+    ds = segmentation(analysis_of(series_of(datasets)))
+    assert (ds.LossyImageCompression, ds.LossyImageCompressionRatio) == ("01", 12.5)

@@ -12,9 +12,9 @@ import numpy as np
 from clic_edge.dicom.reading import read_instance, translated
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.errors import Defect
-from clic_edge.results import provenance
 from clic_edge.results.check_seg import check_segmentation
 from clic_edge.results.check_sr import check_report
+from clic_edge.results.identity import IDENTITY
 from clic_edge.results.source import read_source
 
 if TYPE_CHECKING:
@@ -88,14 +88,13 @@ def _check_findings(analysis: Analysis) -> None:
 
 def _check_envelope(ds: Dataset, result: ResultObject, analysis: Analysis, source: Source) -> None:
     """Compare with the original what an archive files by."""
-    expected = provenance.identity_of(source.header)
     named = analysis.series
-    same = [ds.get(keyword) == expected.get(keyword) for keyword in provenance.IDENTITY]
-    same += [
-        str(ds.PatientID) == named.patient_id,
-        str(ds.StudyInstanceUID) == named.study_instance_uid,
-    ]
-    if not all(same):
+    same_as_header = all(ds.get(one) == source.identity.get(one) for one in IDENTITY)
+    same_as_archive = (str(ds.PatientID).strip(), str(ds.StudyInstanceUID)) == (
+        named.patient_id.strip(),
+        named.study_instance_uid,
+    )
+    if not (same_as_header and same_as_archive):
         raise Defect("wrong-patient", f"The {result.kind} isn't of the original's study.")
     meta = ds.file_meta
     uids = (result.sop_class_uid, result.sop_instance_uid)

@@ -1,25 +1,18 @@
-"""Whose result it is, which machine made it and when: the same in every object we write."""
+"""Which machine made a result, from what and when: the same in every object we write."""
 
 from __future__ import annotations
 
 import io
-import warnings
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pydicom
-from pydicom import config
-from pydicom.charset import python_encoding
-from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.multival import MultiValue
 from pydicom.uid import ExplicitVRLittleEndian
-from pydicom.valuerep import VR, PersonName, validate_value
 
 import clic_edge
 from clic_edge.dicom.uids import derive_uid
 from clic_edge.domain.result import ResultKind, ResultObject
-from clic_edge.errors import Defect
 
 if TYPE_CHECKING:
     from clic_edge.domain.prediction import ModelIdentity, SegmentDefinition
@@ -29,51 +22,6 @@ if TYPE_CHECKING:
 MANUFACTURER = "clic-edge"
 """Manufacturer (0008,0070) of every object that we write; intake ignores what carries it."""
 
-IDENTITY = (
-    "PatientName",
-    "PatientID",
-    "IssuerOfPatientID",
-    "AccessionNumber",
-    "StudyInstanceUID",
-    "StudyID",
-    "ReferringPhysicianName",
-)
-"""By these an archive files an object: copied as they are, even where the source bends a rule."""
-
-CONTEXT = (
-    "PatientBirthDate",
-    "PatientSex",
-    "PatientAge",
-    "PatientSize",
-    "PatientWeight",
-    "StudyDate",
-    "StudyTime",
-    "StudyDescription",
-    "TimezoneOffsetFromUTC",
-    "PatientIdentityRemoved",
-    "DeidentificationMethod",
-    "LongitudinalTemporalInformationModified",
-    "ProcedureCodeSequence",
-    "IssuerOfPatientIDQualifiersSequence",
-    "IssuerOfAccessionNumberSequence",
-    "DeidentificationMethodCodeSequence",
-)
-"""Copied where valid."""
-
-REQUIRED = (
-    "PatientName",
-    "PatientID",
-    "PatientBirthDate",
-    "PatientSex",
-    "StudyDate",
-    "StudyTime",
-    "ReferringPhysicianName",
-    "StudyID",
-    "AccessionNumber",
-)
-"""Type 2 in every composite object (PS3.3 C.7.1.1, C.7.2.1): empty where the source has none."""
-
-SEXES = {"M", "F", "O"}
 SERIES_OFFSET = {ResultKind.SEG: 91, ResultKind.SR: 92}
 LARGEST_SERIES_NUMBER = 9_999_999
 
@@ -103,38 +51,12 @@ def device_uid(model: ModelIdentity) -> str:
     return derive_uid("device", model.digest)
 
 
-def identity_of(header: Dataset) -> Dataset:
-    """Return the patient and study attributes of an original, every text decoded.
-
-    Raises
-    ------
-    Defect
-        ``undecodable-text``: a name or identifier isn't in the character set that the header
-        declares; a guess could file the result under another patient.
-
-    """
-    identity = Dataset()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's warnings quote values
-        for keyword in IDENTITY + CONTEXT:
-            if keyword in header:
-                element = _decoded(header[keyword], unknown_set=_declares_unknown_set(header))
-                if keyword in IDENTITY or _is_valid(element):
-                    identity.add(element)
-        if identity.get("PatientSex") not in SEXES:
-            identity.PatientSex = ""
-        for keyword in REQUIRED:
-            if keyword not in identity:
-                setattr(identity, keyword, "")
-    return identity
-
-
 def stamp(ds: Dataset, analysis: Analysis, source: Source, kind: ResultKind) -> None:
     """Set patient, study, series, equipment, dates and identifiers of one of our objects."""
     model = analysis.prediction.model
     when = _local(analysis.started_at, source.header)
     date, time = when.strftime("%Y%m%d"), when.strftime("%H%M%S.%f")
-    ds.update(identity_of(source.header))
+    ds.update(source.identity)
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.SOPInstanceUID = result_uid(analysis, kind.value)
     ds.SeriesInstanceUID = result_uid(analysis, kind.value, "series")
@@ -155,9 +77,7 @@ def result_object(ds: Dataset, kind: ResultKind) -> ResultObject:
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     buffer = io.BytesIO()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's warnings quote values
-        pydicom.dcmwrite(buffer, ds, enforce_file_format=True)
+    pydicom.dcmwrite(buffer, ds, enforce_file_format=True)
     return ResultObject(
         kind=kind,
         sop_class_uid=str(ds.SOPClassUID),
@@ -175,7 +95,7 @@ def _algorithm_equipment(model: ModelIdentity, when: str) -> Dataset:
     item = Dataset()
     item.PurposeOfReferenceCodeSequence = [purpose]
     item.Manufacturer = model.manufacturer
-    item.ManufacturerModelName = model.title
+    item.ManufacturerModelName = model.title[:64]
     item.SoftwareVersions = model.version
     item.DeviceUID = device_uid(model)
     item.ContributionDateTime = when
@@ -197,66 +117,6 @@ def _series_number(header: Dataset, kind: ResultKind) -> int:
     """Return a number that sorts behind the original's and is the same at each run."""
     try:
         number = int(header.get("SeriesNumber") or 0)
-    except ValueError:
+    except (TypeError, ValueError):
         number = 0
     return max(0, min(number, LARGEST_SERIES_NUMBER)) * 100 + SERIES_OFFSET[kind]
-
-
-def _declares_unknown_set(header: Dataset) -> bool:
-    declared = header.get("SpecificCharacterSet") or ""
-    return any(
-        str(one) not in python_encoding
-        for one in ([declared] if isinstance(declared, str) else declared)
-    )
-
-
-def _decoded(element: DataElement, *, unknown_set: bool) -> DataElement:
-    """Return a copy whose text no longer depends on the source's character set."""
-    if element.VR == VR.SQ:
-        items = [Dataset() for _ in element.value]
-        for item, original in zip(items, element.value, strict=True):
-            for inner in original:
-                if inner.keyword != "SpecificCharacterSet":
-                    item.add(_decoded(inner, unknown_set=unknown_set))
-        return DataElement(element.tag, VR.SQ, items)
-    if element.VR not in {VR.PN, VR.LO, VR.SH, VR.LT, VR.ST, VR.UT, VR.UC}:
-        return DataElement(element.tag, element.VR, element.value)
-    values = element.value if isinstance(element.value, MultiValue) else [element.value or ""]
-    texts = [str(value) for value in values]
-    for text in texts:
-        if "\ufffd" in text or (unknown_set and not text.isascii()):
-            raise Defect(
-                "undecodable-text",
-                f"The text of {element.tag} isn't in the character set that the image declares.",
-            )
-    if element.VR == VR.PN:
-        return DataElement(element.tag, VR.PN, [PersonName(text) for text in texts])
-    return DataElement(element.tag, element.VR, texts)
-
-
-def _is_valid(element: DataElement) -> bool:
-    """Whether a value follows the rules of its representation (PS3.5 6.2), and a code is whole."""
-    if element.VR == VR.SQ:
-        codes = element.keyword.endswith("CodeSequence")
-        return bool(element.value) and all(
-            (_is_code(item) or not codes) and all(map(_is_valid, item)) for item in element.value
-        )
-    values = element.value if isinstance(element.value, MultiValue) else [element.value]
-    try:
-        for value in values:
-            validate_value(element.VR, str(value or ""), config.RAISE)
-    except (ValueError, TypeError):
-        return False
-    return True
-
-
-def _is_code(item: Dataset) -> bool:
-    """Whether an item has what a coded concept needs (PS3.3 8.8)."""
-    return bool(
-        item.get("CodeMeaning")
-        and (
-            (item.get("CodeValue") and item.get("CodingSchemeDesignator"))
-            or (item.get("LongCodeValue") and item.get("CodingSchemeDesignator"))
-            or item.get("URNCodeValue")
-        )
-    )

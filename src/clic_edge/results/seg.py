@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +18,7 @@ from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pydicom.valuerep import DSfloat
 
+from clic_edge.dicom.reading import translated
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.errors import Defect
 from clic_edge.results import provenance
@@ -35,6 +35,9 @@ if TYPE_CHECKING:
 
 SAME_DIRECTION = 1e-5
 """How far direction cosines may differ between slices: at 500 mm that is 0.005 mm."""
+
+LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
+"""What is derived of images that lost something says so too (PS3.3 C.7.6.1.1.5)."""
 
 STAND_IN_ROOT = "2.25."
 """Under this the planes are told apart while highdicom works; gone before anything is written."""
@@ -57,7 +60,8 @@ class SegWriter:
         Raises
         ------
         Defect
-            The source lacks planes or a Frame of Reference, or a name can't be decoded.
+            As `read_source` raises; ``mask-off-grid`` or ``mixed-planes``: mask and images
+            aren't one regular grid; ``seg-impossible``: the standard forbids what was asked.
 
         """
         del earlier  # a segmentation refers to the originals only
@@ -65,15 +69,14 @@ class SegWriter:
             return None
         source = read_source(analysis)
         _require_one_grid(analysis, source)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # highdicom and pydicom quote values
+        with translated("seg-impossible", "A segmentation can't be made of images and mask."):
             seg = _segmentation(analysis, source)
             _refer_to_originals(seg, source)
             organisation = provenance.result_uid(analysis, ResultKind.SEG, "dimensions")
             for item in (*seg.DimensionIndexSequence, *seg.DimensionOrganizationSequence):
                 item.DimensionOrganizationUID = organisation
             provenance.stamp(seg, analysis, source, ResultKind.SEG)
-        return provenance.result_object(seg, ResultKind.SEG)
+            return provenance.result_object(seg, ResultKind.SEG)
 
 
 def coded(code: Code) -> CodedConcept:
@@ -82,17 +85,12 @@ def coded(code: Code) -> CodedConcept:
 
 
 def _require_one_grid(analysis: Analysis, source: Source) -> None:
-    """Raise unless mask and originals have the same frame of reference, size and direction."""
+    """Raise unless mask and originals have one size, direction and spacing."""
     header, shape = source.header, analysis.prediction.geometry.shape
-    if not header.get("FrameOfReferenceUID"):
-        raise Defect(
-            "no-frame-of-reference",
-            "The images have no Frame of Reference UID (0020,0052): nothing can be laid over them.",
-        )
     if analysis.prediction.label_map.shape != shape or shape != (
         len(source.planes),
-        header.Rows,
-        header.Columns,
+        header.get("Rows"),
+        header.get("Columns"),
     ):
         raise Defect("mask-off-grid", "The mask isn't on the grid of the images.")
     if any(
@@ -105,38 +103,33 @@ def _require_one_grid(analysis: Analysis, source: Source) -> None:
 
 def _segmentation(analysis: Analysis, source: Source) -> Segmentation:
     geometry = analysis.prediction.geometry
-    try:
-        return Segmentation(
-            source_images=_stand_ins(source, geometry),
-            pixel_array=_renumbered(analysis),
-            segmentation_type=SegmentationTypeValues.BINARY,
-            segment_descriptions=_descriptions(analysis),
-            series_instance_uid=STAND_IN_ROOT + "1",
-            series_number=1,
-            sop_instance_uid=provenance.result_uid(analysis, ResultKind.SEG),
-            instance_number=1,
-            manufacturer=provenance.MANUFACTURER,
-            manufacturer_model_name=provenance.MANUFACTURER,
-            software_versions="1",
-            device_serial_number="1",
-            content_label="AI_SEGMENTATION",
-            content_description=analysis.prediction.model.title[:64],
-            transfer_syntax_uid=ExplicitVRLittleEndian,
-        )
-    except (ValueError, TypeError, AttributeError) as error:
-        raise Defect(
-            "seg-impossible", "A segmentation can't be made for these images and segments."
-        ) from error
+    return Segmentation(
+        source_images=_stand_ins(source, geometry),
+        pixel_array=_renumbered(analysis),
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=_descriptions(analysis),
+        series_instance_uid=STAND_IN_ROOT + "1",
+        series_number=1,
+        sop_instance_uid=provenance.result_uid(analysis, ResultKind.SEG),
+        instance_number=1,
+        manufacturer=provenance.MANUFACTURER,
+        manufacturer_model_name=provenance.MANUFACTURER,
+        software_versions="1",
+        device_serial_number="1",
+        content_label="AI_SEGMENTATION",
+        content_description=analysis.prediction.model.title[:64],
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+    )
 
 
 def _stand_ins(source: Source, geometry: Geometry) -> list[Dataset]:
     """Return each plane as a single-frame image, whatever the originals are."""
-    header, identity = source.header, provenance.identity_of(source.header)
+    header = source.header
     distance = _plane_distance(geometry)
     images = []
     for k, plane in enumerate(source.planes):
         image = Dataset()
-        image.update(identity)
+        image.update(source.identity)
         image.SOPClassUID = MRImageStorage
         image.SOPInstanceUID = f"{STAND_IN_ROOT}{k + 1}"
         image.SeriesInstanceUID = header.SeriesInstanceUID
@@ -149,6 +142,9 @@ def _stand_ins(source: Source, geometry: Geometry) -> list[Dataset]:
         image.PixelSpacing = _decimals(plane.pixel_spacing)
         image.SliceThickness = DSfloat(plane.thickness_mm or distance, auto_format=True)
         image.SpacingBetweenSlices = DSfloat(distance, auto_format=True)
+        for keyword in LOSSY:
+            if keyword in header:
+                image[keyword] = header[keyword]
         images.append(image)
     return images
 

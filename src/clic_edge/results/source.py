@@ -9,6 +9,7 @@ import numpy as np
 
 from clic_edge.dicom.reading import place, read_header, translated
 from clic_edge.errors import Defect
+from clic_edge.results.identity import identity_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -56,6 +57,8 @@ class Source:
 
     header: Dataset = field(repr=False)
     """Everything but the pixels of the instance that holds the first slice."""
+    identity: Dataset = field(repr=False)
+    """Patient and study, every text decoded, as all that we write has them."""
     planes: tuple[Plane, ...]
     """One for each slice of the prediction, in its order."""
 
@@ -71,9 +74,8 @@ def read_source(analysis: Analysis) -> Source:
     Raises
     ------
     Defect
-        ``unreadable-instance``, ``source-unidentified``, ``mixed-series`` or
-        ``source-without-plane``: an original can't be parsed, has no UIDs, belongs elsewhere, or
-        has a slice without position, orientation or spacing.
+        ``unreadable-instance``, ``source-unidentified``, ``mixed-series``,
+        ``no-frame-of-reference``, ``source-without-plane`` or ``undecodable-text``.
 
     """
     instances = analysis.series.instances
@@ -81,10 +83,16 @@ def read_source(analysis: Analysis) -> Source:
         index: read_header(instances[index].content, place(index, len(instances)))
         for index in dict.fromkeys(one.instance_index for one in analysis.slices)
     }
-    if not all(header.get(keyword) for header in headers.values() for keyword in IDENTIFIERS):
+    header = headers[analysis.slices[0].instance_index]
+    if not all(one.get(keyword) for one in headers.values() for keyword in IDENTIFIERS):
         raise Defect("source-unidentified", "An image lacks a UID: nothing can refer to it.")
-    if len({_owner(header) for header in headers.values()}) != 1:
+    if len({_owner(one) for one in headers.values()}) != 1:
         raise Defect("mixed-series", "The images aren't of one patient, study and series.")
+    if not header.get("FrameOfReferenceUID"):
+        raise Defect(
+            "no-frame-of-reference",
+            "The images have no Frame of Reference UID (0020,0052): nothing can be laid over them.",
+        )
     planes = []
     for k, one in enumerate(analysis.slices):
         with translated(
@@ -92,7 +100,7 @@ def read_source(analysis: Analysis) -> Source:
             f"The original of slice {k + 1} of {len(analysis.slices)} doesn't say where it lies.",
         ):
             planes.append(_plane(headers[one.instance_index], one))
-    return Source(header=headers[analysis.slices[0].instance_index], planes=tuple(planes))
+    return Source(header=header, identity=identity_of(header), planes=tuple(planes))
 
 
 def corners(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import TYPE_CHECKING
 
 from highdicom.sr import (
@@ -24,8 +23,8 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
+from clic_edge.dicom.reading import translated
 from clic_edge.domain.result import ResultKind, ResultObject
-from clic_edge.errors import Defect
 from clic_edge.results import provenance
 from clic_edge.results.library import image_library
 from clic_edge.results.seg import coded, written_segments
@@ -47,9 +46,9 @@ PROCEDURES = {
 }
 """CID 100, for studies that don't say which procedure they are."""
 
-Group = MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations
-
 ANY_PROCEDURE = Code("363679005", "SCT", "Imaging procedure")
+
+Group = MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQualitativeEvaluations
 
 
 class SrWriter:
@@ -64,47 +63,42 @@ class SrWriter:
         Raises
         ------
         Defect
-            The source lacks planes or a Frame of Reference, or a name can't be decoded.
+            As `read_source` raises; ``sr-impossible``: the standard forbids what was asked.
 
         """
         source = read_source(analysis)
         seg = next((one for one in earlier if one.kind is ResultKind.SEG), None)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # highdicom and pydicom quote values
+        with translated("sr-impossible", "A report can't be made of images and findings."):
             sr = _document(analysis, source, seg)
             provenance.stamp(sr, analysis, source, ResultKind.SR)
-        return provenance.result_object(sr, ResultKind.SR)
+            return provenance.result_object(sr, ResultKind.SR)
 
 
 def _document(analysis: Analysis, source: Source, seg: ResultObject | None) -> Comprehensive3DSR:
-    try:
-        return Comprehensive3DSR(
-            evidence=_evidence(analysis, source, seg),
-            content=_report(analysis, source, seg)[0],
-            series_instance_uid=provenance.result_uid(analysis, ResultKind.SR, "series"),
-            series_number=1,
-            sop_instance_uid=provenance.result_uid(analysis, ResultKind.SR),
-            instance_number=1,
-            manufacturer=provenance.MANUFACTURER,
-            is_complete=True,
-        )
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise Defect("sr-impossible", "A report can't be made for these images.") from error
+    return Comprehensive3DSR(
+        evidence=_evidence(analysis, source, seg),
+        content=_report(analysis, source, seg)[0],
+        series_instance_uid=provenance.result_uid(analysis, ResultKind.SR, "series"),
+        series_number=1,
+        sop_instance_uid=provenance.result_uid(analysis, ResultKind.SR),
+        instance_number=1,
+        manufacturer=provenance.MANUFACTURER,
+        is_complete=True,
+    )
 
 
 def _evidence(analysis: Analysis, source: Source, seg: ResultObject | None) -> list[Dataset]:
     """Return all that the report refers to, as highdicom takes it: originals, then the SEG."""
-    identity = provenance.identity_of(source.header)
     evidence = []
     for image in source.images:
         item = Dataset()
-        item.update(identity)
+        item.update(source.identity)
         item.SOPClassUID, item.SOPInstanceUID = image.sop_class_uid, image.sop_instance_uid
         item.SeriesInstanceUID = source.header.SeriesInstanceUID
         evidence.append(item)
     if seg is not None:
         item = Dataset()
-        item.update(identity)
+        item.update(source.identity)
         item.SOPClassUID, item.SOPInstanceUID = seg.sop_class_uid, seg.sop_instance_uid
         item.SeriesInstanceUID = provenance.result_uid(analysis, ResultKind.SEG, "series")
         evidence.append(item)
@@ -125,7 +119,7 @@ def _report(analysis: Analysis, source: Source, seg: ResultObject | None) -> Mea
                 observer_type=codes.DCM.Device, observer_identifying_attributes=observer
             )
         ),
-        procedure_reported=_procedure(source.header),
+        procedure_reported=_procedure(source),
         imaging_measurements=_groups(analysis, source, seg),
     )
     content = report[0].ContentSequence
@@ -133,15 +127,14 @@ def _report(analysis: Analysis, source: Source, seg: ResultObject | None) -> Mea
     return report
 
 
-def _procedure(header: Dataset) -> Code:
+def _procedure(source: Source) -> Code:
     """Return the imaging procedure (121058, DCM), never the algorithm (IHE AIR)."""
-    identity = provenance.identity_of(header)
-    for item in identity.get("ProcedureCodeSequence", []):
+    for item in source.identity.get("ProcedureCodeSequence", []):
         value = item.get("CodeValue") or item.get("LongCodeValue") or item.get("URNCodeValue")
         scheme, meaning = item.get("CodingSchemeDesignator"), item.get("CodeMeaning")
         if value and scheme and meaning:
             return Code(value, scheme, meaning, item.get("CodingSchemeVersion"))
-    return PROCEDURES.get(str(header.get("Modality", "")), ANY_PROCEDURE)
+    return PROCEDURES.get(str(source.header.get("Modality", "")), ANY_PROCEDURE)
 
 
 def _groups(analysis: Analysis, source: Source, seg: ResultObject | None) -> list[Group]:

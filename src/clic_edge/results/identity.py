@@ -1,0 +1,146 @@
+"""Whose result it is: patient and study of the original, in a character set that holds any name."""
+
+from __future__ import annotations
+
+import warnings
+
+from pydicom import config
+from pydicom.charset import python_encoding
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
+from pydicom.valuerep import VR, PersonName, validate_value
+
+from clic_edge.errors import Defect
+
+IDENTITY = (
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "AccessionNumber",
+    "StudyInstanceUID",
+    "StudyID",
+    "ReferringPhysicianName",
+)
+"""By these an archive files an object: copied as they are, even where the source bends a rule."""
+
+CONTEXT = (
+    "PatientBirthDate",
+    "PatientSex",
+    "PatientAge",
+    "PatientSize",
+    "PatientWeight",
+    "StudyDate",
+    "StudyTime",
+    "StudyDescription",
+    "TimezoneOffsetFromUTC",
+    "PatientIdentityRemoved",
+    "DeidentificationMethod",
+    "LongitudinalTemporalInformationModified",
+    "ProcedureCodeSequence",
+    "IssuerOfPatientIDQualifiersSequence",
+    "IssuerOfAccessionNumberSequence",
+    "DeidentificationMethodCodeSequence",
+)
+"""Copied where valid."""
+
+REQUIRED = (
+    "PatientName",
+    "PatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "StudyDate",
+    "StudyTime",
+    "ReferringPhysicianName",
+    "StudyID",
+    "AccessionNumber",
+)
+"""Type 2 in every composite object (PS3.3 C.7.1.1, C.7.2.1): empty where the source has none."""
+
+SEXES = {"M", "F", "O"}
+
+
+def identity_of(header: Dataset) -> Dataset:
+    """Return the patient and study attributes of an original, every text decoded.
+
+    Raises
+    ------
+    Defect
+        ``undecodable-text``: a name or identifier isn't in the character set that the header
+        declares; a guess could file the result under another patient.
+
+    """
+    identity = Dataset()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pydicom's warnings quote values
+        for keyword in IDENTITY + CONTEXT:
+            if keyword in header:
+                element = _decoded(header[keyword], unknown_set=_declares_unknown_set(header))
+                if keyword in IDENTITY or _is_valid(element):
+                    identity.add(element)
+        if identity.get("PatientSex") not in SEXES:
+            identity.PatientSex = ""
+        for keyword in REQUIRED:
+            if keyword not in identity:
+                setattr(identity, keyword, "")
+    return identity
+
+
+def _declares_unknown_set(header: Dataset) -> bool:
+    declared = header.get("SpecificCharacterSet") or ""
+    return any(
+        str(one) not in python_encoding
+        for one in ([declared] if isinstance(declared, str) else declared)
+    )
+
+
+def _decoded(element: DataElement, *, unknown_set: bool) -> DataElement:
+    """Return a copy whose text no longer depends on the source's character set."""
+    if element.VR == VR.SQ:
+        items = [Dataset() for _ in element.value]
+        for item, original in zip(items, element.value, strict=True):
+            for inner in original:
+                if inner.keyword != "SpecificCharacterSet":
+                    item.add(_decoded(inner, unknown_set=unknown_set))
+        return DataElement(element.tag, VR.SQ, items)
+    if element.VR not in {VR.PN, VR.LO, VR.SH, VR.LT, VR.ST, VR.UT, VR.UC}:
+        return DataElement(element.tag, element.VR, element.value)
+    values = element.value if isinstance(element.value, MultiValue) else [element.value or ""]
+    texts = [str(value) for value in values]
+    for text in texts:
+        if "\ufffd" in text or (unknown_set and not text.isascii()):
+            raise Defect(
+                "undecodable-text",
+                f"The text of {element.tag} isn't in the character set that the image declares.",
+            )
+    if element.VR == VR.PN:
+        return DataElement(element.tag, VR.PN, [PersonName(text) for text in texts])
+    return DataElement(element.tag, element.VR, texts)
+
+
+def _is_valid(element: DataElement) -> bool:
+    """Whether a value follows the rules of its representation (PS3.5 6.2), and a code is whole."""
+    if element.VR == VR.SQ:
+        codes = element.keyword.endswith("CodeSequence")
+        return bool(element.value) and all(
+            (_is_code(item) or not codes) and all(map(_is_valid, item)) for item in element.value
+        )
+    values = element.value if isinstance(element.value, MultiValue) else [element.value]
+    try:
+        for value in values:
+            validate_value(element.VR, str(value or ""), config.RAISE)
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _is_code(item: Dataset) -> bool:
+    """Whether an item has what a coded concept needs (PS3.3 8.8)."""
+    return bool(
+        item.get("CodeMeaning")
+        and (
+            (item.get("CodeValue") and item.get("CodingSchemeDesignator"))
+            or (item.get("LongCodeValue") and item.get("CodingSchemeDesignator"))
+            or item.get("URNCodeValue")
+        )
+    )
