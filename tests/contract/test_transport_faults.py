@@ -25,7 +25,7 @@ from clic_edge.pacs.dimse import DimseCensus, DimseDestination, DimsePeer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from clic_edge.domain.result import Receipt
+    from clic_edge.domain.result import Receipt, ResultObject
 
 pytestmark = pytest.mark.servers
 SEG, SR = make_results()
@@ -112,7 +112,7 @@ def test_an_association_aborted_in_the_middle_is_tried_again_later() -> None:
 
 
 def test_a_pacs_that_aborts_while_the_next_object_is_encoded_does_not_hang_us() -> None:
-    large = make_result(ResultKind.SEG, number=2, frames=200_000)
+    large = make_result(ResultKind.SEG, number=2, frames=40_000)
     with faulty_pacs(Fault(abort_after_answer=True)) as pacs, pytest.raises(Transient) as caught:
         DimseDestination("pacs", _peer(pacs, timeout_s=2)).deliver([SR, large])
     assert caught.value.code == "association-aborted"
@@ -155,19 +155,26 @@ def test_nothing_of_the_patient_is_logged(caplog: pytest.LogCaptureFixture) -> N
         assert secret not in caplog.text
 
 
-def _failed(uid: str, reason: int) -> bytes:
-    item, answer = Dataset(), Dataset()
-    item.ReferencedSOPClassUID = SEG.sop_class_uid
-    item.ReferencedSOPInstanceUID = uid
-    item.FailureReason = reason
-    answer.FailedSOPSequence = [item]
-    return answer.to_json().encode()
+def _item(result: ResultObject, **reason: int) -> Dataset:
+    item = Dataset()
+    item.ReferencedSOPClassUID = result.sop_class_uid
+    item.ReferencedSOPInstanceUID = result.sop_instance_uid
+    for keyword, value in reason.items():
+        setattr(item, keyword, value)
+    return item
+
+
+def _response(stored: Sequence[Dataset] = (), failed: Sequence[Dataset] = ()) -> bytes:
+    response = Dataset()
+    response.ReferencedSOPSequence = list(stored)
+    response.FailedSOPSequence = list(failed)
+    return response.to_json().encode()
 
 
 def _stow(status: int, body: bytes = b"", **headers: str) -> tuple[Receipt, ...]:
     named = tuple((name.replace("_", "-"), value) for name, value in headers.items())
     with answering_http(status, named, body) as url:
-        return DicomwebDestination("pacs", DicomwebPeer(url=url, timeout_s=5)).deliver([SEG])
+        return DicomwebDestination("pacs", DicomwebPeer(url=url, timeout_s=5)).deliver([SEG, SR])
 
 
 @pytest.mark.parametrize(
@@ -175,18 +182,28 @@ def _stow(status: int, body: bytes = b"", **headers: str) -> tuple[Receipt, ...]
 )
 @pytest.mark.parametrize("status", [202, 409])
 def test_the_reason_of_a_failed_store_is_in_the_receipt(status: int, kind: str) -> None:
-    receipts = _stow(status, _failed(SEG.sop_instance_uid, 0xA700), Content_Type=kind)
-    assert _answers(receipts) == [(False, "0xA700")]
+    body = _response(stored=[_item(SR)], failed=[_item(SEG, FailureReason=0xA700)])
+    assert _answers(_stow(status, body, Content_Type=kind)) == [
+        (False, "0xA700"),
+        (True, "HTTP 200"),
+    ]
+
+
+def test_an_object_stored_with_a_warning_was_accepted() -> None:
+    body = _response(stored=[_item(SEG, WarningReason=0xB000), _item(SR)])
+    receipts = _stow(202, body, Content_Type="application/dicom+json")
+    assert _answers(receipts) == [(True, "0xB000"), (True, "HTTP 200")]
 
 
 def test_an_object_that_the_answer_does_not_name_was_not_accepted() -> None:
-    assert _answers(_stow(200)) == [(False, "not answered")]
+    assert _answers(_stow(200)) == [(False, "not answered")] * 2
 
 
 @pytest.mark.parametrize("status", [400, 409, 413, 415])
 def test_a_request_that_will_never_be_taken_is_a_rejection(status: int) -> None:
     assert _answers(_stow(status, b"<html>no</html>", Content_Type="text/html")) == [
-        (False, f"HTTP {status}")
+        (False, f"HTTP {status}"),
+        (False, f"HTTP {status}"),
     ]
 
 

@@ -121,10 +121,10 @@ class DimseCensus:
             studies = self._find(association, query)
             if not studies:
                 return None
-            counts = [_count(study, "NumberOfStudyRelatedInstances") for study in studies]
-            if counts[0] is not None:
-                return counts[0]
-            return self._count_by_series(association, study_instance_uid)
+            count = _count(studies[0], "NumberOfStudyRelatedInstances")
+            if count is None:
+                return self._count_by_series(association, study_instance_uid)
+            return count
 
     def _count_by_series(self, association: Association, study_instance_uid: str) -> int:
         query = _query("SERIES", "NumberOfSeriesRelatedInstances", "SeriesInstanceUID")
@@ -182,10 +182,10 @@ def _associated(peer: DimsePeer, contexts: _Contexts) -> Iterator[Association]:
             ae_title=peer.called_ae_title,
             evt_handlers=[(evt.EVT_CONN_OPEN, _prepare, [connected])],
         )
-    except OSError:  # the name does not resolve: as if nobody listened
-        connected.clear()
+    except OSError as error:  # the name does not resolve
+        raise _unreachable(peer) from error
     if not connected.is_set():
-        raise Transient("destination-unreachable", f"Nothing answers at {_where(peer)}.")
+        raise _unreachable(peer)
     if association.is_rejected:
         raise Transient(
             "association-refused",
@@ -212,6 +212,10 @@ def _prepare(event: evt.Event, connected: threading.Event) -> None:
     event.assoc.dimse.get_msg = (  # type: ignore[method-assign] # see above
         lambda block=False: take(block=True) if block else (None, None)
     )
+
+
+def _unreachable(peer: DimsePeer) -> Transient:
+    return Transient("destination-unreachable", f"Nothing answers at {_where(peer)}.")
 
 
 def _aborted(peer: DimsePeer) -> Transient:
