@@ -10,12 +10,16 @@ import warnings
 from collections import Counter
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pydicom
 import pytest
 from factories import canary_stack, make_series
 from pydicom.uid import UID
 
 from clic_edge.deid import BASIC, DeidKey, deidentify
+from clic_edge.dicom.policy import VolumePolicy
+from clic_edge.dicom.volumes import build_volume
+from clic_edge.domain.clean import CleanInstance, CleanSeries
 from clic_edge.domain.study import Instance, Series
 from clic_edge.errors import ClicEdgeError
 
@@ -103,6 +107,36 @@ def test_the_planted_identities_of_the_abdomen_series_are_gone(test_data: Path) 
     assert len(outputs) == len(contents)
     for output in outputs:
         assert not [secret for secret in secrets if secret.encode() in output]
+
+
+@pytest.mark.parametrize(
+    ("folder", "pattern"),
+    [
+        ("mr-brain-study3/11_HCropVolume", "*"),
+        ("mr-philips-classic-3dpcasl", "*"),
+        ("mr-enhanced", "philips_1901*"),
+        ("ct-torso-siemens-j2k/image", "CT.*"),
+    ],
+)
+def test_the_volume_is_the_same_before_and_after(
+    test_data: Path, folder: str, pattern: str
+) -> None:
+    paths = sorted((test_data / "dicom" / folder).glob(pattern))
+    contents = [path.read_bytes() for path in paths if path.suffix != ".csv"]
+    before, after = (
+        build_volume(
+            CleanSeries(
+                subject_id="",
+                series_uid="",
+                instances=tuple(CleanInstance(content=content) for content in series),
+            ),
+            VolumePolicy(),
+        )
+        for series in (contents, _clean(*contents))
+    )
+    assert np.array_equal(before.voxels, after.voxels)
+    assert np.array_equal(before.geometry.affine, after.geometry.affine)
+    assert before.acquisition == after.acquisition
 
 
 def _references(ds: pydicom.Dataset) -> set[str]:

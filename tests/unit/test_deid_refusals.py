@@ -4,7 +4,7 @@ import struct
 from typing import TYPE_CHECKING
 
 import pytest
-from factories import CANARY, canary_stack, file_bytes, make_datasets, ramp
+from factories import CANARY, canary_stack, file_bytes, make_datasets, ramp, series_of
 from pydicom.uid import MPEG2MPML
 
 from clic_edge.deid import BASIC, DeidKey, deidentify
@@ -112,6 +112,12 @@ def test_a_radiograph_that_says_no_burned_in_text_is_cleaned() -> None:
         instances=(Instance(content=file_bytes(ds)),),
     )
     assert len(deidentify(series, BASIC, PSEUDONYM).instances) == 1
+
+
+def test_an_empty_conversion_type_as_philips_writes_it_is_no_screen_save() -> None:
+    ds = _dataset()
+    ds.ConversionType = ""
+    assert len(deidentify(series_of([ds]), BASIC, PSEUDONYM).instances) == 1
 
 
 def test_an_unknown_transfer_syntax_is_a_defect() -> None:

@@ -52,7 +52,7 @@ def _check_acquired(elements: Mapping[int, Element]) -> None:
     photometric = _values(elements, PHOTOMETRIC)
     if not photometric <= {"MONOCHROME1", "MONOCHROME2"}:
         raise _unsafe("a colour image (0028,0004) of a scanner is a screen save or a fusion")
-    if _values(elements, IMAGE_TYPE) & _SCREENS or CONVERSION_TYPE in elements:
+    if _values(elements, IMAGE_TYPE) & _SCREENS or _values(elements, CONVERSION_TYPE) - {""}:
         raise _unsafe(
             "Image Type (0008,0008) or Conversion Type (0008,0064) tells of a screen save"
         )
