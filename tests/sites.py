@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
 import os
 import signal
 import subprocess
@@ -263,19 +262,16 @@ def command_line(
 
 def results_in(server: OrthancServer, study_id: str) -> dict[str, bytes]:
     """Return the SEG and SR of a study in an Orthanc, as files, by SOP Instance UID."""
-    return {
-        str(dcmread(io.BytesIO(content), stop_before_pixels=True).SOPInstanceUID): content
-        for modality in ("SEG", "SR")
-        for content in _files(server, study_id, modality)
-    }
-
-
-def _files(server: OrthancServer, study_id: str, modality: str) -> Iterator[bytes]:
-    query = {"Level": "Instance", "Query": {"Modality": modality}, "ParentStudy": study_id}
-    found = server.post("/tools/find", json.dumps(query).encode())
-    for instance_id in found:
-        url = f"{server.url}/instances/{instance_id}/file"
-        yield httpx.get(url, trust_env=False).raise_for_status().content
+    with httpx.Client(base_url=server.url, trust_env=False) as client:
+        answer = client.get(f"/studies/{study_id}/series")
+        series = [] if answer.status_code == httpx.codes.NOT_FOUND else answer.json()
+        files = [
+            client.get(f"/instances/{instance}/file").content
+            for one in series
+            if one["MainDicomTags"]["Modality"] in {"SEG", "SR"}
+            for instance in one["Instances"]
+        ]
+    return {str(dcmread(io.BytesIO(file)).SOPInstanceUID): file for file in files}
 
 
 def study_handle(dataset: Dataset) -> str:
