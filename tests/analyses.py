@@ -139,7 +139,7 @@ def stacked(
     planes = sorted({round(float(p @ normal), 3): (s, p) for s, p in planes}.items())
     first, last = planes[0][1][1], planes[-1][1][1]
     affine = np.eye(4)
-    affine[:3, 0] = (last - first) / max(len(planes) - 1, 1)
+    affine[:3, 0] = (last - first) / (len(planes) - 1) if len(planes) > 1 else normal
     affine[:3, 1], affine[:3, 2] = column * spacing[0], row * spacing[1]
     affine[:3, 3] = first
     affine.flags.writeable = False

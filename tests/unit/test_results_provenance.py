@@ -160,3 +160,27 @@ def test_the_series_number_follows_the_original(number: int | None, expected: in
         ds.SeriesNumber = number
 
     assert pydicom.dcmread(io.BytesIO(results_of(change)[0].content)).SeriesNumber == expected
+
+
+def test_a_number_or_description_that_cannot_be_read_is_left_out() -> None:
+    (ds,) = make_datasets(Stack(), ramp()[:1])
+    ds.PatientWeight, ds.StudyDescription = "70.5", "Hjerne, oejne"
+    content = series_of([ds]).instances[0].content
+    broken = content.replace(b"70.5", b"7O.5").replace(b"oejne", b"\xf8jne ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        identity = identity_of(pydicom.dcmread(io.BytesIO(broken)))
+    assert "PatientWeight" not in identity
+    assert "StudyDescription" not in identity
+    assert identity.PatientName == ds.PatientName
+
+
+def test_a_wrong_representation_in_the_original_is_put_right() -> None:
+    def change(ds: Dataset) -> None:
+        ds.add_new("LongitudinalTemporalInformationModified", "SH", "MODIFIED")
+        ds.add_new("StudyDescription", "UT", "Hjerne")
+
+    for result in results_of(change):
+        ds = pydicom.dcmread(io.BytesIO(result.content))
+        assert ds["LongitudinalTemporalInformationModified"].VR == "CS"
+        assert ds["StudyDescription"].VR == "LO"

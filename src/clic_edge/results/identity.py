@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import warnings
-
 from pydicom import config
 from pydicom.charset import python_encoding
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.valuerep import VR, PersonName, validate_value
 
+from clic_edge.dicom.reading import translated
 from clic_edge.errors import Defect
 
 IDENTITY = (
@@ -20,11 +20,11 @@ IDENTITY = (
     "AccessionNumber",
     "StudyInstanceUID",
     "StudyID",
-    "ReferringPhysicianName",
 )
 """By these an archive files an object: copied as they are, even where the source bends a rule."""
 
 CONTEXT = (
+    "ReferringPhysicianName",
     "PatientBirthDate",
     "PatientSex",
     "PatientAge",
@@ -57,6 +57,9 @@ REQUIRED = (
 )
 """Type 2 in every composite object (PS3.3 C.7.1.1, C.7.2.1): empty where the source has none."""
 
+TEXT = {VR.PN, VR.LO, VR.SH, VR.LT, VR.ST, VR.UT, VR.UC}
+"""What is written in a character set."""
+
 SEXES = {"M", "F", "O"}
 
 
@@ -71,51 +74,60 @@ def identity_of(header: Dataset) -> Dataset:
 
     """
     identity = Dataset()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pydicom's warnings quote values
-        for keyword in IDENTITY + CONTEXT:
-            if keyword in header:
-                element = _decoded(header[keyword], unknown_set=_declares_unknown_set(header))
+    unknown_set = _declares_unknown_set(header)
+    for keyword in (one for one in IDENTITY + CONTEXT if one in header):
+        try:
+            with translated(
+                "undecodable-text",
+                f"{keyword} isn't in the character set that the image declares.",
+            ):
+                element = _decoded(header[keyword], unknown_set=unknown_set)
                 if keyword in IDENTITY or _is_valid(element):
                     identity.add(element)
-        if identity.get("PatientSex") not in SEXES:
-            identity.PatientSex = ""
-        for keyword in REQUIRED:
-            if keyword not in identity:
-                setattr(identity, keyword, "")
+        except Defect:
+            if keyword in IDENTITY:
+                raise
+    if identity.get("PatientSex") not in SEXES:
+        identity.PatientSex = ""
+    for keyword in REQUIRED:
+        if keyword not in identity:
+            setattr(identity, keyword, "")
     return identity
 
 
 def _declares_unknown_set(header: Dataset) -> bool:
     declared = header.get("SpecificCharacterSet") or ""
-    return any(
-        str(one) not in python_encoding
-        for one in ([declared] if isinstance(declared, str) else declared)
-    )
+    sets = [declared] if isinstance(declared, str) else declared
+    return any(str(one) not in python_encoding for one in sets)
 
 
 def _decoded(element: DataElement, *, unknown_set: bool) -> DataElement:
-    """Return a copy whose text no longer depends on the source's character set."""
-    if element.VR == VR.SQ:
-        items = [Dataset() for _ in element.value]
-        for item, original in zip(items, element.value, strict=True):
-            for inner in original:
-                if inner.keyword != "SpecificCharacterSet":
-                    item.add(_decoded(inner, unknown_set=unknown_set))
+    """Return a copy whose text no longer depends on the source's character set.
+
+    Raises UnicodeError where the bytes aren't in that set.
+    """
+    representation = dictionary_VR(element.tag)
+    if representation == VR.SQ:
+        items = [
+            Dataset(
+                {
+                    inner.tag: _decoded(inner, unknown_set=unknown_set)
+                    for inner in item
+                    if inner.keyword not in {"", "SpecificCharacterSet"}
+                }
+            )
+            for item in element.value
+        ]
         return DataElement(element.tag, VR.SQ, items)
-    if element.VR not in {VR.PN, VR.LO, VR.SH, VR.LT, VR.ST, VR.UT, VR.UC}:
-        return DataElement(element.tag, element.VR, element.value)
+    if representation not in TEXT:
+        return DataElement(element.tag, representation, element.value)
     values = element.value if isinstance(element.value, MultiValue) else [element.value or ""]
     texts = [str(value) for value in values]
-    for text in texts:
-        if "\ufffd" in text or (unknown_set and not text.isascii()):
-            raise Defect(
-                "undecodable-text",
-                f"The text of {element.tag} isn't in the character set that the image declares.",
-            )
-    if element.VR == VR.PN:
+    if any("\ufffd" in text or (unknown_set and not text.isascii()) for text in texts):
+        raise UnicodeError
+    if representation == VR.PN:
         return DataElement(element.tag, VR.PN, [PersonName(text) for text in texts])
-    return DataElement(element.tag, element.VR, texts)
+    return DataElement(element.tag, representation, texts)
 
 
 def _is_valid(element: DataElement) -> bool:
@@ -138,9 +150,6 @@ def _is_code(item: Dataset) -> bool:
     """Whether an item has what a coded concept needs (PS3.3 8.8)."""
     return bool(
         item.get("CodeMeaning")
-        and (
-            (item.get("CodeValue") and item.get("CodingSchemeDesignator"))
-            or (item.get("LongCodeValue") and item.get("CodingSchemeDesignator"))
-            or item.get("URNCodeValue")
-        )
+        and (item.get("CodeValue") or item.get("LongCodeValue"))
+        and item.get("CodingSchemeDesignator")
     )

@@ -130,10 +130,12 @@ def _report(analysis: Analysis, source: Source, seg: ResultObject | None) -> Mea
 def _procedure(source: Source) -> Code:
     """Return the imaging procedure (121058, DCM), never the algorithm (IHE AIR)."""
     for item in source.identity.get("ProcedureCodeSequence", []):
-        value = item.get("CodeValue") or item.get("LongCodeValue") or item.get("URNCodeValue")
-        scheme, meaning = item.get("CodingSchemeDesignator"), item.get("CodeMeaning")
-        if value and scheme and meaning:
-            return Code(value, scheme, meaning, item.get("CodingSchemeVersion"))
+        return Code(
+            item.get("CodeValue") or item.LongCodeValue,
+            item.CodingSchemeDesignator,
+            item.CodeMeaning,
+            item.get("CodingSchemeVersion"),
+        )
     return PROCEDURES.get(str(source.header.get("Modality", "")), ANY_PROCEDURE)
 
 
