@@ -45,7 +45,9 @@ def deidentify(series: Series, profile: Profile, pseudonym: Pseudonym) -> CleanS
     instances = []
     for number, instance in enumerate(series.instances, 1):
         try:
-            content = _clean_instance(instance.content, profile, stand_ins, residue)
+            content = _clean_instance(
+                instance.content, profile, stand_ins=stand_ins, residue=residue
+            )
         except (Refusal, Defect) as error:
             where = f"Instance {number} of {len(series.instances)}: {error.sentence}"
             raise type(error)(error.code, where) from error
@@ -58,7 +60,7 @@ def deidentify(series: Series, profile: Profile, pseudonym: Pseudonym) -> CleanS
 
 
 def _clean_instance(
-    content: bytes, profile: Profile, stand_ins: StandIns, residue: ResidueCheck
+    content: bytes, profile: Profile, *, stand_ins: StandIns, residue: ResidueCheck
 ) -> bytes:
     source = part10.read(content)
     top = {element.tag: element for element in reversed(source.elements)}

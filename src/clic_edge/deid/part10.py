@@ -217,12 +217,12 @@ class _Reader:
             if tag == _ITEM_END:
                 return found, value_at
             if length == _UNDEFINED:
-                element, at = self._undefined(tag, vr, value_at, end, depth)
+                element, at = self._undefined(tag, vr, at=value_at, end=end, depth=depth)
             else:
                 at = value_at + length
                 if at > end:
                     raise _unreadable(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is cut off")
-                element = self._defined(tag, vr, value_at, at, depth)
+                element = self._defined(tag, vr, at=value_at, end=at, depth=depth)
             append(element)
             if not depth and tag in BULK_TAGS:
                 break  # all that may follow is padding, signatures and private groups
@@ -231,22 +231,24 @@ class _Reader:
     def _is_trailing(self, at: int, end: int) -> bool:
         return end - at < 8 or self.content[at : at + 8] == bytes(8)  # noqa: PLR2004 - a header
 
-    def _defined(self, tag: int, vr: str, at: int, end: int, depth: int) -> Element:
+    def _defined(self, tag: int, vr: str, *, at: int, end: int, depth: int) -> Element:
         if vr == "SQ" or (vr == "UN" and "SQ" in vrs_of(tag)):
-            items, _ = self._nested(vr)._items(at, end, depth + 1)  # noqa: SLF001 - of this same class
+            items, _ = self._nested(vr).items(at, end, depth + 1)
             return Element(tag, "SQ", b"", items, encapsulated=False)
         if tag in BULK_TAGS:
             return Element(tag, vr, memoryview(self.content)[at:end], None, encapsulated=False)
         return Element(tag, vr, self.content[at:end], None, encapsulated=False)
 
-    def _undefined(self, tag: int, vr: str, at: int, end: int, depth: int) -> tuple[Element, int]:
+    def _undefined(
+        self, tag: int, vr: str, *, at: int, end: int, depth: int
+    ) -> tuple[Element, int]:
         if vr in {"OB", "OW"} and tag in BULK_TAGS:
             stop = self._fragments_end(at)
             value = memoryview(self.content)[at:stop]
             return Element(tag, vr, value, None, encapsulated=True), stop
         if vr not in {"SQ", "UN"} and self.explicit:
             raise _unreadable(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has no length")
-        items, stop = self._nested(vr)._items(at, end, depth + 1)  # noqa: SLF001 - of this same class
+        items, stop = self._nested(vr).items(at, end, depth + 1)
         return Element(tag, "SQ", b"", items, encapsulated=False), stop
 
     def _nested(self, vr: str) -> _Reader:
@@ -257,7 +259,8 @@ class _Reader:
             raise _unreadable("a big endian file has a sequence of unknown VR")
         return _Reader(self.content, _IMPLICIT)
 
-    def _items(self, at: int, end: int, depth: int) -> tuple[tuple[tuple[Element, ...], ...], int]:
+    def items(self, at: int, end: int, depth: int) -> tuple[tuple[tuple[Element, ...], ...], int]:
+        """Return the items of a sequence up to `end` or its delimiter, and where to go on."""
         if depth > DEEPEST:
             raise _unreadable(f"sequences are nested deeper than {DEEPEST}")
         items: list[tuple[Element, ...]] = []

@@ -60,7 +60,7 @@ def _check_acquired(elements: Mapping[int, Element]) -> None:
 
 def _check_overlays(elements: Mapping[int, Element]) -> None:
     for tag, element in elements.items():
-        is_position = tag & 0xFF01FFFF == 0x60000102 and any(element.value)  # noqa: PLR2004
+        is_position = tag & 0xFF01FFFF == 0x60000102 and any(element.value)  # noqa: PLR2004 - a tag
         if is_position and (tag & 0xFFFF0000 | 0x3000) not in elements:
             raise _unsafe("an overlay is held in unused bits of the pixels (60xx,0102)")
 

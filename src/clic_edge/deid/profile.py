@@ -58,7 +58,7 @@ def load_profile(path: Path) -> Profile:
     known = tuple(field.name for field in fields(Profile))
     for key in content:
         if key not in known:
-            raise ConfigError("unknown-key", _not_known(path, "key", key, known))
+            raise ConfigError("unknown-key", _not_known(path, f"key {key}", _nearest(key, known)))
     name, options = content.get("name"), content.get("options", [])
     if not isinstance(name, str) or not name:
         raise ConfigError("profile-invalid", f"{path}: name must be a word.")
@@ -71,7 +71,9 @@ def load_profile(path: Path) -> Profile:
 
 def _check_option(path: Path, option: str) -> None:
     if option not in option_names():
-        raise ConfigError("unknown-option", _not_known(path, "option", option, option_names()))
+        raise ConfigError(
+            "unknown-option", _not_known(path, f"option {option}", _nearest(option, option_names()))
+        )
     if option not in SUPPORTED_OPTIONS:
         raise ConfigError(
             "option-not-supported",
@@ -79,6 +81,9 @@ def _check_option(path: Path, option: str) -> None:
         )
 
 
-def _not_known(path: Path, kind: str, word: str, valid: tuple[str, ...]) -> str:
-    nearest = get_close_matches(word, valid, n=1, cutoff=0.0)[0]
-    return f"{path}: the {kind} {word} is not known; the nearest valid one is {nearest}."
+def _not_known(path: Path, what: str, nearest: str) -> str:
+    return f"{path}: the {what} is not known; the nearest valid one is {nearest}."
+
+
+def _nearest(word: str, valid: tuple[str, ...]) -> str:
+    return get_close_matches(word, valid, n=1, cutoff=0.0)[0]
