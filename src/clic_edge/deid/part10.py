@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import dictionary_VR
 from pydicom.uid import (
     UID,
@@ -152,10 +153,10 @@ def _file_meta(content: bytes) -> tuple[int, dict[int, str]]:
 
 def _encoding(content: bytes, start: int, syntax: str) -> Encoding:
     if syntax:
-        uid = UID(syntax)
-        known = uid.is_transfer_syntax and not uid.is_private
-        if not known:
+        # Looked up before it becomes a UID: pydicom's warning of an invalid one quotes the value.
+        if UID_dictionary.get(syntax, ("", ""))[1] != "Transfer Syntax":
             raise Defect("unknown-transfer-syntax", "The transfer syntax is not a known one.")
+        uid = UID(syntax)
         return Encoding(explicit=not uid.is_implicit_VR, little=uid.is_little_endian)
     vr = content[start + 4 : start + 6].decode("latin-1")
     # A dataset starts with a low group number, so that the zero byte tells the order.
