@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.set-up
+DEMO_STAMP := $(VENV)/.set-up-demo
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEBIAN := orthanc orthanc-python orthanc-dicomweb orthanc-gdcm dcmtk dicom3tools postgresql \
 	python3-venv
 STUDY ?=
@@ -20,11 +22,18 @@ help: ## explain these commands
 
 setup: $(STAMP) ## make .venv and install what is needed, pinned in constraints.txt
 
-$(STAMP): pyproject.toml constraints.txt | debian
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+$(STAMP): pyproject.toml constraints.txt | debian $(BIN)/python
 	@echo "Installing into $(VENV) (some minutes at first)"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@$(PIP) --editable '.[dev]'
+	@touch $(STAMP) $(DEMO_STAMP)
+
+$(DEMO_STAMP): pyproject.toml constraints.txt | debian $(BIN)/python
+	@echo "Installing into $(VENV) (a minute at first)"
+	@$(PIP) --editable '.[demo]'
 	@touch $@
+
+$(BIN)/python: | debian
+	@$(PYTHON) -m venv $(VENV)
 
 debian:
 	@missing=""; for package in $(DEBIAN); do \
@@ -40,7 +49,7 @@ debian:
 			echo "  sudo apt-get update && sudo apt-get install -y$$missing"; exit 1; \
 		fi; fi
 
-demo: setup ## send a study through a hospital PACS and the appliance, and show what comes back
+demo: $(DEMO_STAMP) ## send a study through a hospital PACS and the appliance, and show what comes back
 	@$(BIN)/clic-edge demo $(if $(STUDY),--study "$(STUDY)")
 
 check: setup ## format, lint, types and the fast tests, in under a minute

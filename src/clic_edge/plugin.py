@@ -16,7 +16,7 @@ from queue import Full, Queue
 from typing import Protocol
 
 from clic_edge.app import Appliance
-from clic_edge.errors import ClicEdgeError, Refusal
+from clic_edge.errors import ClicEdgeError, Refusal, Transient
 from clic_edge.pacs.orthanc import OrthancArchive
 from clic_edge.pipeline.intake import intake
 from clic_edge.pipeline.status import study_status
@@ -90,7 +90,7 @@ class InnerRest:
         except self._orthanc.OrthancException as error:
             if error.args[0] == UNKNOWN_RESOURCE:
                 return None
-            raise
+            raise Transient("archive-unreachable", "Orthanc did not answer its plugin.") from error
         return bytes(body)
 
     def post(self, path: str, body: bytes) -> bytes | None:

@@ -25,7 +25,7 @@ from clic_edge.deid.keys import create_key
 from clic_edge.errors import ConfigError, Defect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).resolve().parents[3]
 """The source tree: the demo shows what ships in `configs/`, `models/` and `appliance/`."""
@@ -75,13 +75,16 @@ def running_site(folder: Path) -> Iterator[Site]:
     folder.mkdir(parents=True)
     site = _plan(folder)
     with ExitStack() as stack:
-        for orthanc in (site.pacs, site.appliance):
-            process = _start(
-                stack, folder, name=orthanc.name, command=["Orthanc", f"{orthanc.name}.json"]
-            )
+        configurations = (
+            (site.pacs, _pacs_configuration(site, folder)),
+            (site.appliance, ROOT / "appliance" / "orthanc.json"),
+        )
+        for orthanc, configuration in configurations:
+            command = ["Orthanc", str(configuration)]
+            process = _start(stack, site, name=orthanc.name, command=command)
             _wait(process, orthanc.url, folder / f"{orthanc.name}.log")
         command = [sys.executable, "-m", "clic_edge", "-c", str(site.settings), "serve"]
-        _start(stack, folder, name="worker", command=command)
+        _start(stack, site, name="worker", command=command)
         yield site
 
 
@@ -115,18 +118,6 @@ def _plan(folder: Path) -> Site:
     _write_pipelines(folder / "pipelines")
     site.settings.write_text(_settings(site, folder, metrics_port=ports[4]))
     create_key(folder / "deid.key")
-    _write_orthanc(folder, pacs, {"DicomModalities": {"appliance": _modality(appliance)}})
-    _write_orthanc(
-        folder,
-        appliance,
-        {
-            "StableAge": 1,
-            "DicomModalities": {"pacs": _modality(pacs)},
-            "Plugins": [str(_PLUGINS)],
-            "PythonScript": str(ROOT / "orthanc-plugins" / "clic_edge.py"),
-            "ClicEdge": {"Settings": str(site.settings)},
-        },
-    )
     return site
 
 
@@ -164,22 +155,37 @@ calling_ae_title = "{site.appliance.ae_title}"
 """
 
 
-def _modality(orthanc: Orthanc) -> list[str | int]:
-    return [orthanc.ae_title, "127.0.0.1", orthanc.dicom_port]
-
-
-def _write_orthanc(folder: Path, orthanc: Orthanc, more: Mapping[str, object]) -> None:
+def _pacs_configuration(site: Site, folder: Path) -> Path:
+    """Write the configuration of the hospital's PACS, which knows the appliance as a modality."""
+    appliance = site.appliance
     configuration = {
-        "Name": orthanc.name,
-        "DicomAet": orthanc.ae_title,
-        "HttpPort": orthanc.http_port,
-        "DicomPort": orthanc.dicom_port,
-        "StorageDirectory": str(folder / orthanc.name),
+        "Name": site.pacs.name,
+        "DicomAet": site.pacs.ae_title,
+        "HttpPort": site.pacs.http_port,
+        "DicomPort": site.pacs.dicom_port,
+        "StorageDirectory": str(folder / site.pacs.name),
         "RemoteAccessAllowed": False,
         "AuthenticationEnabled": False,
-        "DicomAlwaysAllowFind": True,
+        "DicomModalities": {
+            "appliance": [appliance.ae_title, "127.0.0.1", appliance.dicom_port],
+        },
     }
-    (folder / f"{orthanc.name}.json").write_text(json.dumps(configuration | dict(more), indent=1))
+    path = folder / f"{site.pacs.name}.json"
+    path.write_text(json.dumps(configuration, indent=1))
+    return path
+
+
+def _appliance_environment(site: Site, folder: Path) -> dict[str, str]:
+    """Fill the placeholders of `appliance/orthanc.json`."""
+    return {
+        "CLIC_EDGE_ORTHANC_STORAGE": str(folder / site.appliance.name),
+        "CLIC_EDGE_ORTHANC_HTTP_PORT": str(site.appliance.http_port),
+        "CLIC_EDGE_ORTHANC_DICOM_PORT": str(site.appliance.dicom_port),
+        "CLIC_EDGE_ORTHANC_AE_TITLE": site.appliance.ae_title,
+        "CLIC_EDGE_ORTHANC_STABLE_AGE": "1",
+        "CLIC_EDGE_ORTHANC_PLUGIN": str(ROOT / "orthanc-plugins" / "clic_edge.py"),
+        "CLIC_EDGE_SETTINGS": str(site.settings),
+    }
 
 
 def _free_ports(count: int) -> list[int]:
@@ -191,14 +197,16 @@ def _free_ports(count: int) -> list[int]:
 
 
 def _start(
-    stack: ExitStack, folder: Path, *, name: str, command: list[str]
+    stack: ExitStack, site: Site, *, name: str, command: list[str]
 ) -> subprocess.Popen[bytes]:
+    folder = site.settings.parent
     log = stack.enter_context((folder / f"{name}.log").open("wb"))
     # Orthanc waits for acknowledgements of small packets unless told otherwise: three times faster.
     environment = os.environ | {
         "PATH": _path(),
         "TCP_NODELAY": "1",
         "PYTHONPATH": os.pathsep.join(_packages()),
+        **_appliance_environment(site, folder),
     }
     process = subprocess.Popen(  # noqa: S603 - our own programs
         command,
