@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
+    from clic_edge.domain.volume import Volume
+
 ORGAN = Code(value="91723000", scheme="SCT", meaning="Anatomical Structure")
 SEGMENTS = (
     SegmentDefinition(
@@ -77,15 +79,22 @@ def analysis_of(
     *,
     mask: NDArray[np.uint8] | None = None,
     descending: bool = False,
-    model: ModelIdentity = MODEL,
+    volume: Volume | None = None,
 ) -> Analysis:
-    """Return an analysis of a series (default a small MR) with a mask (default `asymmetric`)."""
+    """Return an analysis of a series (default a small MR) with a mask (default `asymmetric`).
+
+    The grid is that of `volume` where one was built, and else made from the headers here.
+    """
     series = series or make_series()
     headers = [
         pydicom.dcmread(io.BytesIO(one.content), stop_before_pixels=True, force=True)
         for one in series.instances
     ]
-    slices, affine = stacked(headers, descending=descending)
+    slices, affine = (
+        (volume.slices, volume.geometry.affine)
+        if volume
+        else stacked(headers, descending=descending)
+    )
     shape = (len(slices), headers[0].Rows, headers[0].Columns)
     label_map = asymmetric(shape) if mask is None else mask
     label_map.flags.writeable = False
@@ -96,7 +105,7 @@ def analysis_of(
         series=series,
         slices=slices,
         prediction=Prediction(
-            model=model,
+            model=MODEL,
             geometry=geometry,
             label_map=label_map,
             segments=tuple(

@@ -10,6 +10,9 @@ import pytest
 from analyses import SEGMENTS, analysis_of, asymmetric, series_in
 from factories import Stack, make_datasets, make_series, ramp, series_of
 
+from clic_edge.dicom.policy import VolumePolicy
+from clic_edge.dicom.volumes import build_volume
+from clic_edge.domain.clean import CleanInstance, CleanSeries
 from clic_edge.domain.volume import Geometry, SliceSource
 from clic_edge.errors import Defect
 from clic_edge.results import provenance
@@ -165,3 +168,25 @@ def test_a_segmentation_of_lossy_images_says_so() -> None:
         ds.LossyImageCompressionMethod = "ISO_15444_1"
     ds = segmentation(analysis_of(series_of(datasets)))
     assert (ds.LossyImageCompression, ds.LossyImageCompressionRatio) == ("01", 12.5)
+
+
+@pytest.mark.parametrize(
+    ("folder", "pattern"),
+    [
+        ("mr-brain-study3/11_HCropVolume", "*"),
+        ("mr-brain-study3/11-T1post-18670", "*"),
+        ("mr-brain-oblique-ge", "*.dcm"),
+        ("mr-philips-classic-3dpcasl", "*.dcm"),
+        ("mr-enhanced", "philips_1901_3DpCASL_enhanced.dcm"),
+    ],
+)
+def test_a_mask_on_a_built_volume_lies_on_the_originals(
+    test_data: Path, folder: str, pattern: str
+) -> None:
+    series = series_in(test_data / "dicom" / folder, pattern)
+    clean = CleanSeries(
+        subject_id="a",
+        series_uid="2.25.1",
+        instances=tuple(CleanInstance(content=one.content) for one in series.instances),
+    )
+    segmentation(analysis_of(series, volume=build_volume(clean, VolumePolicy())))

@@ -50,11 +50,11 @@ def check(results: tuple[ResultObject, ...], analysis: Analysis) -> None:
     for result in results:
         ds = read_instance(result.content, "a result")
         with translated("result-invalid", f"The {result.kind} lacks what it must hold."):
-            _check_envelope(ds, result, analysis, source)
+            _check_envelope(ds, analysis, source, result=result)
             if result.kind is ResultKind.SEG:
                 check_segmentation(ds, analysis, source)
             else:
-                check_report(ds, results, analysis, source)
+                check_report(ds, analysis, source, results=results)
 
 
 def _check_grid(analysis: Analysis, source: Source) -> None:
@@ -86,7 +86,9 @@ def _check_findings(analysis: Analysis) -> None:
         raise Defect("findings-differ", "A number of voxels isn't that of the mask.")
 
 
-def _check_envelope(ds: Dataset, result: ResultObject, analysis: Analysis, source: Source) -> None:
+def _check_envelope(
+    ds: Dataset, analysis: Analysis, source: Source, *, result: ResultObject
+) -> None:
     """Compare with the original what an archive files by."""
     named = analysis.series
     same_as_header = all(ds.get(one) == source.identity.get(one) for one in IDENTITY)

@@ -80,7 +80,7 @@ def _frames(ds: Dataset, source: Source) -> dict[tuple[int, int], int]:
             _group(frame, shared, "PlanePositionSequence").ImagePositionPatient,
             _group(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient,
             _group(frame, shared, "PixelMeasuresSequence").PixelSpacing,
-            size,
+            size=size,
         )
         distances = np.linalg.norm(planes - lies, axis=2).max(axis=1)
         k = int(distances.argmin())

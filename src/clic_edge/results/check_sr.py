@@ -25,7 +25,7 @@ VOLUME = "118565006"
 
 
 def check_report(
-    ds: Dataset, results: tuple[ResultObject, ...], analysis: Analysis, source: Source
+    ds: Dataset, analysis: Analysis, source: Source, *, results: tuple[ResultObject, ...]
 ) -> None:
     """Return when evidence and volumes are exactly those of the analysis.
 

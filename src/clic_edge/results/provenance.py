@@ -51,7 +51,7 @@ def device_uid(model: ModelIdentity) -> str:
     return derive_uid("device", model.digest)
 
 
-def stamp(ds: Dataset, analysis: Analysis, source: Source, kind: ResultKind) -> None:
+def stamp(ds: Dataset, analysis: Analysis, source: Source, *, kind: ResultKind) -> None:
     """Set patient, study, series, equipment, dates and identifiers of one of our objects."""
     model = analysis.prediction.model
     when = _local(analysis.started_at, source.header)

@@ -75,7 +75,7 @@ class SegWriter:
             organisation = provenance.result_uid(analysis, ResultKind.SEG, "dimensions")
             for item in (*seg.DimensionIndexSequence, *seg.DimensionOrganizationSequence):
                 item.DimensionOrganizationUID = organisation
-            provenance.stamp(seg, analysis, source, ResultKind.SEG)
+            provenance.stamp(seg, analysis, source, kind=ResultKind.SEG)
             return provenance.result_object(seg, ResultKind.SEG)
 
 

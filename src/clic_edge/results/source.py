@@ -12,7 +12,7 @@ from clic_edge.errors import Defect
 from clic_edge.results.identity import identity_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from typing import SupportsFloat
 
     from numpy.typing import NDArray
@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from clic_edge.domain.volume import SliceSource
     from clic_edge.results.writer import Analysis
 
-
 IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
+"""Without these nothing can refer to an instance."""
+
+OWNERS = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
+"""In these the instances of one volume agree."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +51,7 @@ class Plane:
 
     def corners(self, rows: int, columns: int) -> NDArray[np.float64]:
         """Return shape (3, 3): first pixel, end of the first row, end of the first column, in mm."""
-        return corners(self.position, self.orientation, self.pixel_spacing, (rows, columns))
+        return corners(self.position, self.orientation, self.pixel_spacing, size=(rows, columns))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,21 +81,10 @@ def read_source(analysis: Analysis) -> Source:
         ``no-frame-of-reference``, ``source-without-plane`` or ``undecodable-text``.
 
     """
-    instances = analysis.series.instances
-    headers = {
-        index: read_header(instances[index].content, place(index, len(instances)))
-        for index in dict.fromkeys(one.instance_index for one in analysis.slices)
-    }
-    header = headers[analysis.slices[0].instance_index]
-    if not all(one.get(keyword) for one in headers.values() for keyword in IDENTIFIERS):
-        raise Defect("source-unidentified", "An image lacks a UID: nothing can refer to it.")
-    if len({_owner(one) for one in headers.values()}) != 1:
-        raise Defect("mixed-series", "The images aren't of one patient, study and series.")
-    if not header.get("FrameOfReferenceUID"):
-        raise Defect(
-            "no-frame-of-reference",
-            "The images have no Frame of Reference UID (0020,0052): nothing can be laid over them.",
-        )
+    with translated("unreadable-instance", "An original's header can't be read."):
+        headers = _headers(analysis)
+        header = headers[analysis.slices[0].instance_index]
+        identity = identity_of(header)
     planes = []
     for k, one in enumerate(analysis.slices):
         with translated(
@@ -100,13 +92,33 @@ def read_source(analysis: Analysis) -> Source:
             f"The original of slice {k + 1} of {len(analysis.slices)} doesn't say where it lies.",
         ):
             planes.append(_plane(headers[one.instance_index], one))
-    return Source(header=header, identity=identity_of(header), planes=tuple(planes))
+    return Source(header=header, identity=identity, planes=tuple(planes))
+
+
+def _headers(analysis: Analysis) -> Mapping[int, Dataset]:
+    """Return the header of each instance in use by its index: all of one series."""
+    instances = analysis.series.instances
+    headers = {
+        index: read_header(instances[index].content, place(index, len(instances)))
+        for index in dict.fromkeys(one.instance_index for one in analysis.slices)
+    }
+    if not all(one.get(keyword) for one in headers.values() for keyword in IDENTIFIERS):
+        raise Defect("source-unidentified", "An image lacks a UID: nothing can refer to it.")
+    if not all(one.get("FrameOfReferenceUID") for one in headers.values()):
+        raise Defect(
+            "no-frame-of-reference",
+            "The images have no Frame of Reference UID (0020,0052): nothing can be laid over them.",
+        )
+    if len({tuple(str(one.get(key, "")) for key in OWNERS) for one in headers.values()}) != 1:
+        raise Defect("mixed-series", "The images aren't of one patient, study and series.")
+    return headers
 
 
 def corners(
     position: Iterable[float],
     orientation: Iterable[float],
     pixel_spacing: Iterable[float],
+    *,
     size: tuple[int, int],
 ) -> NDArray[np.float64]:
     """Return where a plane's first pixel and its ends lie, in patient mm (C.7.6.2.1.1)."""
@@ -121,11 +133,6 @@ def corners(
             origin + along_column * row_step * (rows - 1),
         ]
     )
-
-
-def _owner(header: Dataset) -> tuple[str, ...]:
-    keywords = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID")
-    return tuple(str(header.get(keyword, "")) for keyword in keywords)
 
 
 def _plane(ds: Dataset, source: SliceSource) -> Plane:

@@ -57,8 +57,8 @@ class SrWriter:
     def write(self, analysis: Analysis, earlier: tuple[ResultObject, ...]) -> ResultObject:
         """Return the report; its measurement groups refer to the SEG among `earlier`.
 
-        A segment without voxels is a result too: its group (TID 1501, which needs no region)
-        says 0 mm³. So does every group when no SEG was written.
+        A segment without voxels is a result too: its group says 0 mm³, by TID 1501, which
+        needs no region. Where no SEG was written every group is of that kind.
 
         Raises
         ------
@@ -70,7 +70,7 @@ class SrWriter:
         seg = next((one for one in earlier if one.kind is ResultKind.SEG), None)
         with translated("sr-impossible", "A report can't be made of images and findings."):
             sr = _document(analysis, source, seg)
-            provenance.stamp(sr, analysis, source, ResultKind.SR)
+            provenance.stamp(sr, analysis, source, kind=ResultKind.SR)
             return provenance.result_object(sr, ResultKind.SR)
 
 
