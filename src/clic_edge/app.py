@@ -90,6 +90,7 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
     if settings.worker.metrics_port:
         telemetry.serve_metrics(settings.worker.metrics_port)
     pace = Pace(
+        name=settings.appliance.name,
         concurrent_cases=settings.worker.concurrent_cases,
         reconcile_seconds=settings.worker.reconcile_seconds,
     )

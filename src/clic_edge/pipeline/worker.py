@@ -5,11 +5,11 @@ Killed at any moment and started again, it goes on behind the last stage that wa
 
 from __future__ import annotations
 
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from dbos import DBOS
+from sqlalchemy.exc import DBAPIError
 
 from clic_edge import telemetry
 from clic_edge.domain.case import CaseState
@@ -36,6 +36,8 @@ _FINISH_SECONDS = 20
 class Pace:
     """How much a worker does at a time, and how often it looks for what it missed."""
 
+    name: str
+    """Names this worker in the queue: what it held when it died is its own when it is back."""
     concurrent_cases: int
     reconcile_seconds: float
 
@@ -61,7 +63,7 @@ class Worker:
                 "name": "clic-edge",
                 "system_database_engine": self._engine,
                 "application_version": LINE_VERSION,
-                "executor_id": socket.gethostname(),
+                "executor_id": self._pace.name,
                 "log_level": "WARNING",
                 "notification_listener_polling_interval_sec": 1.0,
             }
@@ -92,9 +94,15 @@ class Worker:
         """Take in studies that no event told of, and cases that fell out of the queue."""
         line = self._line
         try:
+            self._rescue()
             reconcile(line.rules, archive=line.archive, ledger=line.ledger)
         except ClicEdgeError as error:
             telemetry.reconcile_failed(code=error.code)
+        except DBAPIError:
+            telemetry.reconcile_failed(code="database-away")
+
+    def _rescue(self) -> None:
+        line = self._line
         under_way = line.ledger.cases.under_way()
         for state in CaseState:
             if not state.is_end:
