@@ -6,7 +6,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 if TYPE_CHECKING:
@@ -39,11 +39,23 @@ def note(sentence: str) -> None:
     stderr.print(Text(sentence, style="dim"))
 
 
-def table(title: str, columns: Iterable[str], rows: Iterable[Iterable[str | Text]]) -> None:
-    """Write a table."""
-    drawn = Table(title=Text(title, "bold"), title_justify="left", box=None, pad_edge=False)
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
+def whole(name: str) -> Column:
+    """Return a column whose values stay on one line, so that they can be copied."""
+    return Column(name, no_wrap=True)
+
+
+def table(
+    title: str, columns: Iterable[str | Column], rows: Iterable[Iterable[str | Text]]
+) -> None:
+    """Write a table; columns without names have no line of names above them."""
+    drawn = Table(
+        *(Column(one, overflow="fold") if isinstance(one, str) else one for one in columns),
+        title=Text(title, "bold"),
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    drawn.show_header = any(column.header for column in drawn.columns)
     for row in rows:
         drawn.add_row(*row)
     stdout.print(drawn)

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from clic_edge.app import Appliance
 from clic_edge.errors import ConfigError
+
+if TYPE_CHECKING:
+    from clic_edge.ledger import Ledger
 
 DEFAULT_SETTINGS = Path("/etc/clic-edge/clic-edge.toml")
 _SOURCE_SETTINGS = Path(__file__).resolve().parents[3] / "configs" / "clic-edge.toml"
@@ -43,3 +47,14 @@ def context_of(context: typer.Context) -> Context:
 def appliance_of(context: typer.Context) -> Appliance:
     """Return the appliance that the options name."""
     return Appliance.open(context_of(context).settings_path)
+
+
+def ledger_of(context: typer.Context) -> Ledger:
+    """Return the ledger to read, which only the worker makes. Raises ConfigError ``no-ledger``."""
+    appliance = appliance_of(context)
+    url = appliance.engine.url
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
+        raise ConfigError(
+            "no-ledger", f"There is no ledger at {url.database} yet; `clic-edge serve` makes it."
+        )
+    return appliance.ledger

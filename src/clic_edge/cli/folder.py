@@ -96,6 +96,7 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     (out / "report.json").write_text(json.dumps(_report(cases, ledger), indent=1, default=str))
     _show(cases, ledger)
+    note(f"see {out}")
     code = max((_EXIT_CODES.get(case.state, 0) for case in cases), default=0)
     if code:
         raise typer.Exit(code)
@@ -189,7 +190,7 @@ def _show(cases: list[Case], ledger: Ledger) -> None:
         ("case", "pipeline", "state", "objects", "why"),
         (
             (
-                case.case_id,
+                case.case_id[:8],
                 case.pipeline,
                 state(case.state),
                 str(len(ledger.deliveries.results(case.case_id))),

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clic_edge.cli.console import moment, stamp, table
-from clic_edge.cli.context import appliance_of
+from clic_edge.cli.context import ledger_of
 from clic_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def predictions(
 
     Example: `clic-edge predictions --since 7d --format csv --out week.csv`
     """
-    rows = appliance_of(context).ledger.predictions.rows(_moment(since))
+    rows = ledger_of(context).predictions.rows(_moment(since))
     if form is Format.TABLE:
         _show(rows)
     elif form is Format.CSV:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 Finding = tuple[str, ClicEdgeError | None]
 """What was looked at, and what is wrong with it."""
 
-deid = typer.Typer(help="De-identification.", no_args_is_help=True)
+deid = typer.Typer(help="De-identification: the site's key.", no_args_is_help=True)
 
 
 def serve(context: typer.Context) -> None:
@@ -61,6 +61,8 @@ def check(
     rows = [(name, *_verdict(error)) for name, error in findings]
     table(f"{path}", ("what", "", "why"), rows)
     errors = [error for _, error in findings if error]
+    if any(error.code == "key-missing" for error in errors):
+        note("`clic-edge deid init-key` makes the key.")
     if errors:
         worst = max(errors, key=lambda error: (isinstance(error, ConfigError), error.exit_code))
         raise typer.Exit(worst.exit_code)
@@ -111,7 +113,11 @@ def init_key(context: typer.Context) -> None:
     from clic_edge.deid.keys import create_key  # noqa: PLC0415 - loads what a worker needs
 
     path = load_settings(context_of(context).settings_path).appliance.deid_key
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        sentence = f"The folder {path.parent} cannot be made: {error.strerror}."
+        raise ConfigError("key-unwritable", sentence) from error
     create_key(path)
     stdout.print(f"{path} made")
     note("Back it up: without it no pseudonym can be made again.")

@@ -20,6 +20,8 @@ from clic_edge.demo.site import running_site
 from clic_edge.demo.study import make_demo_study
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ConfigError, Defect, Refusal
+from clic_edge.pacs.headers import read_identity
+from clic_edge.pipeline.intake import NO_PIPELINE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -100,9 +102,12 @@ def _files(study: Path | None, paths: _Paths) -> tuple[Path, ...]:
     if study is None:
         note("Making a study from the ICBM 152 brain: two hippocampus series and a localizer.")
         return make_demo_study(paths.study)
-    files = tuple(path for path in sorted(study.rglob("*")) if path.is_file())
+    found = tuple(path for path in sorted(study.rglob("*")) if path.is_file())
+    files = tuple(path for path in found if read_identity(path))
     if not files:
-        raise ConfigError("no-dicom", f"There is no file in {study}.")
+        raise ConfigError("no-dicom", f"There is no readable DICOM file in {study}.")
+    if len(files) < len(found):
+        note(f"Files left out, because they are no DICOM instances: {len(found) - len(files)}.")
     return files
 
 
@@ -155,22 +160,27 @@ def _tell(report: Report, answer: Answer) -> None:
             if not series.is_ours
         ),
     )
-    table(
-        "measured",
-        ("series", "segment", "mm³"),
-        (
-            (one.title, label, "-" if volume is None else f"{volume:.0f}")
-            for one in report.measured
-            for label, volume in one.volumes
-        ),
-    )
+    if report.measured:
+        table(
+            "measured",
+            ("series", "segment", "mm³"),
+            (
+                (one.title, label, "-" if volume is None else f"{volume:.0f}")
+                for one in report.measured
+                for label, volume in one.volumes
+            ),
+        )
     for shown in answer.current:
         facts: list[tuple[str, str | Text]] = [("state", _state(shown))]
         facts += [("why", shown.case.reason)] if shown.case.reason else []
-        facts += zip(_STAGES, _marks(shown), strict=True)
+        facts += [
+            (name, f"{shown.seconds[name]:.2f} s") for name in _STAGES if name in shown.seconds
+        ]
         facts += [("objects in the PACS", str(len(report.objects)))]
         facts += [("case", shown.case.case_id)]
-        table(f"case on pipeline {shown.case.pipeline}", ("", ""), facts)
+        taken = shown.case.pipeline != NO_PIPELINE
+        title = f"case on pipeline {shown.case.pipeline}" if taken else "case on no pipeline"
+        table(title, ("", ""), facts)
 
 
 def _end(answer: Answer) -> None:
