@@ -7,7 +7,7 @@ import json
 import tomllib
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from clic_edge.deid.standard import EDITION, option_names
 from clic_edge.errors import ConfigError
@@ -18,6 +18,15 @@ if TYPE_CHECKING:
 SUPPORTED_OPTIONS: frozenset[str] = frozenset()
 """The option columns that are implemented: none yet, and a profile that asks for one is refused."""
 
+PixelTreatment = Literal["refuse", "redact", "redact-all"]
+"""Pixels that may show text: refused; looked at and blanked; the same for every image there is."""
+FaceTreatment = Literal["ignore", "hold"]
+"""Heads that could be rendered to a face: let through where pixels stay on the appliance, or held."""
+
+PIXEL_TREATMENTS: tuple[PixelTreatment, ...] = ("refuse", "redact", "redact-all")
+FACE_TREATMENTS: tuple[FaceTreatment, ...] = ("ignore", "hold")
+_Word = TypeVar("_Word", bound=str)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
@@ -26,11 +35,20 @@ class Profile:
     name: str
     options: frozenset[str] = frozenset()
     """Option columns of Table E.1-1, e.g. ``retain_uids``."""
+    pixels: PixelTreatment = "refuse"
+    faces: FaceTreatment = "ignore"
 
     @property
     def digest(self) -> str:
         """SHA-256 over all that decides what happens, hexadecimal; the name does not count."""
-        content = json.dumps({"table": EDITION, "options": sorted(self.options)})
+        content = json.dumps(
+            {
+                "table": EDITION,
+                "options": sorted(self.options),
+                "pixels": self.pixels,
+                "faces": self.faces,
+            }
+        )
         return hashlib.sha256(content.encode("ascii")).hexdigest()
 
 
@@ -66,7 +84,21 @@ def load_profile(path: Path) -> Profile:
         raise ConfigError("profile-invalid", f"{path}: options must be a list of words.")
     for option in options:
         _check_option(path, option)
-    return Profile(name=name, options=frozenset(options))
+    return Profile(
+        name=name,
+        options=frozenset(options),
+        pixels=_one_of(path, "pixels", content.get("pixels", "refuse"), PIXEL_TREATMENTS),
+        faces=_one_of(path, "faces", content.get("faces", "ignore"), FACE_TREATMENTS),
+    )
+
+
+def _one_of(path: Path, key: str, word: object, valid: tuple[_Word, ...]) -> _Word:
+    """Return the word of `valid` that a key of the profile is."""
+    for known in valid:
+        if word == known:
+            return known
+    nearest = _nearest(str(word), valid)
+    raise ConfigError("profile-invalid", _not_known(path, f"{key} {word}", nearest))
 
 
 def _check_option(path: Path, option: str) -> None:
