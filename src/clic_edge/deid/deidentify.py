@@ -45,9 +45,8 @@ def deidentify(series: Series, profile: Profile, pseudonym: Pseudonym) -> CleanS
     instances = []
     for number, instance in enumerate(series.instances, 1):
         try:
-            content = _clean_instance(
-                instance.content, profile, stand_ins=stand_ins, residue=residue
-            )
+            source = part10.read(instance.content)
+            content = clean_instance(source, profile, stand_ins=stand_ins, residue=residue)
         except (Refusal, Defect) as error:
             where = f"Instance {number} of {len(series.instances)}: {error.sentence}"
             raise type(error)(error.code, where) from error
@@ -59,10 +58,10 @@ def deidentify(series: Series, profile: Profile, pseudonym: Pseudonym) -> CleanS
     )
 
 
-def _clean_instance(
-    content: bytes, profile: Profile, *, stand_ins: StandIns, residue: ResidueCheck
+def clean_instance(
+    source: Part10, profile: Profile, *, stand_ins: StandIns, residue: ResidueCheck
 ) -> bytes:
-    source = part10.read(content)
+    """Return one instance without identifiers, as a Part 10 file. Raises as `deidentify`."""
     top = {element.tag: element for element in reversed(source.elements)}
     sop_class = _uid(top, SOP_CLASS_UID, source.sop_class_uid)
     sop_instance = _uid(top, SOP_INSTANCE_UID, source.sop_instance_uid)
