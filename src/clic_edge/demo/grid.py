@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import numpy as np
 import pydicom
@@ -141,34 +141,25 @@ def _stack(source: Sequence[Dataset], like: _Plane) -> tuple[_Plane, ...]:
     return tuple(planes[height] for height in sorted(planes))
 
 
+_WHERE: Final = ("PlanePositionSequence", "PlaneOrientationSequence", "PixelMeasuresSequence")
+
+
 def _planes(ds: Dataset) -> Iterator[_Plane]:
     frames = ds.get("PerFrameFunctionalGroupsSequence")
     if frames is None:
-        yield _plane(ds, ds, ds, ds.pixel_array)
+        yield _plane((ds, ds, ds), ds.pixel_array)
         return
     shared = ds.SharedFunctionalGroupsSequence[0]
     pixels = ds.pixel_array.reshape(len(frames), ds.Rows, ds.Columns)
     for groups, frame in zip(frames, pixels, strict=True):
-        position, orientation, measures = (
-            (groups if name in groups else shared)[name][0]
-            for name in (
-                "PlanePositionSequence",
-                "PlaneOrientationSequence",
-                "PixelMeasuresSequence",
-            )
-        )
+        where = tuple((groups if name in groups else shared)[name][0] for name in _WHERE)
         segment = groups.get("SegmentIdentificationSequence")
         number = segment[0].ReferencedSegmentNumber if segment else 0
-        yield _plane(position, orientation, measures, frame, number)
+        yield _plane(where, frame, number)
 
 
-def _plane(
-    position: Dataset,
-    orientation: Dataset,
-    measures: Dataset,
-    pixels: NDArray[np.generic],
-    segment: int = 0,
-) -> _Plane:
+def _plane(where: tuple[Dataset, ...], pixels: NDArray[np.generic], segment: int = 0) -> _Plane:
+    position, orientation, measures = where
     row, column = np.array(orientation.ImageOrientationPatient, dtype=float).reshape(2, 3)
     between_rows, between_columns = measures.PixelSpacing
     return _Plane(

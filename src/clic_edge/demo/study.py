@@ -58,8 +58,8 @@ def make_demo_study(out: Path) -> tuple[Path, ...]:
     head = _Head.load()
     study = (
         _localizer(head),
-        _crop(head, 2, "left", _LEFT_HIPPOCAMPUS),
-        _crop(head, 3, "right", _RIGHT_HIPPOCAMPUS),
+        _crop(head, 2, side="left", centre=_LEFT_HIPPOCAMPUS),
+        _crop(head, 3, side="right", centre=_RIGHT_HIPPOCAMPUS),
     )
     return tuple(path for series in study for path in _write(series, out))
 
@@ -147,7 +147,7 @@ def _localizer(head: _Head) -> _Series:
     )
 
 
-def _crop(head: _Head, number: int, side: str, centre: tuple[float, float, float]) -> _Series:
+def _crop(head: _Head, number: int, *, side: str, centre: tuple[float, float, float]) -> _Series:
     x, y, z = (
         slice(at - size // 2, at + size // 2)
         for at, size in zip(head.voxel_at(centre), _BOX_MM, strict=True)
