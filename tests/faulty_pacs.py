@@ -56,9 +56,9 @@ class FaultyPacs:
 
 
 @contextmanager
-def faulty_pacs(fault: Fault) -> Iterator[FaultyPacs]:
-    """Start the PACS, and shut it down at the end."""
-    pacs = FaultyPacs(port=free_port())
+def faulty_pacs(fault: Fault, port: int | None = None) -> Iterator[FaultyPacs]:
+    """Start the PACS, on a port of its own or the one given, and shut it down at the end."""
+    pacs = FaultyPacs(port=port or free_port())
     ae = AE(AE_TITLE)
     ae.supported_contexts = []
     for sop_class in fault.sop_classes:

@@ -90,7 +90,7 @@ class SiteOptions:
     pipelines: Mapping[str, str] = field(default_factory=lambda: {"hippocampus": pipeline_toml()})
     """TOML by name."""
     destinations: str = ""
-    """TOML, beside the destination ``pacs``."""
+    """TOML, beside ``pacs`` and ``web``, which are one PACS by C-STORE and by STOW-RS."""
     database: str = ""
     """URL; empty for SQLite in the site's folder."""
     models: Path = ROOT / "models"
@@ -339,5 +339,8 @@ concurrent_cases = {options.concurrent_cases}
 first_retry_seconds = 0.2
 longest_retry_seconds = 0.5
 {dimse_toml("pacs", site.pacs.dicom_port, site.pacs.ae_title)}
+[destinations.web]
+kind = "dicomweb"
+url = "{site.pacs.url}/dicom-web"
 {options.destinations}
 """

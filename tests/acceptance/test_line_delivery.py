@@ -1,0 +1,151 @@
+"""A PACS that is away or says no: results wait, arrive once, and hold up nothing else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from faulty_pacs import AE_TITLE, Fault, faulty_pacs
+from pynetdicom.sop_class import SegmentationStorage
+from servers import free_port, wait_for
+from sites import (
+    Site,
+    SiteOptions,
+    dimse_toml,
+    hippocampus_study,
+    pipeline_toml,
+    results_in,
+    running_site,
+)
+
+from clic_edge.domain.case import CaseState
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from faulty_pacs import FaultyPacs
+
+    from clic_edge.domain.case import Case
+
+pytestmark = pytest.mark.servers
+OFTEN_DOWN = free_port()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Return a site with a PACS that is up, and one that each test starts as it needs."""
+    options = SiteOptions(
+        pipelines={
+            "steady": pipeline_toml("steady", description='"steady"'),
+            "away": pipeline_toml("away", description='"away"', destinations='["away"]'),
+            "both": pipeline_toml("both", description='"both"', destinations='["away", "pacs"]'),
+            "web": pipeline_toml("web", description='"web"', destinations='["web"]'),
+        },
+        destinations=dimse_toml("away", OFTEN_DOWN, AE_TITLE),
+    )
+    with running_site(tmp_path_factory.mktemp("delivery"), options) as site, site.worker():
+        yield site
+
+
+def test_results_go_out_by_stow_rs(site: Site) -> None:
+    study_id = site.send(hippocampus_study(201, description="web"))
+    case = site.await_case(study_id, CaseState.DELIVERED)
+    assert len(results_in(site.pacs, study_id)) == 2
+    assert [receipt.status for receipt in site.ledger.deliveries.receipts(case.case_id)] == [
+        "HTTP 200"
+    ] * 2
+
+
+def test_a_case_waits_while_its_pacs_is_down_others_go_on_and_it_is_delivered_once(
+    site: Site,
+) -> None:
+    study_id = site.send(hippocampus_study(202, description="away"))
+    case = _await_reason(site, study_id, "destination-unreachable")
+    assert case.next_attempt_at is not None
+    assert case.reason == f"Nothing answers at 127.0.0.1:{OFTEN_DOWN}."
+    other = site.send(hippocampus_study(203, description="steady"))
+    site.await_case(other, CaseState.DELIVERED)
+    assert not site.ledger.cases.case(case.case_id).state.is_end
+    with faulty_pacs(Fault(), OFTEN_DOWN) as pacs:
+        site.await_case(study_id, CaseState.DELIVERED)
+    assert _received(pacs) == _results(site, case)
+    rows = site.ledger.predictions.rows(case.received_at)
+    assert [row.case_id for row in rows].count(case.case_id) == 1
+
+
+def test_one_of_two_destinations_that_is_down_does_not_keep_results_from_the_other(
+    site: Site,
+) -> None:
+    study_id = site.send(hippocampus_study(204, description="both"))
+    case = _await_reason(site, study_id, "destination-unreachable")
+    wait_for(lambda: len(results_in(site.pacs, study_id)) == 2, "the other has the results")
+    with faulty_pacs(Fault(), OFTEN_DOWN) as pacs:
+        site.await_case(study_id, CaseState.DELIVERED)
+    assert _received(pacs) == _results(site, case)
+    receipts = site.ledger.deliveries.receipts(case.case_id)
+    assert [(receipt.destination, receipt.accepted) for receipt in receipts] == [
+        ("away", True),
+        ("away", True),
+        ("pacs", True),
+        ("pacs", True),
+    ]
+
+
+def test_only_what_the_pacs_rejected_is_sent_again(site: Site) -> None:
+    with faulty_pacs(Fault(statuses=(0x0000, 0xA900)), OFTEN_DOWN) as rejecting:
+        study_id = site.send(hippocampus_study(205, description="away"))
+        case = _await_reason(site, study_id, "destination-rejected")
+        assert case.reason == "away took 1 of 2 objects (0xA900)."
+    with faulty_pacs(Fault(), OFTEN_DOWN) as pacs:
+        site.await_case(study_id, CaseState.DELIVERED)
+    assert [ds.SOPClassUID for ds in rejecting.received][:1] == [SegmentationStorage]
+    assert len(pacs.received) == 1
+    assert {rejecting.received[0].SOPInstanceUID, *_received(pacs)} == {*_results(site, case)}
+
+
+def test_a_pacs_that_is_out_of_resources_is_asked_again_until_it_has_some(site: Site) -> None:
+    with faulty_pacs(Fault(statuses=(0xA700, 0xA700, 0x0000)), OFTEN_DOWN) as pacs:
+        study_id = site.send(hippocampus_study(206, description="away"))
+        case = site.await_case(study_id, CaseState.DELIVERED)
+    assert _received(pacs)[2:] == _results(site, case)
+    assert case.attempt >= 1
+
+
+def test_an_association_that_the_pacs_aborts_is_tried_again(site: Site) -> None:
+    with faulty_pacs(Fault(abort_at=1), OFTEN_DOWN):
+        study_id = site.send(hippocampus_study(207, description="away"))
+        case = _await_reason(site, study_id, "association-aborted")
+    with faulty_pacs(Fault(), OFTEN_DOWN) as pacs:
+        site.await_case(study_id, CaseState.DELIVERED)
+    assert _received(pacs) == _results(site, case)
+
+
+def test_a_pacs_that_does_not_know_us_is_tried_again(site: Site) -> None:
+    with faulty_pacs(Fault(refuse_association=True), OFTEN_DOWN):
+        study_id = site.send(hippocampus_study(208, description="away"))
+        case = _await_reason(site, study_id, "association-refused")
+        assert "does it know our AE title?" in case.reason
+    with faulty_pacs(Fault(), OFTEN_DOWN) as pacs:
+        site.await_case(study_id, CaseState.DELIVERED)
+    assert _received(pacs) == _results(site, case)
+
+
+def _await_reason(site: Site, study_id: str, code: str) -> Case:
+    """Return the study's case once it waits for the reason given; it may be tried at any time."""
+    found: list[Case] = []
+
+    def waits() -> bool:
+        cases = site.cases(study_id)
+        found[:] = [c for c in cases if c.state is CaseState.WAITING and c.code == code]
+        return bool(found)
+
+    wait_for(waits, f"the case waits for {code}")
+    return found[0]
+
+
+def _received(pacs: FaultyPacs) -> list[str]:
+    return [str(ds.SOPInstanceUID) for ds in pacs.received]
+
+
+def _results(site: Site, case: Case) -> list[str]:
+    return [row.sop_instance_uid for row in site.ledger.deliveries.results(case.case_id)]
