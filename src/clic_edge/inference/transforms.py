@@ -24,6 +24,8 @@ PATIENT_AXES = {"L": (0, 1), "P": (1, 1), "S": (2, 1), "R": (0, -1), "A": (1, -1
 
 _SAME_SPACING = 0.05
 """Relative difference in spacing that the network does not notice."""
+_BLOCK = 128
+"""Rows of weights that are multiplied at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,13 +54,17 @@ class NetworkGrid:
 
     def to_network(self, voxels: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return voxels (slices, rows, columns) on the network's grid."""
-        laid_out = voxels.transpose(self.axes)[self._turns()]
-        return _resample(laid_out.astype(np.float32), self.shape)
+        # Resampled as they lie in memory: turning the axes of the finer grid takes far longer.
+        resampled = _resample(voxels.astype(np.float32), self._by_source_axis(self.shape))
+        return resampled.transpose(self.axes)[self._turns()]
 
     def to_source(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return values on the network's grid as (slices, rows, columns)."""
-        laid_out = _resample(values, self.source_shape)[self._turns()]
-        return laid_out.transpose(np.argsort(self.axes))
+        laid_out = values[self._turns()].transpose(np.argsort(self.axes))
+        return _resample(laid_out, self._by_source_axis(self.source_shape))
+
+    def _by_source_axis(self, counts: tuple[int, ...]) -> tuple[int, ...]:
+        return tuple(counts[place] for place in np.argsort(self.axes))
 
     def _turns(self) -> tuple[slice, ...]:
         return tuple(slice(None, None, -1 if turned else 1) for turned in self.turned)
@@ -117,9 +123,8 @@ def label_map(
     labels = np.zeros(best.shape, dtype=np.uint8)
     for number, probability in enumerate(classes, start=1):
         candidate = grid.to_source(probability)
-        wins = candidate > best
-        labels[wins] = number
-        best[wins] = candidate[wins]
+        labels[candidate > best] = number
+        np.maximum(best, candidate, out=best)
     return labels, best
 
 
@@ -130,11 +135,40 @@ def _count(count: int, have_mm: float, want_mm: float) -> int:
 
 
 def _resample(values: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return `values` over the same extent with `shape` voxels; itself where nothing changes."""
+    """Return `values` over the same extent with `shape` voxels, in C order."""
+    values = np.ascontiguousarray(values)
     for axis, (have, want) in enumerate(zip(values.shape, shape, strict=True)):
         if have != want:
-            values = np.moveaxis(np.tensordot(_means(have, want), values, (1, axis)), 0, axis)
+            values = _weighted(values, _means(have, want), axis)
     return values
+
+
+def _weighted(
+    values: NDArray[np.float32], weights: NDArray[np.float32], axis: int
+) -> NDArray[np.float32]:
+    """Return the sums along `axis` that each row of `weights` asks for.
+
+    Weights are zero but near the diagonal: only the voxels that count are multiplied.
+    """
+    before, have, after = values.shape[:axis], values.shape[axis], values.shape[axis + 1 :]
+    stacked = values.reshape(-1, have, int(np.prod(after)))
+    sums = np.empty((len(stacked), len(weights), stacked.shape[2]), dtype=np.float32)
+    # Along the last axis the voxels of a row lie apart, and products of matrices are faster.
+    step = 1 if after else _BLOCK
+    for first in range(0, len(weights), step):
+        rows = slice(first, first + step)
+        near = _touched(weights[rows])
+        if after:
+            np.einsum("n,bnc->bc", weights[first, near], stacked[:, near], out=sums[:, first])
+        else:
+            np.matmul(stacked[:, near, 0], weights[rows, near].T, out=sums[:, rows, 0])
+    return sums.reshape(*before, len(weights), *after)
+
+
+def _touched(weights: NDArray[np.float32]) -> slice:
+    """Return the columns from the first to the last that some row does not leave out."""
+    columns = np.flatnonzero(weights.any(axis=0))
+    return slice(int(columns[0]), int(columns[-1]) + 1)
 
 
 def _means(have: int, want: int) -> NDArray[np.float32]:
