@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from clic_edge.ledger.predictions import PredictionRow
 
-_COLUMNS = (
+COLUMNS = (
     "prediction_id",
     "case_id",
     "subject_id",
@@ -107,7 +107,7 @@ def _wide(rows: Iterable[PredictionRow]) -> list[dict[str, Cell]]:
     flat = [
         {
             "created_at": stamp(row.created_at),
-            **{name: getattr(row, name) for name in _COLUMNS},
+            **{name: getattr(row, name) for name in COLUMNS},
             **{
                 feature.name: feature.text if feature.number is None else feature.number
                 for feature in row.features
@@ -116,13 +116,13 @@ def _wide(rows: Iterable[PredictionRow]) -> list[dict[str, Cell]]:
         for row in rows
     ]
     names = sorted({name for row in flat for name in row if "." in name})
-    order = ("created_at", *_COLUMNS, *names)
+    order = ("created_at", *COLUMNS, *names)
     return [{name: row.get(name) for name in order} for row in flat]
 
 
 def _write_csv(rows: tuple[PredictionRow, ...], out: Path | None) -> None:
     wide = _wide(rows)
-    names = list(wide[0]) if wide else ["created_at", *_COLUMNS]
+    names = list(wide[0]) if wide else ["created_at", *COLUMNS]
     with out.open("w", newline="") if out else nullcontext(sys.stdout) as stream:
         writer = csv.DictWriter(stream, names)
         writer.writeheader()

@@ -1,0 +1,279 @@
+"""What the pages claim, compared with the code."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import shlex
+import tomllib
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from command_tree import commands, options
+from sites import hippocampus_study
+from source import MODULES, ROOT
+from typer.testing import CliRunner
+
+from clic_edge import __version__
+from clic_edge.cli import app
+from clic_edge.cli.predictions import COLUMNS
+from clic_edge.config import Pipeline, Settings
+from clic_edge.config.toml import keys_of
+from clic_edge.domain.volume import Acquisition
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+DOCS = ROOT / "docs"
+PAGES = sorted(
+    [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *DOCS.rglob("*.md")]
+)
+COMMANDS = commands()
+FENCE = re.compile(r"^ *```(\w*)\n(.*?)^ *```$", re.DOTALL | re.MULTILINE)
+CLASSES = {"Refusal", "Transient", "Defect", "ConfigError"}
+SAID_ELSEWHERE = {
+    "config.toml": {("ConfigError", "missing-key"), ("ConfigError", "unknown-key")},
+    "dicom.reading": {("Defect", "unreadable-instance")},
+    "demo.show": set(),  # repeats the code of the case
+    "pipeline.intake": {("Refusal", "no-pipeline")},
+}
+"""Codes that do not stand beside the error's class, by the module that holds them."""
+
+page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def read(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
+def prose(path: Path) -> str:
+    """Return a page without its blocks of code."""
+    return FENCE.sub("", read(path))
+
+
+def blocks(path: Path, language: str) -> list[str]:
+    return [text for kind, text in FENCE.findall(read(path)) if kind == language]
+
+
+def shell_lines(path: Path) -> Iterator[str]:
+    """Yield what a reader would type: lines of shell blocks, and code that begins as a command."""
+    for block in blocks(path, "sh"):
+        yield from block.splitlines()
+    yield from re.findall(r"`((?:clic-edge|make) [^`]+)`", prose(path))
+
+
+def first_cells(path: Path, heading: str) -> list[str]:
+    """Return the code in the first cell of each table row below a heading."""
+    section = re.split(r"^## ", read(path), flags=re.MULTILINE)
+    (text,) = [part for part in section if part.startswith(f"{heading}\n")]
+    return re.findall(r"^\| `([^`]+)` \|", text, flags=re.MULTILINE)
+
+
+# --- links
+
+
+@page
+def test_every_relative_link_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]*)(?:#[^)]*)?\)", prose(page)):
+        if not target.startswith(("http://", "https://")):
+            assert (page.parent / target).exists(), target
+
+
+@page
+def test_every_link_into_a_page_names_a_heading(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\(([^)#:]*)#([^)]+)\)", prose(page)):
+        headings = re.findall(r"(?m)^#+ (.+)$", read(page.parent / target if target else page))
+        assert anchor in {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings}
+
+
+def test_every_page_can_be_reached_from_the_readme() -> None:
+    reached, open_pages = set[Path](), [ROOT / "README.md"]
+    while open_pages:
+        path = open_pages.pop()
+        if path not in reached:
+            reached.add(path)
+            targets = re.findall(r"\]\(([^)#:]+\.md)(?:#[^)]*)?\)", prose(path))
+            open_pages += [(path.parent / target).resolve() for target in targets]
+    assert set(PAGES) - reached <= {ROOT / "CHANGELOG.md"}
+
+
+# --- commands
+
+
+@page
+def test_every_make_target_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z]+):", read(ROOT / "Makefile"), flags=re.MULTILINE))
+    for line in shell_lines(page):
+        if line.startswith("make "):
+            assert line.split()[1] in targets, line
+
+
+@page
+def test_every_command_and_option_exists(page: Path) -> None:
+    for line in shell_lines(page):
+        if found := re.match(r"(?:\S+=\S+ |sudo -u \S+ )*(?:\.venv/bin/)?clic-edge (.*)", line):
+            require_known(shlex.split(found[1], comments=True))
+
+
+def require_known(words: Sequence[str]) -> None:
+    """Assert that the words are a command with options of its own."""
+    path: tuple[str, ...] = ()
+    rest = list(words)
+    while rest:
+        word = rest.pop(0)
+        if word in {"-c", "--config"}:
+            rest.pop(0)
+        elif word.startswith("-"):
+            assert word in options(COMMANDS[path]), words
+        elif (*path, word) in COMMANDS:
+            path = (*path, word)
+        else:
+            assert path, words
+            assert not hasattr(COMMANDS[path], "commands"), words
+
+
+def test_every_command_is_on_a_page_beside_the_reference() -> None:
+    others = "\n".join(read(path) for path in PAGES if path.name != "cli.md")
+    assert {
+        " ".join(words)
+        for words, command in COMMANDS.items()
+        if not hasattr(command, "commands") and f"clic-edge {' '.join(words)}" not in others
+    } == set()
+
+
+def test_every_target_of_make_explains_itself_and_is_on_a_page() -> None:
+    makefile = read(ROOT / "Makefile")
+    public = set(re.findall(r"^([a-z]+):.* ## ", makefile, flags=re.MULTILINE))
+    assert {"setup", "demo", "check", "test", "bench", "clean"} <= public
+    pages = read(ROOT / "README.md") + read(ROOT / "CONTRIBUTING.md")
+    assert {target for target in public if f"make {target}" not in pages} == {"help", "clean"}
+
+
+# --- settings
+
+
+def known_keys() -> set[str]:
+    keys = {*keys_of(Settings), *keys_of(Pipeline)}
+    return keys | {key.rpartition(".")[0] for key in keys}
+
+
+def tables(content: object, prefix: str = "") -> Iterator[str]:
+    if not isinstance(content, dict):
+        yield prefix
+        return
+    for key, value in content.items():
+        name = "NAME" if prefix == "destinations" else key
+        dotted = f"{prefix}.{name}" if prefix else name
+        yield from [dotted] if prefix == "rule" else tables(value, dotted)
+
+
+@page
+def test_settings_on_a_page_are_settings_that_exist(page: Path) -> None:
+    known = known_keys()
+    for block in blocks(page, "toml"):
+        text = re.sub(r"^ {1,8}(?=\S)", "", block, flags=re.MULTILINE)
+        assert set(tables(tomllib.loads(text))) <= known
+    named = r"`((?:appliance|orthanc|worker|completeness|volume|rule)\.[a-z_]+)(?: = [^`]*)?`"
+    mentioned = {
+        key for key in re.findall(named, prose(page)) if not key.endswith((".json", ".py"))
+    }
+    assert mentioned <= known
+
+
+# --- errors
+
+
+@cache
+def raised() -> frozenset[tuple[str, str]]:
+    """Return class and code of every error that the package can raise."""
+    return frozenset(_raised())
+
+
+def _raised() -> Iterator[tuple[str, str]]:
+    """Yield class and code of every error that the package can raise."""
+    for module in MODULES:
+        found = SAID_ELSEWHERE.get(module.name, set())
+        assert all(f'"{code}"' in module.text for _, code in found), module
+        yield from found
+        for node in ast.walk(module.tree):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
+                continue
+            if node.func.id in CLASSES | {"ClicEdgeError"}:
+                code = node.args[0]
+                if isinstance(code, ast.Constant):
+                    yield node.func.id.replace("ClicEdgeError", "Defect"), str(code.value)
+                else:
+                    assert module.name in SAID_ELSEWHERE, f"{module}:{node.lineno}"
+
+
+def test_the_page_of_errors_is_what_the_code_can_raise() -> None:
+    path = DOCS / "reference" / "errors.md"
+    documented = {(kind, code) for kind in CLASSES for code in first_cells(path, kind)}
+    assert raised() - documented == set(), "raised, and not on the page"
+    assert documented - raised() == set(), "on the page, and never raised"
+
+
+@page
+def test_every_code_that_a_page_tells_of_exists(page: Path) -> None:
+    codes = {code for _, code in raised()}
+    for code in re.findall(r"\(`([a-z]+(?:-[a-z]+)+)`\)", prose(page)):
+        assert code in codes
+
+
+# --- prediction log
+
+
+@pytest.fixture(scope="module")
+def logged(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """Return the features that a run of the pipeline that ships has logged."""
+    folder = tmp_path_factory.mktemp("run")
+    (folder / "study").mkdir()
+    for index, dataset in enumerate(hippocampus_study(1)):
+        dataset.save_as(folder / "study" / f"{index}.dcm", enforce_file_format=True)
+    settings = folder / "clic-edge.toml"
+    settings.write_text(
+        f'[appliance]\nstate_dir = "."\nmodels = "{ROOT}/models"\n'
+        f'pipelines = "{ROOT}/configs/pipelines"\ndeid_profiles = "{ROOT}/configs/deid"\n'
+    )
+    words = ["-c", settings, "run", folder / "study", "--pipeline", "hippocampus"]
+    ran = CliRunner().invoke(app, [*map(str, words), "--out", str(folder / "out")])
+    assert ran.exit_code == 0, ran.output
+    (case,) = json.loads((folder / "out" / "report.json").read_text())
+    return {name for row in case["predictions"] for name in row}
+
+
+def test_the_page_of_the_prediction_log_names_every_column_and_feature(logged: set[str]) -> None:
+    path = DOCS / "reference" / "prediction-log.md"
+    assert first_cells(path, "Columns") == ["created_at", *COLUMNS]
+    documented = {
+        name.replace("SEGMENT", segment)
+        for name in first_cells(path, "Features")
+        for segment in ("anterior", "posterior")
+    }
+    acquisition = {f"input.{one.name}" for one in fields(Acquisition)}
+    assert logged <= documented
+    assert documented - logged <= acquisition <= documented
+
+
+# --- version
+
+
+@cache
+def changelog() -> str:
+    return read(ROOT / "CHANGELOG.md")
+
+
+def test_the_top_of_the_changelog_is_this_version() -> None:
+    (top, *_) = re.findall(r"^## \[([^\]]+)\]", changelog(), flags=re.MULTILINE)
+    assert top == __version__
+
+
+def test_the_changelog_keeps_its_order() -> None:
+    order = ["Security", "Removed", "Deprecated", "Added", "Changed", "Fixed"]
+    for version in changelog().split("\n## [")[1:]:
+        places = [order.index(one) for one in re.findall(r"^### (\w+)$", version, re.MULTILINE)]
+        assert places == sorted(places)
