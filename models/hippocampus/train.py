@@ -1,6 +1,6 @@
 """Train the hippocampus network on the Medical Segmentation Decathlon's Task04, on a CPU.
 
-Usage: ``python models/hippocampus/train.py DATA [--epochs 90] [--work build/hippocampus]``.
+Usage: ``python models/hippocampus/train.py DATA [--epochs 80] [--work build/hippocampus]``.
 DATA holds ``images/`` and ``labels/``. Run again, it goes on from its last checkpoint. When the
 last epoch is done, ``export.py`` makes the averaged weights the package's network: the last ones,
 not the ones that did best on the validation cases.
@@ -208,7 +208,7 @@ def main() -> None:
     """Train as the command line says."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
-    parser.add_argument("--epochs", type=int, default=90)
+    parser.add_argument("--epochs", type=int, default=80)
     parser.add_argument("--work", type=Path, default=Path("build/hippocampus"))
     options = parser.parse_args()
     options.work.mkdir(parents=True, exist_ok=True)
