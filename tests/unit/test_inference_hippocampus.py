@@ -54,21 +54,21 @@ def test_the_shipped_weights_say_the_same_in_torch(folder: Path, runtime: OnnxRu
     torch = pytest.importorskip("torch")
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("monai")
-    network, export = script(folder, "network"), script(folder, "export")
+    network = script(folder, "network")
     graph = onnx.load(runtime.package.weights_path).graph
     weights = {
         w.name: torch.from_numpy(onnx.numpy_helper.to_array(w).copy()) for w in graph.initializer
     }
-    mirrored = export.Mirrored(network.build_network()).eval()
-    left = mirrored.load_state_dict(weights, strict=False)
+    rebuilt = network.build_network().eval()
+    left = rebuilt.load_state_dict(weights, strict=False)
     assert not left.unexpected_keys
     image = torch.randn((2, 1, *network.PATCH), generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
-        expected = mirrored(image).numpy()
+        expected = rebuilt(image).numpy()
     (logits,) = runtime._session.run(None, {"image": image.numpy()})
     np.testing.assert_allclose(logits, expected, atol=1e-3)
     # Every weight came from the file: the modules share theirs under several names.
-    pointers = {parameter.data_ptr() for parameter in mirrored.parameters()}
+    pointers = {parameter.data_ptr() for parameter in rebuilt.parameters()}
     assert len(pointers) == len(weights)
 
 
@@ -83,7 +83,7 @@ def test_a_network_says_the_same_after_export(folder: Path, tmp_path: Path) -> N
     export.export(fresh, tmp_path / "fresh.onnx")
     image = torch.randn(2, 1, *network.PATCH)
     with torch.inference_mode():
-        expected = export.Mirrored(fresh).eval()(image).numpy()
+        expected = fresh.eval()(image).numpy()
     session = onnxruntime.InferenceSession(tmp_path / "fresh.onnx")
     (logits,) = session.run(["logits"], {"image": image.numpy()})
     np.testing.assert_allclose(logits, expected, atol=1e-4)
