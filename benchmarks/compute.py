@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
+import time
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,7 @@ import torch
 from monai.inferers import sliding_window_inference
 from phantom import ORGANS, SLICE_STEP_MM, series_of
 from pydicom.sr.codedict import codes
-from rounds import Comparison, Contender, interleave
+from rounds import Comparison, Contender, Times, interleave, tell
 
 from clic_edge.deid import deidentify
 from clic_edge.deid.keys import DeidKey
@@ -25,8 +28,9 @@ from clic_edge.domain.prediction import (
     SegmentDefinition,
     SegmentFinding,
 )
-from clic_edge.domain.volume import Geometry, SliceSource
+from clic_edge.domain.volume import Acquisition, Geometry, SliceSource, Volume
 from clic_edge.inference.declaration import Window
+from clic_edge.inference.onnx import OnnxRuntime
 from clic_edge.inference.windows import sliding_window
 from clic_edge.results.check import check
 from clic_edge.results.seg import SegWriter
@@ -34,6 +38,7 @@ from clic_edge.results.writer import Analysis
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from phantom import Phantom
@@ -86,12 +91,8 @@ def compare_window(
     image = np.random.default_rng(1).normal(size=shape).astype(np.float32)
     tensor = torch.from_numpy(image)[None, None]
     window = Window(shape=(patch, patch, patch), overlap=overlap, batch=1)
-    windows: list[None] = []
+    windows = count_windows(shape, window.shape, overlap)
     sums = np.zeros((CLASSES, *window.shape), np.float32)
-
-    def counted(patches: NDArray[np.float32]) -> NDArray[np.float32]:
-        windows.append(None)
-        return _stand_in(patches)
 
     def ours() -> NDArray[np.float32]:
         return sliding_window(image, _stand_in, window=window, classes=CLASSES)
@@ -109,10 +110,9 @@ def compare_window(
             )
 
     def floor() -> None:
-        for _ in windows:
+        for _ in range(windows):
             np.add(sums, _stand_in(image[None, None, :patch, :patch, :patch])[0], out=sums)
 
-    sliding_window(image, counted, window=window, classes=CLASSES)
     difference = float(np.abs(ours() - monai()[0].numpy()).max())
     contenders = (
         Contender(name="clic-edge: `sliding_window`", run=ours),
@@ -130,13 +130,74 @@ def compare_window(
         "blending; the network is a stand-in that copies its input for each class, the same for "
         "both.",
         times=interleave(f"sliding window, overlap {overlap:g}", contenders, rounds),
-        facts=(f"{len(windows)} windows. The greatest difference between our result and MONAI's is {difference:.1g}.",),
+        facts=(
+            f"{windows} windows. The greatest difference between our result and MONAI's is {difference:.1g}.",
+        ),
     )
 
 
 def _stand_in(windows: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the windows once for each class, in memory of their own: MONAI weighs in place."""
     return np.repeat(windows, CLASSES, axis=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkCost:
+    """What a shipped model spends in its network, on one volume of the size it was made for."""
+
+    shape: tuple[int, ...]
+    predict: Times
+    forward: Times
+    windows: int
+    voxels: int
+    """Of one window."""
+
+    @property
+    def seconds_per_voxel(self) -> float:
+        """Seconds of the network for each voxel of each window."""
+        return self.forward.median / (self.windows * self.voxels)
+
+
+def measure_network(folder: Path, rounds: int) -> NetworkCost:
+    """Run the model package in `folder` on noise, a quarter larger than the least that it takes."""
+    runtime = OnnxRuntime.load(folder)
+    declared = runtime.package.declaration
+    shape = tuple(int(1.25 * least) for least in declared.input.smallest_mm)
+    voxels = np.random.default_rng(1).normal(500, 100, shape).astype(np.float32)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS in the patient's LPS
+    volume = Volume(
+        voxels=voxels,
+        geometry=Geometry(affine=affine, shape=shape),
+        slices=tuple(SliceSource(instance_index=i, frame_number=1) for i in range(len(voxels))),
+        acquisition=Acquisition(modality=declared.input.modality),
+        subject_id="phantom",
+        series_uid="2.25.1",
+    )
+    predict, forward = [], []
+    for turn in range(-1, rounds):
+        tell(f"network: {f'round {turn + 1} of {rounds}' if turn >= 0 else 'warming up'}")
+        begin = time.perf_counter()
+        seconds = runtime.predict(volume).forward_seconds
+        if turn >= 0:
+            predict.append(time.perf_counter() - begin)
+            forward.append(seconds)
+    window = declared.window
+    return NetworkCost(
+        shape=shape,
+        predict=Times(name="predict", seconds=tuple(predict)),
+        forward=Times(name="forward", seconds=tuple(forward)),
+        windows=count_windows(shape, window.shape, window.overlap),
+        voxels=math.prod(window.shape),
+    )
+
+
+def count_windows(shape: tuple[int, ...], window: tuple[int, int, int], overlap: float) -> int:
+    """Return how many windows cover `shape`."""
+    steps = [max(int(extent * (1 - overlap)), 1) for extent in window]
+    return math.prod(
+        math.ceil(max(size - extent, 0) / step) + 1
+        for size, extent, step in zip(shape, window, steps, strict=True)
+    )
 
 
 def compare_seg(phantom: Phantom, contents: tuple[bytes, ...], rounds: int) -> Comparison:
@@ -167,8 +228,10 @@ def compare_seg(phantom: Phantom, contents: tuple[bytes, ...], rounds: int) -> C
         "written object back to compare every frame; highdicom gets the headers parsed already.",
         times=times,
         facts=(
-            f"{frames} frames; {len(made.content) / 1e6:.1f} MB ours, {len(theirs) / 1e6:.1f} MB "
-            f"highdicom's, {len(_packed(phantom.mask)) / 1e6:.1f} MB the bits alone.",
+            (
+                f"{frames} frames; {len(made.content) / 1e6:.1f} MB ours, {len(theirs) / 1e6:.1f} MB "
+                f"highdicom's, {len(_packed(phantom.mask)) / 1e6:.1f} MB the bits alone."
+            ),
         ),
     )
 
@@ -176,7 +239,7 @@ def compare_seg(phantom: Phantom, contents: tuple[bytes, ...], rounds: int) -> C
 def analysis_of(phantom: Phantom, contents: tuple[bytes, ...]) -> Analysis:
     """Return what the writers get, with the phantom's own mask as the prediction."""
     affine = np.eye(4)[[2, 1, 0, 3]] * [SLICE_STEP_MM, *[phantom.pixel_spacing_mm] * 2, 1]
-    affine[:, 3] = pydicom.dcmread(io.BytesIO(contents[0])).ImagePositionPatient[:] + [1]
+    affine[:, 3] = [*pydicom.dcmread(io.BytesIO(contents[0])).ImagePositionPatient[:], 1]
     affine.flags.writeable = False
     geometry = Geometry(affine=affine, shape=phantom.mask.shape)
     return Analysis(

@@ -102,7 +102,6 @@ class WholeLine:
     idle_mb: float
     """Memory of the worker before its first case."""
     series_mb: float
-    voxels_mb: float
 
     def median(self, part: str) -> float:
         """Return the median seconds of a part; 0 where it did not run."""
@@ -140,8 +139,7 @@ def measure_line(folder: Path, phantom: Phantom, *, patch: int, rounds: int) -> 
         first=cases[0],
         cases=tuple(cases[1:]),
         idle_mb=idle,
-        series_mb=phantom.voxels.nbytes / 1e6,
-        voxels_mb=phantom.voxels.nbytes / 1e6,
+        series_mb=phantom.voxels.nbytes / 2**20,
     )
 
 
