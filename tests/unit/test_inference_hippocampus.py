@@ -101,3 +101,18 @@ def test_real_hippocampi_that_it_has_not_seen_are_found(
             agreement = compare(found, reference, case.volume.geometry)
             assert agreement.dice is not None
             assert agreement.dice > 0.8
+
+
+def test_the_card_reports_what_the_validation_of_these_weights_found(
+    folder: Path, runtime: OnnxRuntime
+) -> None:
+    report = json.loads((folder / "validation.json").read_text())
+    assert report["model"]["digest"] == runtime.package.digest
+    split = json.loads((folder / "split.json").read_text())
+    assert [case["name"] for case in report["cases"]] == split["validation"]
+    card = (folder / "README.md").read_text()
+    dice = [report["classes"][name]["dice"] for name in ("anterior", "posterior")]
+    cells = " | ".join(f"{d['mean']:.3f} ± {d['sd']:.3f}" for d in dice)
+    assert f"| Dice, mean ± sd | {cells} |" in card
+    assert dice[0]["mean"] >= 0.88
+    assert dice[1]["mean"] >= 0.86
