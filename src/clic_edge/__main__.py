@@ -2,4 +2,5 @@
 
 from clic_edge.cli import main
 
-main()
+if __name__ == "__main__":  # the processes that clean files import this module too
+    main()

@@ -11,9 +11,8 @@ from rich.text import Text
 
 from clic_edge import telemetry
 from clic_edge.app import serve as run_worker
-from clic_edge.cli.console import note, stdout, table
+from clic_edge.cli.console import note, table
 from clic_edge.cli.context import appliance_of, context_of
-from clic_edge.config import load_settings
 from clic_edge.errors import ClicEdgeError, ConfigError
 
 if TYPE_CHECKING:
@@ -23,8 +22,6 @@ if TYPE_CHECKING:
 
 Finding = tuple[str, ClicEdgeError | None]
 """What was looked at, and what is wrong with it."""
-
-deid = typer.Typer(help="De-identification: the site's key.", no_args_is_help=True)
 
 
 def serve(context: typer.Context) -> None:
@@ -102,22 +99,3 @@ def _error_of(attempt: object) -> ClicEdgeError | None:
     except ClicEdgeError as error:
         return error
     return None
-
-
-@deid.command("init-key")
-def init_key(context: typer.Context) -> None:
-    """Make the site's secret key, readable by its owner only; an existing key is kept.
-
-    Whoever has this file can link pseudonyms to patients: back it up, and keep it to yourself.
-    """
-    from clic_edge.deid.keys import create_key  # noqa: PLC0415 - loads what a worker needs
-
-    path = load_settings(context_of(context).settings_path).appliance.deid_key
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        sentence = f"The folder {path.parent} cannot be made: {error.strerror}."
-        raise ConfigError("key-unwritable", sentence) from error
-    create_key(path)
-    stdout.print(f"{path} made")
-    note("Back it up: without it no pseudonym can be made again.")

@@ -51,6 +51,8 @@ class Appliance(Strict):
     """SQLAlchemy URL of ledger and queue; default a SQLite file in `state_dir`."""
     deid_key: RelativePath = Field(default_factory=lambda known: known["state_dir"] / "deid.key")
     """File with the site's secret key for pseudonyms; default `deid.key` in `state_dir`."""
+    crosswalk_days: Annotated[int, Field(ge=0)] = 0
+    """Days until the sealed way back of an exported cohort expires; 0 keeps none."""
     pipelines: RelativePath = Path("pipelines")
     """Folder with one TOML file for each pipeline."""
     models: RelativePath = Path("../models")

@@ -1,7 +1,8 @@
 """Keys: every pseudonym, keyed UID and date shift is HMAC-SHA-256 under one key per project.
 
 The same key and the same source give the same stand-ins, on any worker; another key gives none
-of them. The key is a file that its owner alone may read; it is never logged or shown.
+of them. The key is a file that its owner alone may read; it is never logged or shown. What else
+needs a secret (crosswalk, certificate) has one of its own, derived by HKDF (RFC 5869).
 """
 
 from __future__ import annotations
@@ -13,6 +14,9 @@ import secrets
 import stat
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from clic_edge.domain.clean import Pseudonym
 from clic_edge.errors import ConfigError
@@ -44,6 +48,18 @@ class DeidKey:
             subject_id=f"CE-{label}",
             date_shift_days=-1 - shift,
             uid_key=self._derive(b"uids", b""),
+        )
+
+    @property
+    def key_id(self) -> str:
+        """Sixteen hexadecimal digits that name the key and tell nothing of it."""
+        return self.derived("key-id")[:8].hex()
+
+    def derived(self, purpose: str) -> bytes:
+        """Return 32 bytes that only the holder of this key can make, others for each purpose."""
+        context = b"clic-edge/1/" + purpose.encode("ascii")
+        return HKDF(algorithm=SHA256(), length=KEY_BYTES, salt=None, info=context).derive(
+            self.secret
         )
 
     def _derive(self, purpose: bytes, message: bytes) -> bytes:

@@ -1,0 +1,372 @@
+"""Files without end, one after the other or in several processes: each ends clean or in quarantine.
+
+What was done before, by the certificate, is skipped; nothing is kept in memory but digests.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import shutil
+import warnings
+from collections import Counter, deque
+from concurrent.futures import (
+    BrokenExecutor,
+    Executor,
+    Future,
+    ProcessPoolExecutor,
+    ThreadPoolExecutor,
+)
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from clic_edge import __version__
+from clic_edge.deid.certificate import (
+    Certificate,
+    EndRecord,
+    ObjectRecord,
+    RunRecord,
+    StudyRecord,
+    public_key,
+)
+from clic_edge.deid.crosswalk import Entry, seal
+from clic_edge.deid.file import CHECKS, PARTS, Bench, Held, Source, Written, source_digest
+from clic_edge.deid.standard import EDITION
+from clic_edge.errors import ClicEdgeError, ConfigError, Defect
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Sequence
+
+QUARANTINE = "quarantine.jsonl"
+_CHUNK = 16
+_SYNC_EVERY = 256
+Result = tuple[Source, Written | Held]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crosswalks:
+    """Where the sealed way back is kept, and until when it opens."""
+
+    folder: Path
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to do with the files."""
+
+    bench: Bench
+    workers: int = 1
+    crosswalks: Crosswalks | None = None
+    """None keeps no way back but the key and the originals."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """What became of the files of one run."""
+
+    written: int
+    skipped: int
+    """Done by an earlier run."""
+    held: tuple[tuple[Path | None, Held], ...] = field(repr=False)
+    """What is in quarantine, with the path that only the operator may see."""
+    counts: tuple[tuple[str, int], ...]
+    """Attributes by what became of them, of the files written in this run."""
+
+    @property
+    def held_by_code(self) -> tuple[tuple[str, int], ...]:
+        """How many files are in quarantine for which reason."""
+        return tuple(sorted(Counter(held.code for _, held in self.held).items()))
+
+
+@dataclass(slots=True)
+class _Study:
+    """What the certificate says of one study so far."""
+
+    subject: str
+    objects: int = 0
+    counts: Counter[str] = field(default_factory=Counter)
+    is_summed_up: bool = False
+
+    def add(self, record: ObjectRecord) -> None:
+        """Count one object."""
+        self.objects += 1
+        self.counts.update(record.counts)
+        self.is_summed_up = False
+
+
+def clean_all(sources: Iterable[Source], order: Order, progress: Callable[[int], None]) -> Summary:
+    """Clean every source into the output folder, and write certificate and quarantine beside.
+
+    `progress` is told how many sources are through, each time some are.
+
+    Raises
+    ------
+    ConfigError
+        ``out-busy``, or ``other-policy``: the folder holds files of another policy or key.
+    Defect
+        ``broken-certificate``.
+    Transient
+        ``out-unwritable``: what was written so far stays, and a second run goes on from there.
+
+    """
+    bench = order.bench
+    _prepare(bench.out)
+    with (
+        Certificate(bench.out, bench.key) as certificate,
+        (bench.out / QUARANTINE).open("w", encoding="ascii") as quarantine,
+    ):
+        run = _Run(order, certificate, quarantine)
+        for source, result in _results(run.pending(sources, progress), order):
+            run.take(source, result)
+            progress(1)
+        return run.end()
+
+
+def sources_below(folder: Path) -> Iterator[Source]:
+    """Yield every file below a folder, or the file itself, in the order of names."""
+    if folder.is_file():
+        yield Source(path=folder)
+    for root, folders, files in os.walk(folder):
+        folders.sort()
+        yield from (Source(path=Path(root, name)) for name in sorted(files))
+
+
+class _Run:
+    """One run over one output folder: what was there, and what comes to it."""
+
+    def __init__(self, order: Order, certificate: Certificate, quarantine: TextIO) -> None:
+        self._order = order
+        self._certificate = certificate
+        self._quarantine = quarantine
+        self._done: set[bytes] = set()
+        self._studies: dict[str, _Study] = {}
+        self._held: list[tuple[Path | None, Held]] = []
+        self._counts: Counter[str] = Counter()
+        self._written = self._skipped = 0
+        self._replay()
+        certificate.append(_beginning(order.bench))
+
+    def pending(
+        self, sources: Iterable[Source], progress: Callable[[int], None]
+    ) -> Iterator[Source]:
+        """Yield the sources that no earlier run has done."""
+        for source in sources:
+            if self._done and self._is_done(source):
+                self._skipped += 1
+                progress(1)
+            else:
+                yield source
+
+    def take(self, source: Source, result: Written | Held) -> None:
+        """Write down what became of one source."""
+        if isinstance(result, Held):
+            self._hold(source, result)
+        else:
+            self._certify(result)
+        if (self._written + len(self._held)) % _SYNC_EVERY == 0:
+            self._certificate.sync()
+
+    def end(self) -> Summary:
+        """Sum up each study that grew, and the run."""
+        for uid, study in self._studies.items():
+            if not study.is_summed_up:
+                self._certificate.append(
+                    StudyRecord(
+                        study=uid,
+                        subject=study.subject,
+                        objects=study.objects,
+                        counts=dict(study.counts),
+                    )
+                )
+        summary = Summary(
+            written=self._written,
+            skipped=self._skipped,
+            held=tuple(self._held),
+            counts=tuple(sorted(self._counts.items())),
+        )
+        self._certificate.append(
+            EndRecord(
+                objects=sum(study.objects for study in self._studies.values()),
+                quarantined=dict(summary.held_by_code),
+            )
+        )
+        (self._order.bench.out / PARTS).rmdir()
+        return summary
+
+    def _replay(self) -> None:
+        bench = self._order.bench
+        for record in self._certificate.records():
+            match record:
+                case RunRecord():
+                    same = (record.policy_digest, record.key_id) == (
+                        bench.profile.digest,
+                        bench.key.key_id,
+                    )
+                    if not same:
+                        raise ConfigError(
+                            "other-policy",
+                            f"{bench.out} holds files of another policy or key; name a new folder.",
+                        )
+                case ObjectRecord():
+                    self._add(record)
+                    if (bench.out / record.name).is_file():
+                        self._done.add(bytes.fromhex(record.digest_in))
+                case StudyRecord():
+                    self._studies[record.study].is_summed_up = True
+
+    def _is_done(self, source: Source) -> bool:
+        try:
+            digest = source_digest(self._order.bench.key, source.read())
+        except Defect:
+            return False  # it is held when its turn comes
+        return bytes.fromhex(digest) in self._done
+
+    def _certify(self, written: Written) -> None:
+        record = ObjectRecord(
+            name=written.name,
+            subject=written.subject_id,
+            study=written.study_uid,
+            series=written.series_uid,
+            sop_class=written.sop_class_uid,
+            digest_in=written.digest_in,
+            digest_out=written.digest_out,
+            counts={str(outcome): count for outcome, count in written.counts.items()},
+        )
+        if crosswalks := self._order.crosswalks:
+            seal(
+                crosswalks.folder,
+                written.study_uid,
+                _entry(written),
+                key=self._order.bench.key,
+                expires_at=crosswalks.expires_at,
+            )
+        self._certificate.append(record)
+        self._add(record)
+        self._counts.update(record.counts)
+        self._written += 1
+
+    def _hold(self, source: Source, held: Held) -> None:
+        line = {"digest_in": held.digest_in, "code": held.code, "reason": held.sentence}
+        self._quarantine.write(json.dumps(line) + "\n")
+        self._quarantine.flush()
+        self._held.append((source.path, held))
+
+    def _add(self, record: ObjectRecord) -> None:
+        self._studies.setdefault(record.study, _Study(record.subject)).add(record)
+
+
+def _prepare(out: Path) -> None:
+    """Make the folder, without what a run that was killed left half-written."""
+    shutil.rmtree(out / PARTS, ignore_errors=True)
+    (out / PARTS).mkdir(parents=True)
+
+
+def _beginning(bench: Bench) -> RunRecord:
+    return RunRecord(
+        started_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        software=f"clic-edge {__version__}",
+        profile=bench.profile.name,
+        policy_digest=bench.profile.digest,
+        table_edition=EDITION,
+        key_id=bench.key.key_id,
+        public_key=public_key(bench.key),
+        checks=CHECKS,
+    )
+
+
+def _entry(written: Written) -> Entry:
+    return Entry(
+        subject_id=written.subject_id,
+        patient_id=written.subject.patient_id,
+        issuer_of_patient_id=written.subject.issuer_of_patient_id,
+        patient_name=written.subject.patient_name,
+        uids=written.uids,
+    )
+
+
+def _results(sources: Iterable[Source], order: Order) -> Iterator[Result]:
+    """Yield what became of each source, in order; at most a few chunks are on the way."""
+    crew = _Crew(order.bench, order.workers)
+    flight: deque[tuple[Sequence[Source], Future[list[Written | Held]]]] = deque()
+    try:
+        remaining = iter(sources)
+        while chunk := tuple(islice(remaining, _CHUNK)):
+            flight.append((chunk, crew.submit(chunk)))
+            if len(flight) > 2 * order.workers:
+                yield from crew.collect(*flight.popleft())
+        while flight:
+            yield from crew.collect(*flight.popleft())
+    finally:
+        crew.leave()
+
+
+class _Crew:
+    """Who cleans: this process alone, or several. One that dies costs the one file that killed it."""
+
+    def __init__(self, bench: Bench, workers: int) -> None:
+        self._bench = bench
+        self._workers = workers
+        self._executor = self._hire()
+
+    def submit(self, chunk: Sequence[Source]) -> Future[list[Written | Held]]:
+        """Have some sources cleaned."""
+        try:
+            return self._executor.submit(_clean_chunk, self._bench, chunk)
+        except BrokenExecutor:
+            self._executor = self._hire()
+            return self._executor.submit(_clean_chunk, self._bench, chunk)
+
+    def collect(
+        self, chunk: Sequence[Source], future: Future[list[Written | Held]]
+    ) -> Iterator[Result]:
+        """Yield what became of a chunk; where it broke, of its sources one by one."""
+        error = future.exception()
+        if error is None:
+            yield from zip(chunk, future.result(), strict=True)
+        elif isinstance(error, ClicEdgeError):
+            raise error
+        elif len(chunk) == 1:
+            yield chunk[0], _broken(error)
+        else:
+            for source in chunk:
+                yield from self.collect((source,), self.submit((source,)))
+
+    def leave(self) -> None:
+        """End the processes."""
+        self._executor.shutdown(cancel_futures=True)
+
+    def _hire(self) -> Executor:
+        if self._workers == 1:
+            return ThreadPoolExecutor(1)
+        spawn = multiprocessing.get_context("spawn")
+        return ProcessPoolExecutor(self._workers, mp_context=spawn, initializer=_quieten)
+
+
+def _quieten() -> None:
+    """Let no warning of a library out of a worker: it may quote a value."""
+    warnings.simplefilter("ignore")
+
+
+def _clean_chunk(bench: Bench, sources: Sequence[Source]) -> list[Written | Held]:
+    results = [bench.clean(source) for source in sources]
+    folders = {
+        (bench.out / result.name).parent for result in results if isinstance(result, Written)
+    }
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY)
+        os.fsync(descriptor)
+        os.close(descriptor)
+    return results
+
+
+def _broken(error: BaseException) -> Held:
+    if isinstance(error, BrokenExecutor):
+        return Held(digest_in="", code="worker-died", sentence="It ended the process that read it.")
+    # Its text may quote a value, so only its type is told.
+    sentence = f"{type(error).__name__}; report this with the file."
+    return Held(digest_in="", code="unexpected-error", sentence=sentence)

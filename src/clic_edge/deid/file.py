@@ -1,0 +1,280 @@
+"""One file from source to output: cleaned, written aside, read back, proved, and only then named."""
+
+from __future__ import annotations
+
+import contextlib
+import hmac
+import os
+import secrets
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
+
+from clic_edge.deid import part10
+from clic_edge.deid.clean import Removed, is_registered
+from clic_edge.deid.deidentify import deidentify
+from clic_edge.deid.keys import keyed_uid
+from clic_edge.deid.plan import hold_to_plan
+from clic_edge.deid.residue import decoded
+from clic_edge.domain.study import Instance, Series
+from clic_edge.errors import Defect, Refusal, Transient
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from clic_edge.deid.compare import Outcome
+    from clic_edge.deid.keys import DeidKey
+    from clic_edge.deid.part10 import Part10
+    from clic_edge.deid.profile import Profile
+    from clic_edge.domain.clean import Pseudonym
+
+PARTS = ".parts"
+"""Where files lie before they are proved; on the file system of the output, emptied by each run."""
+CHECKS = ("residue", "plan", "read-back")
+CHARACTER_SET, STUDY, SERIES, INSTANCE = 0x00080005, 0x0020000D, 0x0020000E, 0x00080018
+_SHOWN = (0x00100010, 0x00100020, 0x00100030, 0x00080050, STUDY, SERIES, INSTANCE)
+"""Whose values must not stand in a name that is kept: name, IDs, birth date, accession, UIDs."""
+_LEAST_IN_NAME = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """Whose an instance is, as its Part 10 file says; absent attributes are empty."""
+
+    patient_id: str = field(repr=False)
+    issuer_of_patient_id: str = field(repr=False)
+    patient_name: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One file to clean: a path that is read when its turn comes, or bytes that came from elsewhere."""
+
+    path: Path | None = field(default=None, repr=False)
+    content: bytes = field(default=b"", repr=False)
+
+    def read(self) -> bytes:
+        """Return the bytes. Raises Defect ``unreadable-file``."""
+        if self.path is None:
+            return self.content
+        try:
+            return self.path.read_bytes()
+        except OSError as error:
+            raise Defect(
+                "unreadable-file", f"The file cannot be read: {error.strerror}."
+            ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """One clean file, with what the certificate says of it."""
+
+    name: str
+    """Its path below the output folder."""
+    subject_id: str
+    study_uid: str
+    """Keyed."""
+    series_uid: str
+    """Keyed."""
+    sop_class_uid: str
+    digest_in: str
+    """HMAC-SHA-256 of the source under the key: it names the source to the key's holder only."""
+    digest_out: str
+    """SHA-256 of the file."""
+    counts: Mapping[Outcome, int]
+    """How many attributes had which outcome."""
+    uids: Mapping[str, str] = field(repr=False)
+    """Stand-in to original of every UID, for a crosswalk; empty when none is kept."""
+    subject: Subject = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """One file that was not written, and why."""
+
+    digest_in: str
+    """As of `Written`; empty when the file could not be read."""
+    code: str
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """Under which policy and key files are cleaned, and where they go."""
+
+    profile: Profile
+    key: DeidKey
+    out: Path
+    keep_names_below: Path | None = None
+    """Outputs keep their names relative to this folder; None names them by keyed UIDs."""
+    keeps_uids: bool = False
+    """Whether `Written.uids` is filled."""
+
+    def clean(self, source: Source) -> Written | Held:
+        """Write one clean file, whole and proved, or none.
+
+        Raises Transient ``out-unwritable`` when the output folder takes no file.
+        """
+        digest = ""
+        try:
+            content = source.read()
+            digest = source_digest(self.key, content)
+            return self._clean(content, source.path, digest)
+        except (Refusal, Defect) as error:
+            sentence = error.sentence.removeprefix("Instance 1 of 1: ")
+            return Held(digest_in=digest, code=error.code, sentence=sentence)
+
+    def _clean(self, content: bytes, path: Path | None, digest: str) -> Written:
+        source = part10.read(content)
+        subject = subject_of(source)
+        pseudonym = self.key.pseudonym(subject.patient_id, subject.issuer_of_patient_id)
+        output = deidentified(content, subject, self.profile, key=self.key)
+        uids = [_uid(source, tag) for tag in (STUDY, SERIES, INSTANCE)]
+        study, series, instance = (keyed_uid(uid, pseudonym) for uid in uids)
+        name = PurePosixPath(pseudonym.subject_id, study, series, f"{instance}.dcm")
+        if self.keep_names_below and path:
+            name = PurePosixPath(path.relative_to(self.keep_names_below).as_posix())
+            _check_name(name, source)
+        counts = _write(self, output, name, source=source, subject_id=pseudonym.subject_id)
+        return Written(
+            name=str(name),
+            subject_id=pseudonym.subject_id,
+            study_uid=study,
+            series_uid=series,
+            sop_class_uid=_uid(source, 0x00080016) or source.sop_class_uid,
+            digest_in=digest,
+            digest_out=sha256(output).hexdigest(),
+            counts=counts,
+            uids=_uids(source, pseudonym) if self.keeps_uids else {},
+            subject=subject,
+        )
+
+
+def source_digest(key: DeidKey, content: bytes) -> str:
+    """Return the digest by which a source is known again; without the key it says nothing."""
+    return hmac.digest(key.derived("source-digest"), content, "sha256").hex()
+
+
+def deidentified(content: bytes, subject: Subject, profile: Profile, *, key: DeidKey) -> bytes:
+    """Return one instance without identifiers. Raises as `deidentify`, without the position."""
+    series = Series(
+        study_instance_uid="",
+        series_instance_uid="",
+        patient_id=subject.patient_id,
+        issuer_of_patient_id=subject.issuer_of_patient_id,
+        instances=(Instance(content=content),),
+    )
+    pseudonym = key.pseudonym(subject.patient_id, subject.issuer_of_patient_id)
+    return deidentify(series, profile, pseudonym).instances[0].content
+
+
+def _write(
+    bench: Bench, output: bytes, name: PurePosixPath, *, source: Part10, subject_id: str
+) -> Mapping[Outcome, int]:
+    """Write under a name of no meaning, read back, hold to the plan; then give it its name."""
+    part = bench.out / PARTS / f"{secrets.token_hex(8)}.part"
+    target = bench.out / name
+    try:
+        try:
+            written = _durably(part, output)
+            if written != output:
+                raise Defect("read-back-differs", "What was written is not what is read back.")
+            counts = hold_to_plan(
+                source, part10.read(written), bench.profile, subject_id=subject_id
+            )
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _give_name(part, target, output)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise Transient(
+            "out-unwritable", f"The output folder takes no file: {error.strerror}."
+        ) from error
+    return counts
+
+
+def _durably(path: Path, content: bytes) -> bytes:
+    """Write a file to the disk and return what it holds then."""
+    with path.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    return path.read_bytes()
+
+
+def _give_name(part: Path, target: Path, content: bytes) -> None:
+    """Give the file its name, in one step; another's file is never replaced."""
+    try:
+        os.link(part, target)
+    except OSError:  # the name is taken, or the file system knows no links
+        if not target.exists():
+            part.replace(target)
+        elif target.read_bytes() != content:
+            raise Defect(
+                "duplicate-instance",
+                "Another file of the same SOP Instance UID is written already.",
+            ) from None
+
+
+def subject_of(source: Part10) -> Subject:
+    """Return whose an instance is. Raises Defect ``undecodable-text``."""
+    return Subject(
+        patient_id=_text(source, 0x00100020),
+        issuer_of_patient_id=_text(source, 0x00100021),
+        patient_name=_text(source, 0x00100010),
+    )
+
+
+def _text(source: Part10, tag: int) -> str:
+    """Return an attribute of the top as text. Raises Defect ``undecodable-text``."""
+    found = {element.tag: element for element in reversed(source.elements)}
+    if tag not in found:
+        return ""
+    terms = bytes(found[CHARACTER_SET].value) if CHARACTER_SET in found else b""
+    vr = "PN" if tag == 0x00100010 else "LO"  # noqa: PLR2004 - Patient's Name
+    return decoded(Removed(tag, vr, bytes(found[tag].value), terms)).strip(" \0")
+
+
+def _uid(source: Part10, tag: int) -> str:
+    value = next((bytes(one.value) for one in source.elements if one.tag == tag), b"")
+    uid = value.strip(b" \0").decode("latin-1")
+    return uid or (source.sop_instance_uid if tag == INSTANCE else "")
+
+
+def _uids(source: Part10, pseudonym: Pseudonym) -> Mapping[str, str]:
+    """Return stand-in and original of each UID of a source that has a stand-in, at any depth."""
+    found: set[str] = {_uid(source, INSTANCE)}
+    rest = list(source.elements)
+    while rest:
+        element = rest.pop()
+        for one in element.items or ():
+            rest.extend(one)
+        if element.vr == "UI":
+            found |= {
+                uid.strip(" \0") for uid in bytes(element.value).decode("latin-1").split("\\")
+            }
+    return {keyed_uid(uid, pseudonym): uid for uid in found if uid and not is_registered(uid)}
+
+
+def _check_name(name: PurePosixPath, source: Part10) -> None:
+    """Return when a name holds no identifier of its own file.
+
+    Raises
+    ------
+    Defect
+        ``identifier-in-name``: it does; without --keep-names the file gets another name.
+
+    """
+    shown = str(name).casefold()
+    with contextlib.suppress(UnicodeError):
+        shown += "\n" + str(name).encode("latin-1", "surrogateescape").decode("utf-8").casefold()
+    for tag in _SHOWN:
+        for word in _text(source, tag).replace("=", "^").replace("\\", "^").split("^"):
+            for part in (word, *word.split()):
+                if len(part) >= _LEAST_IN_NAME and part.casefold() in shown:
+                    raise Defect(
+                        "identifier-in-name",
+                        f"The file's name holds ({tag >> 16:04X},{tag & 0xFFFF:04X});"
+                        " leave --keep-names out.",
+                    )

@@ -1,0 +1,66 @@
+"""The second look at an output: what the policy says of each attribute holds in the bytes written.
+
+It is told apart from the engine that made them: source and output are read again and compared.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from clic_edge.deid.clean import is_registered, uid_values
+from clic_edge.deid.codes import CODE_TAGS
+from clic_edge.deid.compare import Change, Outcome, compare
+from clic_edge.deid.policy import Action, compiled
+from clic_edge.errors import Defect
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from clic_edge.deid.part10 import Part10
+    from clic_edge.deid.profile import Profile
+
+SOP_CLASS_UID = 0x00080016
+_SPECIAL = CODE_TAGS | {0x00080016, 0x00080018}
+
+
+def hold_to_plan(
+    source: Part10, output: Part10, profile: Profile, *, subject_id: str
+) -> Mapping[Outcome, int]:
+    """Return how many attributes had which outcome, when each is what its rule allows.
+
+    Raises
+    ------
+    Defect
+        ``plan-not-met``: one is not; the sentence names its tag and its rule.
+
+    """
+    policy = compiled(profile, output.sop_class_uid)
+    counts: Counter[Outcome] = Counter()
+    for change in compare(source.elements, output.elements):
+        counts[change.outcome] += 1
+        if change.outcome is Outcome.REMOVED or change.tag in _SPECIAL:
+            continue
+        rule = policy.rule(change.tag, nested=change.nested)
+        if not _allowed(change, rule.action, subject_id.encode("ascii")):
+            raise Defect(
+                "plan-not-met",
+                f"({change.tag >> 16:04X},{change.tag & 0xFFFF:04X}) was written against its rule"
+                f" ({rule.reason}).",
+            )
+    return counts
+
+
+def _allowed(change: Change, action: Action, subject_id: bytes) -> bool:
+    before, after = bytes(change.before or b""), bytes(change.after or b"")
+    if action is Action.REMOVE:
+        return change.outcome is Outcome.ADDED
+    if action is Action.EMPTY:
+        return not after
+    if action is Action.SUBJECT:
+        return after.rstrip(b" ") == subject_id
+    if action is Action.UID:
+        known = set(uid_values(before))
+        new = (uid for uid in uid_values(after) if not is_registered(uid.decode("latin-1")))
+        return not any(uid and uid in known for uid in new)
+    return True
