@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sys
+import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from servers import wait_for
 from sites import CASE_SECONDS, ROOT, Site, SiteOptions, pipeline_toml, running_site
+
+from clic_edge.cli import main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -60,3 +64,41 @@ class Holds:
 def holds(site: Site) -> Holds:
     """Return what keeps the site's cases before a stage."""
     return Holds(site.folder.parent / "holds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a command said, and its exit code."""
+
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClicEdge:
+    """The command line, run in this process: a new one takes seconds to load."""
+
+    capture: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch
+
+    def __call__(self, *arguments: str | Path) -> Answer:
+        """Run one command as a person does."""
+        self.monkeypatch.setattr(sys, "argv", ["clic-edge", *map(str, arguments)])
+        self.monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # the command puts its own
+        self.capture.readouterr()
+        code: object = 0
+        with warnings.catch_warnings():
+            try:
+                main()
+            except SystemExit as ended:
+                code = ended.code
+        out, err = self.capture.readouterr()
+        return Answer(code=int(code or 0), out=out, err=err)
+
+
+@pytest.fixture
+def clic_edge(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> ClicEdge:
+    """Return the command line, on a terminal that is wide enough for its tables."""
+    monkeypatch.setenv("COLUMNS", "400")
+    return ClicEdge(capture=capfd, monkeypatch=monkeypatch)
