@@ -33,7 +33,7 @@ def list_cases(
     """
     found = ledger_of(context).cases.all(states or (), limit)
     table(
-        f"{len(found)} cases",
+        f"cases: {len(found)}",
         (whole("case"), "pipeline", "state", "received"),
         (
             (case.case_id, case.pipeline, state(case.state), moment(case.received_at))

@@ -50,14 +50,13 @@ def table(
     """Write a table; columns without names have no line of names above them."""
     drawn = Table(
         *(Column(one, overflow="fold") if isinstance(one, str) else one for one in columns),
-        title=Text(title, "bold"),
-        title_justify="left",
         box=None,
         pad_edge=False,
     )
     drawn.show_header = any(column.header for column in drawn.columns)
     for row in rows:
         drawn.add_row(*row)
+    stdout.print(Text(title, "bold"), soft_wrap=True)
     stdout.print(drawn)
     stdout.print()
 

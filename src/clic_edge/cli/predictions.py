@@ -82,7 +82,7 @@ def _moment(text: str) -> datetime:
 
 def _show(rows: tuple[PredictionRow, ...]) -> None:
     table(
-        f"{len(rows)} predictions",
+        f"predictions: {len(rows)}",
         ("made", "case", "subject", "model", "device", "volumes"),
         (
             (
