@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from clic_edge.config import Pipeline, Settings
+    from clic_edge.pacs.cohort import OrthancCohort
     from clic_edge.pipeline.process import Step
 
 
@@ -61,17 +62,22 @@ class Appliance:
 
     def archive(self) -> OrthancArchive:
         """Return the appliance's Orthanc over HTTP."""
+        return OrthancArchive(HttpRest(self._peer()))
+
+    def cohort(self) -> OrthancCohort:
+        """Return the studies of the appliance's Orthanc, to be chosen from."""
+        from clic_edge.pacs.cohort import OrthancCohort  # noqa: PLC0415 - the plugin needs it not
+
+        return OrthancCohort(self._peer())
+
+    def _peer(self) -> OrthancPeer:
         orthanc = self.settings.orthanc
         password = read_secret(orthanc.password_file) if orthanc.password_file else ""
-        return OrthancArchive(
-            HttpRest(
-                OrthancPeer(
-                    url=orthanc.url,
-                    user=orthanc.username,
-                    password=password,
-                    timeout_s=orthanc.timeout_s,
-                )
-            )
+        return OrthancPeer(
+            url=orthanc.url,
+            user=orthanc.username,
+            password=password,
+            timeout_s=orthanc.timeout_s,
         )
 
 

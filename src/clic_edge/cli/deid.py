@@ -287,8 +287,8 @@ def _write_report(path: Path, order: Order, summary: Summary) -> None:
         "skipped": summary.skipped,
         "attributes": dict(summary.counts),
         "quarantined": [
-            {"path": str(source or ""), "code": held.code, "reason": held.sentence}
-            for source, held in summary.held
+            {"path": origin, "code": held.code, "reason": held.sentence}
+            for origin, held in summary.held
         ],
     }
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -34,9 +34,18 @@ from clic_edge.deid.certificate import (
     public_key,
 )
 from clic_edge.deid.crosswalk import Entry, seal
-from clic_edge.deid.file import CHECKS, PARTS, Bench, Held, Source, Written, source_digest
+from clic_edge.deid.file import (
+    CHECKS,
+    PARTS,
+    Bench,
+    FileSource,
+    Held,
+    Source,
+    Written,
+    source_digest,
+)
 from clic_edge.deid.standard import EDITION
-from clic_edge.errors import ClicEdgeError, ConfigError, Defect
+from clic_edge.errors import ClicEdgeError, ConfigError, Defect, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -72,8 +81,8 @@ class Summary:
     written: int
     skipped: int
     """Done by an earlier run."""
-    held: tuple[tuple[Path | None, Held], ...] = field(repr=False)
-    """What is in quarantine, with the path that only the operator may see."""
+    held: tuple[tuple[str, Held], ...] = field(repr=False)
+    """What is in quarantine, with the origin that only the operator may see."""
     counts: tuple[tuple[str, int], ...]
     """Attributes by what became of them, of the files written in this run."""
 
@@ -130,10 +139,10 @@ def clean_all(sources: Iterable[Source], order: Order, progress: Callable[[int],
 def sources_below(folder: Path) -> Iterator[Source]:
     """Yield every file below a folder, or the file itself, in the order of names."""
     if folder.is_file():
-        yield Source(path=folder)
+        yield FileSource(folder)
     for root, folders, files in os.walk(folder):
         folders.sort()
-        yield from (Source(path=Path(root, name)) for name in sorted(files))
+        yield from (FileSource(Path(root, name)) for name in sorted(files))
 
 
 class _Run:
@@ -145,7 +154,7 @@ class _Run:
         self._quarantine = quarantine
         self._done: set[bytes] = set()
         self._studies: dict[str, _Study] = {}
-        self._held: list[tuple[Path | None, Held]] = []
+        self._held: list[tuple[str, Held]] = []
         self._counts: Counter[str] = Counter()
         self._written = self._skipped = 0
         self._replay()
@@ -222,7 +231,7 @@ class _Run:
     def _is_done(self, source: Source) -> bool:
         try:
             digest = source_digest(self._order.bench.key, source.read())
-        except Defect:
+        except (Refusal, Defect):
             return False  # it is held when its turn comes
         return bytes.fromhex(digest) in self._done
 
@@ -254,7 +263,7 @@ class _Run:
         line = {"digest_in": held.digest_in, "code": held.code, "reason": held.sentence}
         self._quarantine.write(json.dumps(line) + "\n")
         self._quarantine.flush()
-        self._held.append((source.path, held))
+        self._held.append((source.origin, held))
 
     def _add(self, record: ObjectRecord) -> None:
         self._studies.setdefault(record.study, _Study(record.subject)).add(record)

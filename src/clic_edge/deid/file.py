@@ -9,7 +9,7 @@ import secrets
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from clic_edge.deid import part10
 from clic_edge.deid.clean import Removed, is_registered
@@ -47,17 +47,37 @@ class Subject:
     patient_name: str = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """One file to clean: a path that is read when its turn comes, or bytes that came from elsewhere."""
+class Source(Protocol):
+    """One file to clean, read when its turn comes, in whatever process that is."""
 
-    path: Path | None = field(default=None, repr=False)
-    content: bytes = field(default=b"", repr=False)
+    @property
+    def path(self) -> Path | None:
+        """Where it lies; None when it is no file of this machine."""
+        ...
+
+    @property
+    def origin(self) -> str:
+        """Where the operator finds it; it may name a patient."""
+        ...
+
+    def read(self) -> bytes:
+        """Return the bytes. Raises Refusal or Defect when this one can't be had."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A file of this machine."""
+
+    path: Path = field(repr=False)
+
+    @property
+    def origin(self) -> str:
+        """Its path."""
+        return str(self.path)
 
     def read(self) -> bytes:
         """Return the bytes. Raises Defect ``unreadable-file``."""
-        if self.path is None:
-            return self.content
         try:
             return self.path.read_bytes()
         except OSError as error:
