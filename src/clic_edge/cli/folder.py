@@ -92,14 +92,21 @@ def run(
     engine = open_engine("sqlite://")
     migrate(engine)
     ledger = Ledger.on(engine)
+    _make(out)
     cases = _process(_line(settings, chosen, archive=archive, ledger=ledger), archive)
-    out.mkdir(parents=True, exist_ok=True)
     (out / "report.json").write_text(json.dumps(_report(cases, ledger), indent=1, default=str))
     _show(cases, ledger)
     note(f"see {out}")
     code = max((_EXIT_CODES.get(case.state, 0) for case in cases), default=0)
     if code:
         raise typer.Exit(code)
+
+
+def _make(out: Path) -> None:
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError("out-unwritable", f"{out} cannot be made: {error.strerror}.") from error
 
 
 def open_folder(folder: Path) -> FolderArchive:
