@@ -42,7 +42,7 @@ def _clean(content: bytes) -> bytes:
 def _nest(inner: Dataset, depth: int) -> Dataset:
     for _ in range(depth):
         outer = Dataset()
-        outer.add_new(0x00409096, "SQ", Sequence([inner]))
+        outer.add_new(0x00081115, "SQ", Sequence([inner]))
         inner = outer
     return inner
 

@@ -20,7 +20,12 @@ def test_the_shipped_profile_is_the_basic_one(root: Path) -> None:
     [
         ('name = "x"\noption = []', "unknown-key", ("option", "options")),
         ('name = "x"\noptions = ["retain_uid"]', "unknown-option", ("retain_uid", "retain_uids")),
-        ('name = "x"\noptions = ["retain_uids"]', "option-not-supported", ("retain_uids",)),
+        (
+            'name = "x"\noptions = ["retain_longitudinal_full_dates", '
+            '"retain_longitudinal_modified_dates"]',
+            "conflicting-options",
+            ("retain_longitudinal_full_dates", "retain_longitudinal_modified_dates"),
+        ),
         ('name = "x"\noptions = "retain_uids"', "profile-invalid", ("options",)),
         ("options = []", "profile-invalid", ("name",)),
         ("name = ", "profile-invalid", ("TOML",)),

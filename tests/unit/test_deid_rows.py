@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 PSEUDONYM = DeidKey(b"one key of thirty-two bytes, yes").pseudonym("1", "")
-KEPT_SEQUENCE = 0x00409096  # Real World Value Mapping Sequence: no row names it
+KEPT_SEQUENCE = 0x00081115  # Referenced Series Sequence: no row names it
 GROUPS = {
     "(50xx,xxxx)": 0x50003000,
     "(60xx,4000)": 0x60024000,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from pydicom.sr._concepts_dict import concepts
 from pydicom.sr._snomed_dict import mapping
 
 from clic_edge.deid.dummies import REMOVED
+from clic_edge.deid.standard import table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,13 +22,14 @@ CODE_VALUES = (0x00080100, 0x00080119, 0x00080120)
 SCHEME, SCHEME_VERSION, MEANING = 0x00080102, 0x00080103, 0x00080104
 CODE_TAGS = frozenset({*CODE_VALUES, SCHEME, SCHEME_VERSION, MEANING})
 OWN_SCHEME = b"99CLICEDGE"
+_OLD_SNOMED = ("SRT", "SNM3", "99SDM")
 _UCUM = re.compile(r"[A-Za-z0-9*/.%()\[\]'^-]{1,8}")
 _VERSION = re.compile(rb"[0-9A-Za-z.]{0,8} ?")
 
 
 @cache
 def _meanings() -> dict[tuple[str, str], str]:
-    """Return the meaning of every code that pydicom publishes, SNOMED also in its SRT form."""
+    """Return the meaning of every code that pydicom or Table E.3.4-1 publishes, SNOMED also as SRT."""
     published: dict[str, dict[str, dict[str, tuple[str, list[int]]]]] = concepts  # type: ignore[assignment]  # pydicom leaves the type open
     known = {
         (scheme, value): meaning
@@ -36,8 +39,17 @@ def _meanings() -> dict[tuple[str, str], str]:
     }
     for srt, sct in mapping["SRT"].items():
         if ("SCT", sct) in known:
-            known["SRT", srt] = known["SNM3", srt] = known["99SDM", srt] = known["SCT", sct]
+            for scheme in _OLD_SNOMED:
+                known[scheme, srt] = known["SCT", sct]
+    for row in json.loads(table("e3_4_1"))["rows"]:
+        known.setdefault((row["scheme_designator"], row["code_value"]), row["meaning"])
     return known
+
+
+def canonical(scheme: str, value: str) -> tuple[str, str]:
+    """Return scheme and value of a code, SNOMED RT as SNOMED CT."""
+    current = mapping["SRT"].get(value) if scheme in _OLD_SNOMED else None
+    return ("SCT", current) if current else (scheme, value)
 
 
 def clean_code(elements: Sequence[Element]) -> dict[int, bytes]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from clic_edge.deid import part10
 from clic_edge.deid.clean import Cleaner, StandIns
 from clic_edge.deid.markers import markers
+from clic_edge.deid.options import UIDS
 from clic_edge.deid.pixels import PIXEL_DATA, check_pixels, pixel_bytes
 from clic_edge.deid.policy import compiled
 from clic_edge.deid.residue import ResidueCheck
@@ -53,7 +54,7 @@ def deidentify(series: Series, profile: Profile, pseudonym: Pseudonym) -> CleanS
         instances.append(CleanInstance(content=content))
     return CleanSeries(
         subject_id=pseudonym.subject_id,
-        series_uid=stand_ins.uid(series.series_instance_uid.encode()).decode("ascii"),
+        series_uid=_clean_uid(series.series_instance_uid, profile, stand_ins),
         instances=tuple(instances),
     )
 
@@ -70,14 +71,19 @@ def clean_instance(
     check_pixels(sop_class, top)
     cleaner = Cleaner(compiled(profile, sop_class), source.encoding, stand_ins)
     cleaned = cleaner.dataset(source.elements, nested=False)
-    sop = (sop_class, stand_ins.uid(sop_instance.encode("ascii")).decode("ascii"))
+    sop = (sop_class, _clean_uid(sop_instance, profile, stand_ins))
     cleaned |= _identity(sop, stand_ins, part10.Writer(source.encoding))
     cleaned |= markers(profile, source.encoding)
     chunks: list[bytes | memoryview] = [cleaned[tag] for tag in sorted(cleaned)]
     chunks += _pixels(source, top)
     output = part10.file_bytes(sop, source.transfer_syntax_uid, chunks)
-    residue.search(output, cleaner.removed, stand_ins.subject_id.decode("ascii"))
+    subject_id = stand_ins.subject_id.decode("ascii")
+    residue.search(output, cleaner.removed, subject_id, spared=cleaner.spared)
     return output
+
+
+def _clean_uid(uid: str, profile: Profile, stand_ins: StandIns) -> str:
+    return uid if UIDS in profile.options else stand_ins.uid(uid.encode()).decode("ascii")
 
 
 def _identity(sop: tuple[str, str], stand_ins: StandIns, writer: part10.Writer) -> dict[int, bytes]:

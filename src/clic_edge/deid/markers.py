@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING
 
+from clic_edge.deid.options import FULL_DATES, MODIFIED_DATES
 from clic_edge.deid.part10 import Encoding, Writer
 from clic_edge.deid.standard import EDITION, method_codes
 
@@ -35,5 +36,11 @@ def markers(profile: Profile, encoding: Encoding) -> dict[int, bytes]:
         IDENTITY_REMOVED: writer.element(IDENTITY_REMOVED, "CS", b"YES"),
         METHOD: writer.element(METHOD, "LO", f"clic-edge {EDITION} {profile.digest[:12]}".encode()),
         METHOD_CODES: writer.sequence(METHOD_CODES, items),
-        LONGITUDINAL: writer.element(LONGITUDINAL, "CS", b"REMOVED"),
+        LONGITUDINAL: writer.element(LONGITUDINAL, "CS", _longitudinal(profile.options)),
     }
+
+
+def _longitudinal(options: frozenset[str]) -> bytes:
+    if FULL_DATES in options:
+        return b"UNMODIFIED"
+    return b"MODIFIED" if MODIFIED_DATES in options else b"REMOVED"

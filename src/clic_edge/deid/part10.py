@@ -172,13 +172,42 @@ def _default_syntax(encoding: Encoding) -> str:
     return str(ExplicitVRLittleEndian if encoding.little else ExplicitVRBigEndian)
 
 
+_NEW_VRS: dict[int, tuple[str, ...]] = {
+    **dict.fromkeys((0x00081301, 0x00081302, 0x00081303, 0x00081304, 0x00100011), ("SQ",)),
+    **dict.fromkeys((0x00100014, 0x00100015, 0x00100041, 0x00100043), ("SQ",)),
+    **dict.fromkeys((0x00100044, 0x00100046), ("SQ",)),
+    **dict.fromkeys((0x00100013, 0x00100016, 0x00100042, 0x00100045), ("UT",)),
+    **dict.fromkeys((0x0040A034, 0x0040A035, 0x0040B034, 0x0040B036), ("DT",)),
+    **dict.fromkeys((0x0040B03B, 0x0040B03F, 0x3004007F), ("LO",)),
+    **dict.fromkeys((0x00100047, 0x0040E012), ("UR",)),
+    0x00100012: ("LT",),
+    0x00102162: ("UC",),
+}
+"""VRs of the attributes of PS3.6 2026d that Table E.1-1 names and pydicom does not know."""
+
+
 @cache
 def vrs_of(tag: int) -> tuple[str, ...]:
     """Return the VRs that the data dictionary allows for a tag; none where it does not know it."""
     try:
         return tuple(dictionary_VR(tag).split(" or "))
     except KeyError:
-        return ()
+        return _NEW_VRS.get(tag, ())
+
+
+def items_of_unknown(value: bytes) -> tuple[tuple[Element, ...], ...]:
+    """Return the items of a sequence of VR UN: implicit little endian (PS3.5 6.2.2).
+
+    Raises
+    ------
+    Defect
+        ``unreadable-instance``: it is no sequence.
+
+    """
+    try:
+        return _Reader(value, _IMPLICIT).items(0, len(value), 1)[0]
+    except struct.error as error:
+        raise _unreadable("a sequence of unknown VR is cut off") from error
 
 
 class _Reader:

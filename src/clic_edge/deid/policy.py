@@ -1,10 +1,11 @@
 """The compiled policy: for each tag, what happens and by which rule.
 
-Rules, first match: private groups, group lengths and retired repeating groups go; the rows of
-Table E.1-1 as the profile says; then, for what no row names, a rule by VR that keeps numbers,
-coded strings, UIDs by role and a short list of technical text, and denies the rest. Denied means
-``X/Z/D``: a dummy where the object's IOD asks for a value, empty where it asks for the attribute,
-and else removed.
+Rules, first match: private groups go (safe ones are known by their creator, see `private`), and so
+do overlays and curves unless graphics are cleaned; the rows of Table E.1-1 as the profile's options
+say; what the object's IOD does not define goes; then a rule by VR keeps numbers, coded strings,
+UIDs by role and a short list of technical text, and denies the rest. Denied means ``X/Z/D``: a
+dummy where the object's IOD asks for a value, empty where it asks for the attribute, and else
+removed.
 """
 
 from __future__ import annotations
@@ -14,10 +15,14 @@ from enum import Enum
 from functools import cache
 from typing import TYPE_CHECKING
 
-from pydicom.datadict import dictionary_VM
+from pydicom.datadict import dictionary_has_tag, dictionary_VM
 
+from clic_edge.deid import options
+from clic_edge.deid.graphics import is_graphics, is_sound
+from clic_edge.deid.iods import defined_attributes
 from clic_edge.deid.part10 import vrs_of
-from clic_edge.deid.standard import attribute_types, confidentiality_rows
+from clic_edge.deid.standard import ConfidentialityRow, attribute_types, confidentiality_rows
+from clic_edge.deid.values import FREE_TEXT_VRS, NUMBER_VRS
 
 if TYPE_CHECKING:
     from clic_edge.deid.profile import Profile
@@ -37,6 +42,16 @@ class Action(Enum):
     """Every UID is replaced by its keyed one, but for those that DICOM itself registers."""
     SUBJECT = "subject"
     """Replaced by the pseudonym's subject_id."""
+    RETAIN = "retain"
+    """Kept by an option: text as it is, all else if its value is what its VR says."""
+    SHIFT = "shift"
+    """Dates moved by the subject's days; times of day kept."""
+    DESCRIBE = "describe"
+    """Rebuilt from allowed words."""
+    LABEL = "label"
+    """An application entity's keyed stand-in."""
+    AREAS = "areas"
+    """Overlay Data without its thin strokes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,15 +59,23 @@ class Rule:
     """What happens to one tag, and why."""
 
     action: Action
-    vr: str
-    """What a replacement is written as."""
+    vrs: tuple[str, ...]
+    """The VRs that the attribute may have."""
     denied: Action
-    """What happens instead of KEEP when the value is not what its VR says."""
+    """What happens instead when a value cannot be kept, moved or rebuilt."""
     most_values: int
     """Most values that the dictionary allows; 0 for any number."""
     reason: str
-    """``E.1-1 X/Z``, ``private``, ``unnamed text``, …"""
+    """``E.1-1 X/Z``, ``E.1-1 K retain_uids``, ``unnamed text``, …"""
 
+    @property
+    def vr(self) -> str:
+        """What a replacement is written as."""
+        return self.vrs[0] if self.vrs else "UN"
+
+
+_Outcome = tuple[Action, Action, str]
+"""Action, what happens instead where it cannot be done, and the reason."""
 
 SUBJECT_TAGS = frozenset({0x00100010, 0x00100020})
 
@@ -82,30 +105,37 @@ _BINARY = frozenset(
 )
 """OB that is kept: ICC Profile, waveforms and their padding."""
 
+_DESCRIBED = FREE_TEXT_VRS - {"PN", "UR"}
+
 _OF_NO_DATASET = frozenset({0x0000, 0x0002, 0x0004, 0xFFFC, 0xFFFE})
 """Groups of messages, File Meta, directories and padding; in a dataset they are removed."""
 
-_NUMBERS = frozenset(
-    ["AT", "DS", "FD", "FL", "IS", "SL", "SS", "SV", "UL", "US", "UV", "OD", "OF", "OL", "OV", "OW"]
-)
+_CLEANINGS = {
+    options.MODIFIED_DATES: Action.SHIFT,
+    options.DEVICE: Action.LABEL,
+    options.GRAPHICS: Action.AREAS,
+}
+"""What an option's action C does to a value; a sequence is always cleaned item by item."""
 
 
 def text_is_denied(tag: int, vr: str) -> bool:
     """Whether a tag that no row names holds text, a person, a date or opaque bytes."""
     if tag in TECHNICAL_TEXT:
         return False
-    return vr not in _NUMBERS | {"CS", "SQ", "UI"} and tag not in _BINARY
+    return vr not in NUMBER_VRS | {"CS", "SQ", "UI"} and tag not in _BINARY
 
 
 def needs_type(tag: int) -> bool:
     """Whether an attribute's type (1, 2, 3) decides what happens to it."""
     row = _rows().get(tag)
-    return "/" in row if row else (vrs_of(tag) or ("UN",))[0] not in {"CS", "SQ", "UI"}
+    return (
+        "/" in row.basic_profile if row else (vrs_of(tag) or ("UN",))[0] not in {"CS", "SQ", "UI"}
+    )
 
 
 @cache
-def _rows() -> dict[int, str]:
-    return {row.tag: row.basic_profile for row in confidentiality_rows() if row.tag is not None}
+def _rows() -> dict[int, ConfidentialityRow]:
+    return {row.tag: row for row in confidentiality_rows() if row.tag is not None}
 
 
 def resolve(code: str, attribute_type: int) -> Action:
@@ -124,8 +154,9 @@ class Policy:
     """The rules for one profile and SOP class; worked out once for each tag and then remembered."""
 
     def __init__(self, profile: Profile, sop_class_uid: str) -> None:
-        self._profile = profile
+        self.options = profile.options
         self._sop_class_uid = sop_class_uid
+        self._defined = defined_attributes(sop_class_uid)
         self._known: tuple[dict[int, Rule], dict[int, Rule]] = ({}, {})
 
     def rule(self, tag: int, *, nested: bool) -> Rule:
@@ -136,47 +167,73 @@ class Policy:
         return known[tag]
 
     def _compile(self, tag: int, *, nested: bool) -> Rule:
-        vrs = vrs_of(tag)
-        vr = vrs[0] if vrs else "UN"
-        denied = resolve("X/Z/D", attribute_types().of(self._sop_class_uid, tag, nested=nested))
-        action, reason = self._named(tag, nested=nested) or _unnamed(tag, vr, denied, nested=nested)
-        return Rule(
-            action=action, vr=vr, denied=denied, most_values=_most_values(tag), reason=reason
-        )
-
-    def _named(self, tag: int, *, nested: bool) -> tuple[Action, str] | None:
-        """Return what Table E.1-1 says of a tag; None where it says nothing."""
-        group, code = tag >> 16, _rows().get(tag)
-        if group % 2:
-            return Action.REMOVE, "E.1-1 private"
-        if group & 0xFF00 in {0x5000, 0x6000}:
-            return Action.REMOVE, "E.1-1 repeating group"
-        if code is None:
-            return None
-        if group in _OF_NO_DATASET:
-            return Action.REMOVE, f"E.1-1 {code}, of no dataset"
-        if tag in SUBJECT_TAGS:
-            return Action.SUBJECT, f"E.1-1 {code}"
         kind = attribute_types().of(self._sop_class_uid, tag, nested=nested)
-        return resolve(code, kind), f"E.1-1 {code}"
+        denied = resolve("X/Z/D", kind)
+        action, denied, reason = (
+            self._of_group(tag)
+            or self._named(tag, kind)
+            or self._unnamed(tag, denied, nested=nested)
+        )
+        most = _most_values(tag)
+        return Rule(action=action, vrs=vrs_of(tag), denied=denied, most_values=most, reason=reason)
 
+    def _of_group(self, tag: int) -> _Outcome | None:
+        """Return what happens to whole groups: private ones, overlays and curves."""
+        remove = Action.REMOVE
+        if tag >> 16 & 1:
+            return remove, remove, "E.1-1 private"
+        if not is_graphics(tag):
+            return None
+        reason = "E.1-1 repeating group"
+        vr = (vrs_of(tag) or ("UN",))[0]
+        if options.GRAPHICS not in self.options or not vrs_of(tag) or is_sound(tag):
+            return remove, remove, reason
+        reason = f"{reason} C {options.GRAPHICS}"
+        if tag & 0xFF00FFFF == 0x60003000:  # noqa: PLR2004 - Overlay Data
+            return Action.AREAS, remove, reason
+        if vr in FREE_TEXT_VRS:
+            return Action.DESCRIBE, remove, reason
+        return (Action.ITEMS if vr == "SQ" else Action.KEEP), remove, reason
 
-def _unnamed(tag: int, vr: str, denied: Action, *, nested: bool) -> tuple[Action, str]:
-    """Return what happens to a tag that no row of Table E.1-1 names."""
-    is_of_no_object = tag >> 16 in _OF_NO_DATASET or not tag & 0xFFFF
-    cases = (
-        (is_of_no_object or not vrs_of(tag), Action.REMOVE, "unknown"),
-        (nested and tag >> 16 == 0x7FE0, Action.REMOVE, "nested pixels"),  # noqa: PLR2004 - group
-        (vr == "SQ", Action.ITEMS, "sequence"),
-        (vr == "UI", Action.UID, "unnamed UID"),
-        (text_is_denied(tag, vr), denied, "unnamed text"),
-        (True, Action.KEEP, "technical"),
-    )
-    return next((action, reason) for applies, action, reason in cases if applies)
+    def _named(self, tag: int, kind: int) -> _Outcome | None:
+        """Return what Table E.1-1 says of a tag; None where it says nothing."""
+        row = _rows().get(tag)
+        if row is None:
+            return None
+        code = row.basic_profile
+        if tag >> 16 in _OF_NO_DATASET:
+            return Action.REMOVE, Action.REMOVE, f"E.1-1 {code}, of no dataset"
+        basic = Action.SUBJECT if tag in SUBJECT_TAGS else resolve(code, kind)
+        cell = options.deciding_cell(row.options, self.options)
+        if cell is None:
+            return basic, basic, f"E.1-1 {code}"
+        option, letter = cell
+        cleaning = _CLEANINGS.get(option, Action.DESCRIBE) if letter == "C" else Action.RETAIN
+        is_sequence = vrs_of(tag) == ("SQ",)
+        action = Action.ITEMS if is_sequence else cleaning
+        return action, basic, f"E.1-1 {letter} {option}"
+
+    def _unnamed(self, tag: int, denied: Action, *, nested: bool) -> _Outcome:
+        """Return what happens to a tag that no row of Table E.1-1 names."""
+        vr = (vrs_of(tag) or ("UN",))[0]
+        is_of_no_object = tag >> 16 in _OF_NO_DATASET or not tag & 0xFFFF
+        uid = Action.RETAIN if options.UIDS in self.options else Action.UID
+        text = Action.DESCRIBE if options.DESCRIPTORS in self.options else denied
+        cases = (
+            (is_of_no_object or not vrs_of(tag), Action.REMOVE, "unknown"),
+            (nested and tag >> 16 == 0x7FE0, Action.REMOVE, "nested pixels"),  # noqa: PLR2004 - group
+            (not self._defined.has(tag, nested=nested), Action.REMOVE, "not of the IOD"),
+            (vr == "SQ", Action.ITEMS, "sequence"),
+            (vr == "UI", uid, "unnamed UID"),
+            (text_is_denied(tag, vr), text if vr in _DESCRIBED else denied, "unnamed text"),
+            (True, Action.KEEP, "technical"),
+        )
+        action, reason = next((action, reason) for applies, action, reason in cases if applies)
+        return action, denied, reason
 
 
 def _most_values(tag: int) -> int:
-    multiplicity = dictionary_VM(tag) if vrs_of(tag) else ""
+    multiplicity = dictionary_VM(tag) if dictionary_has_tag(tag) else ""
     most = multiplicity.rpartition("-")[2]
     return int(most) if most.isdigit() else 0
 

@@ -9,14 +9,12 @@ from dataclasses import dataclass, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Literal, TypeVar
 
+from clic_edge.deid.options import check_conflicts
 from clic_edge.deid.standard import EDITION, option_names
 from clic_edge.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-SUPPORTED_OPTIONS: frozenset[str] = frozenset()
-"""The option columns that are implemented: none yet, and a profile that asks for one is refused."""
 
 PixelTreatment = Literal["refuse", "redact", "redact-all"]
 """Pixels that may show text: refused; looked at and blanked; the same for every image there is."""
@@ -37,6 +35,10 @@ class Profile:
     """Option columns of Table E.1-1, e.g. ``retain_uids``."""
     pixels: PixelTreatment = "refuse"
     faces: FaceTreatment = "ignore"
+
+    def __post_init__(self) -> None:
+        """Refuse options that contradict each other (ConfigError ``conflicting-options``)."""
+        check_conflicts(self.options)
 
     @property
     def digest(self) -> str:
@@ -63,8 +65,8 @@ def load_profile(path: Path) -> Profile:
     ------
     ConfigError
         ``profile-missing``, ``profile-invalid`` (not TOML, or a wrong type), ``unknown-key``,
-        ``unknown-option`` or ``option-not-supported``; the sentence names the file, the key and
-        the nearest valid one.
+        ``unknown-option`` or ``conflicting-options``; the sentence names the file, the key and
+        the nearest valid one, or the two options.
 
     """
     try:
@@ -84,12 +86,12 @@ def load_profile(path: Path) -> Profile:
         raise ConfigError("profile-invalid", f"{path}: options must be a list of words.")
     for option in options:
         _check_option(path, option)
-    return Profile(
-        name=name,
-        options=frozenset(options),
-        pixels=_one_of(path, "pixels", content.get("pixels", "refuse"), PIXEL_TREATMENTS),
-        faces=_one_of(path, "faces", content.get("faces", "ignore"), FACE_TREATMENTS),
-    )
+    pixels = _one_of(path, "pixels", content.get("pixels", "refuse"), PIXEL_TREATMENTS)
+    faces = _one_of(path, "faces", content.get("faces", "ignore"), FACE_TREATMENTS)
+    try:
+        return Profile(name=name, options=frozenset(options), pixels=pixels, faces=faces)
+    except ConfigError as error:
+        raise ConfigError(error.code, f"{path}: {error.sentence}") from error
 
 
 def _one_of(path: Path, key: str, word: object, valid: tuple[_Word, ...]) -> _Word:
@@ -105,11 +107,6 @@ def _check_option(path: Path, option: str) -> None:
     if option not in option_names():
         raise ConfigError(
             "unknown-option", _not_known(path, f"option {option}", _nearest(option, option_names()))
-        )
-    if option not in SUPPORTED_OPTIONS:
-        raise ConfigError(
-            "option-not-supported",
-            f"{path}: the option {option} is in the standard but not supported yet; remove it.",
         )
 
 

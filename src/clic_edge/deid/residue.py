@@ -32,7 +32,7 @@ from clic_edge.deid.policy import TECHNICAL_TEXT
 from clic_edge.errors import Defect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Sequence
 
     from clic_edge.deid.part10 import Element
 
@@ -64,6 +64,8 @@ _UNSEARCHED = CODE_TAGS | {0x54001010}
 _OWN_WORDS = frozenset(
     ["removed", "basic", "application", "confidentiality", "profile", "clic", "edge", "deid"]
 )
+_PRIVATE = 0x10000
+"""The bit of a tag that makes its group odd."""
 _LEAST, _LEAST_TEXT, _LONG_WORD = 4, 6, 6
 
 
@@ -103,8 +105,17 @@ class ResidueCheck:
     def __init__(self) -> None:
         self._tokens: dict[Removed, tuple[Token, ...]] = {}
 
-    def search(self, output: bytes, removed: Iterable[Removed], subject_id: str) -> None:
+    def search(
+        self,
+        output: bytes,
+        removed: Iterable[Removed],
+        subject_id: str,
+        *,
+        spared: Collection[tuple[int, bytes]] = (),
+    ) -> None:
         """Return when nothing of `removed` is left in a Part 10 file.
+
+        `spared` are values with their tags that the stage kept or made on purpose: not searched.
 
         Raises
         ------
@@ -114,9 +125,13 @@ class ResidueCheck:
 
         """
         values = list(_values(part10.read(output).elements))
+        if spared:
+            values = [
+                entry for entry in values if (entry[0], entry[1].rstrip(b" \0")) not in spared
+            ]
         own = subject_id.encode("ascii").lower()
         everything = b"\n".join(value for _, value in values).lower().replace(own, b"")
-        text = b"\n".join(value for tag, value in values if tag in TECHNICAL_TEXT).lower()
+        text = b"\n".join(value for tag, value in values if _is_kept_text(tag)).lower()
         for value in removed:
             for token in self._tokens_of(value):
                 hay = everything if token.is_identity else text
@@ -131,7 +146,7 @@ class ResidueCheck:
 
     def _report(self, token: Token, values: Sequence[tuple[int, bytes]], own: bytes) -> None:
         for tag, value in values:
-            if not token.is_identity and tag not in TECHNICAL_TEXT:
+            if not token.is_identity and not _is_kept_text(tag):
                 continue
             hay = value.lower().replace(own, b"")
             is_whole = hay.strip(b" \0") in {pattern.encoded for pattern in token.patterns}
@@ -144,6 +159,10 @@ class ResidueCheck:
                 )
 
 
+def _is_kept_text(tag: int) -> bool:
+    return tag in TECHNICAL_TEXT or bool(tag & _PRIVATE)
+
+
 def _values(elements: Iterable[Element]) -> Iterator[tuple[int, bytes]]:
     """Yield every value that may hold text, with its tag."""
     for element in elements:
@@ -152,7 +171,7 @@ def _values(elements: Iterable[Element]) -> Iterator[tuple[int, bytes]]:
                 yield from _values(item)
         elif (
             isinstance(element.value, bytes)
-            and element.vr not in _NUMBERS
+            and (element.vr not in _NUMBERS or element.tag & _PRIVATE)
             and element.tag not in _UNSEARCHED
         ):
             yield element.tag, element.value
