@@ -312,7 +312,12 @@ def logged(case_id: str = "c1") -> LoggedPrediction:
     affine.flags.writeable = label_map.flags.writeable = False
     code = Code(value="123037004", scheme="SCT", meaning="Anatomical Structure")
     definition = SegmentDefinition(
-        number=1, name="anterior", label="Anterior", category=code, property_type=code
+        number=1,
+        name="anterior",
+        label="Anterior",
+        category=code,
+        property_type=code,
+        modifier=Code(value="255549009", scheme="SCT", meaning="Anterior"),
     )
     finding = SegmentFinding(
         definition=definition, voxel_count=1, volume_mm3=2.0, mean_probability=0.9

@@ -13,11 +13,13 @@ from factories import Stack, make_datasets, make_series, ramp, series_of
 from clic_edge.dicom.policy import VolumePolicy
 from clic_edge.dicom.volumes import build_volume
 from clic_edge.domain.clean import CleanInstance, CleanSeries
+from clic_edge.domain.prediction import Code
 from clic_edge.domain.volume import Geometry, SliceSource
 from clic_edge.errors import Defect
 from clic_edge.results import provenance
 from clic_edge.results.check import check
 from clic_edge.results.seg import SegWriter
+from clic_edge.results.sr import SrWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,6 +54,26 @@ def test_each_segment_says_what_it_is_and_who_drew_it() -> None:
             "Organ volumetry",
             "1.2.0",
         )
+
+
+def test_a_part_of_an_organ_is_told_by_its_modifier_in_seg_and_sr() -> None:
+    anterior = Code(value="255549009", scheme="SCT", meaning="Anterior")
+    analysis = analysis_of()
+    (first, *others) = analysis.prediction.segments
+    changed = replace(first, definition=replace(first.definition, modifier=anterior))
+    prediction = replace(analysis.prediction, segments=(changed, *others))
+    analysis = replace(analysis, prediction=prediction)
+
+    seg = SegWriter().write(analysis, ())
+    assert seg is not None
+    sr = SrWriter().write(analysis, (seg,))
+    check((seg, sr), analysis)
+
+    segment = pydicom.dcmread(io.BytesIO(seg.content)).SegmentSequence[0]
+    (kind,) = segment.SegmentedPropertyTypeCodeSequence
+    (modifier,) = kind.SegmentedPropertyTypeModifierCodeSequence
+    assert (modifier.CodeValue, modifier.CodeMeaning) == ("255549009", "Anterior")
+    assert "255549009" in str(pydicom.dcmread(io.BytesIO(sr.content)))
 
 
 def test_empty_frames_are_left_out() -> None:

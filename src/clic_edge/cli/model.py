@@ -51,7 +51,7 @@ def validate(
         )
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(report.to_json())
-    plot_bland_altman(report, out.with_suffix(".png"))
+    plot_bland_altman(report, out.with_name(f"{out.stem}-bland-altman.png"))
     _show(report)
 
 

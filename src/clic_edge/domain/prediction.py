@@ -35,6 +35,8 @@ class SegmentDefinition:
     """Segmented Property Category (0062,0003)."""
     property_type: Code
     """Segmented Property Type (0062,000F)."""
+    modifier: Code | None = None
+    """Segmented Property Type Modifier (0062,0011), e.g. anterior; a place's modifier in the SR."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

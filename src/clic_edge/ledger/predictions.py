@@ -186,5 +186,6 @@ def _unpack(content: bytes, device: str) -> tuple[Prediction, tuple[SliceSource,
 
 def _finding(values: dict[str, object]) -> SegmentFinding:
     definition = dict(values.pop("definition"))  # type: ignore[call-overload]  # as `_pack` wrote
-    codes = {name: Code(**definition.pop(name)) for name in ("category", "property_type")}
+    coded = {name: definition.pop(name) for name in ("category", "property_type", "modifier")}
+    codes = {name: Code(**code) for name, code in coded.items() if code}
     return SegmentFinding(definition=SegmentDefinition(**definition, **codes), **values)  # type: ignore[arg-type]  # as above

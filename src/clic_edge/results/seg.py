@@ -179,19 +179,24 @@ def _descriptions(analysis: Analysis) -> list[SegmentDescription]:
         version=model.version,
         source=model.manufacturer,
     )
-    return [
-        SegmentDescription(
+    descriptions = []
+    for number, finding in enumerate(written_segments(analysis), start=1):
+        definition = finding.definition
+        description = SegmentDescription(
             segment_number=number,
-            segment_label=finding.definition.label,
-            segmented_property_category=coded(finding.definition.category),
-            segmented_property_type=coded(finding.definition.property_type),
+            segment_label=definition.label,
+            segmented_property_category=coded(definition.category),
+            segmented_property_type=coded(definition.property_type),
             algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
             algorithm_identification=algorithm,
-            tracking_uid=provenance.tracking_uid(analysis, finding.definition),
-            tracking_id=provenance.tracking_id(analysis, finding.definition),
+            tracking_uid=provenance.tracking_uid(analysis, definition),
+            tracking_id=provenance.tracking_id(analysis, definition),
         )
-        for number, finding in enumerate(written_segments(analysis), start=1)
-    ]
+        if definition.modifier:
+            (kind,) = description.SegmentedPropertyTypeCodeSequence
+            kind.SegmentedPropertyTypeModifierCodeSequence = [coded(definition.modifier)]
+        descriptions.append(description)
+    return descriptions
 
 
 def _refer_to_originals(seg: Segmentation, source: Source) -> None:

@@ -169,6 +169,8 @@ def _group(analysis: Analysis, finding: SegmentFinding, region: ReferencedSegmen
     )
     category, kind = coded(segment.category), coded(segment.property_type)
     is_place = (segment.category.value, segment.category.scheme) in ANATOMICAL_STRUCTURES
+    modifier = coded(segment.modifier) if segment.modifier else None
+    sites = [FindingSite(kind, topographical_modifier=modifier)] if is_place else None
     algorithm = AlgorithmIdentification(
         name=model.title,
         version=model.version,
@@ -185,7 +187,7 @@ def _group(analysis: Analysis, finding: SegmentFinding, region: ReferencedSegmen
             tracking_identifier=tracking,
             finding_category=category,
             finding_type=kind,
-            finding_sites=[FindingSite(kind)] if is_place else None,
+            finding_sites=sites,
             algorithm_id=algorithm,
             measurements=[volume],
         )
@@ -194,7 +196,7 @@ def _group(analysis: Analysis, finding: SegmentFinding, region: ReferencedSegmen
         referenced_segment=region,
         finding_category=category,
         finding_type=kind,
-        finding_sites=[FindingSite(kind)] if is_place else None,
+        finding_sites=sites,
         algorithm_id=algorithm,
         measurements=[volume],
     )
