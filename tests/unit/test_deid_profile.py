@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from clic_edge.deid.options import FULL_DATES, MODIFIED_DATES
 from clic_edge.deid.profile import BASIC, Profile, load_profile
 from clic_edge.errors import ConfigError
 
@@ -11,8 +12,27 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+BOTH = (FULL_DATES, MODIFIED_DATES)
+
+
 def test_the_shipped_profile_is_the_basic_one(root: Path) -> None:
     assert load_profile(root / "configs" / "deid" / "basic.toml") == BASIC
+
+
+@pytest.mark.parametrize("name", ["basic", "research", "monitoring"])
+def test_a_shipped_profile_loads_and_explains_each_option(root: Path, name: str) -> None:
+    path = root / "configs" / "deid" / f"{name}.toml"
+    profile = load_profile(path)
+    assert profile.name == name
+    lines = path.read_text(encoding="utf-8").splitlines()
+    for option in profile.options:
+        (at,) = [n for n, line in enumerate(lines) if line.strip() == f'"{option}",']
+        assert lines[at - 1].strip().startswith("#")
+
+
+def test_options_that_contradict_each_other_are_refused_however_a_profile_is_made() -> None:
+    with pytest.raises(ConfigError, match="contradict"):
+        Profile(name="x", options=frozenset(BOTH))
 
 
 @pytest.mark.parametrize(
@@ -21,10 +41,9 @@ def test_the_shipped_profile_is_the_basic_one(root: Path) -> None:
         ('name = "x"\noption = []', "unknown-key", ("option", "options")),
         ('name = "x"\noptions = ["retain_uid"]', "unknown-option", ("retain_uid", "retain_uids")),
         (
-            'name = "x"\noptions = ["retain_longitudinal_full_dates", '
-            '"retain_longitudinal_modified_dates"]',
+            f'name = "x"\noptions = ["{FULL_DATES}", "{MODIFIED_DATES}"]',
             "conflicting-options",
-            ("retain_longitudinal_full_dates", "retain_longitudinal_modified_dates"),
+            BOTH,
         ),
         ('name = "x"\noptions = "retain_uids"', "profile-invalid", ("options",)),
         ("options = []", "profile-invalid", ("name",)),

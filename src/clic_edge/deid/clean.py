@@ -31,17 +31,6 @@ if TYPE_CHECKING:
 
 CHARACTER_SET = 0x00080005
 _SPARED_VRS = frozenset(["DA", "DT", "UI"])
-_MAY_FAIL = frozenset(
-    [
-        Action.KEEP,
-        Action.RETAIN,
-        Action.SHIFT,
-        Action.DESCRIBE,
-        Action.LABEL,
-        Action.AREAS,
-    ]
-)
-"""Actions that a value may not allow; then the rule's `denied` is done."""
 _LETTERS_AND_DIGITS = re.compile(rb"[a-z0-9]+")
 
 
@@ -181,17 +170,17 @@ class Cleaner:
             return self._items(element, rule)
         if action is Action.UID:
             return self._uids(element)
-        if action in {Action.KEEP, Action.RETAIN}:
+        if action is Action.KEEP or action is Action.RETAIN:
             if action is Action.KEEP and rule.vr == "CS" and element.vr in {"CS", "UN"}:
                 return self._coded(element)
             if is_what_it_says(element, rule, may_be_text=action is Action.RETAIN):
                 return self._kept(element, action)
-        made = self._made(element, rule, siblings)
-        if made is not None:
-            return self._renewed(element, rule, made)
+        elif action is not rule.denied:
+            made = self._made(element, rule, siblings)
+            if made is not None:
+                return self._renewed(element, rule, made)
         self._remember(element)
-        is_done = action not in _MAY_FAIL
-        return self.replacement(element.tag, rule.vr, action if is_done else rule.denied)
+        return self.replacement(element.tag, rule.vr, rule.denied)
 
     def _kept(self, element: Element, action: Action) -> bytes:
         value = bytes(element.value)

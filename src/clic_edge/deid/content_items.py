@@ -107,9 +107,8 @@ class ContentRules:
             if name == kind and decided:
                 action, reason = decided
                 action = Action.DUMMY if action is Action.REMOVE else action
-            found[tag] = Rule(
-                action=action, vrs=(vr,), denied=Action.DUMMY, most_values=0, reason=reason
-            )
+            denied = action if action is Action.REMOVE else Action.DUMMY
+            found[tag] = Rule(action=action, vrs=(vr,), denied=denied, most_values=0, reason=reason)
         return found
 
     def pruned(self, sequence: Element) -> tuple[Element, list[tuple[Element, ...]]]:

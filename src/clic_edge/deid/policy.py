@@ -62,7 +62,7 @@ class Rule:
     vrs: tuple[str, ...]
     """The VRs that the attribute may have."""
     denied: Action
-    """What happens instead when a value cannot be kept, moved or rebuilt."""
+    """What happens instead when a value cannot be kept, moved or rebuilt; else the action itself."""
     most_values: int
     """Most values that the dictionary allows; 0 for any number."""
     reason: str
@@ -106,6 +106,9 @@ _BINARY = frozenset(
 """OB that is kept: ICC Profile, waveforms and their padding."""
 
 _DESCRIBED = FREE_TEXT_VRS - {"PN", "UR"}
+
+_REPLACEMENTS = frozenset([Action.REMOVE, Action.EMPTY, Action.DUMMY, Action.SUBJECT])
+"""Actions that never look at the value."""
 
 _OF_NO_DATASET = frozenset({0x0000, 0x0002, 0x0004, 0xFFFC, 0xFFFE})
 """Groups of messages, File Meta, directories and padding; in a dataset they are removed."""
@@ -174,6 +177,8 @@ class Policy:
             or self._named(tag, kind)
             or self._unnamed(tag, denied, nested=nested)
         )
+        if action in _REPLACEMENTS:
+            denied = action
         most = _most_values(tag)
         return Rule(action=action, vrs=vrs_of(tag), denied=denied, most_values=most, reason=reason)
 
