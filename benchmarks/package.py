@@ -84,7 +84,8 @@ def _levels(phantom: Phantom) -> NDArray[np.float64]:
     hu = phantom.voxels[::2, ::2, ::2].astype(float) - STORED_AT_ZERO_HU
     hu = np.clip(hu, *np.percentile(hu, (_LOW, _HIGH)))
     levels = np.array([MUSCLE_HU, *(organ.hu for organ in ORGANS)])
-    return (levels - hu.mean()) / hu.std()
+    normalised: NDArray[np.float64] = (levels - hu.mean()) / hu.std()
+    return normalised
 
 
 def _network(levels: NDArray[np.float64]) -> bytes:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import PYDICOM_IMPLEMENTATION_UID, UID, CTImageStorage, ExplicitVRLittleEndian
 
 from clic_edge.domain.study import Instance, Series
 
@@ -108,7 +108,7 @@ class Phantom:
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         ds.file_meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
         ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = CTImageStorage
-        uid = f"{self.uid_root}.1.{index + 1}"
+        uid = UID(f"{self.uid_root}.1.{index + 1}")
         ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = uid
         self._add_study(ds)
         ds.InstanceNumber, ds.AcquisitionNumber = index + 1, 1

@@ -132,7 +132,7 @@ def _rows(rows: Iterable[tuple[str, ...]]) -> str:
 
 def _comparison(one: Comparison) -> str:
     rows = (
-        (times.name, *_seconds(times), "" if index == 0 else f"{one.ratio(index):.2f}")
+        (times.name, *_seconds(times), "" if index == 0 else f"{one.ratio(index):.2g}")
         for index, times in enumerate(one.times)
     )
     facts = "".join(f"\n\n{fact}" for fact in one.facts)
@@ -147,7 +147,7 @@ def _comparison(one: Comparison) -> str:
 
 
 def _seconds(times: Times) -> tuple[str, str]:
-    return f"{times.median:.3f}", f"{min(times.seconds):.3f}–{max(times.seconds):.3f}"
+    return f"{times.median:.2g}", f"{min(times.seconds):.2g}–{max(times.seconds):.2g}"
 
 
 def _network(cost: NetworkCost) -> str:
@@ -231,7 +231,7 @@ def _dominates(run: Run) -> str:
         "adding up the windows": run.windows[0].times[-1].median,
         "packing the mask's bits": run.seg.times[-1].median,
     }
-    told = ", ".join(f"{what} {seconds:.2f} s" for what, seconds in floors.items())
+    told = ", ".join(f"{what} {seconds:.2g} s" for what, seconds in floors.items())
     total = sum(floors.values())
     return f"""\
 ## What dominates, and the floor
@@ -239,7 +239,7 @@ def _dominates(run: Run) -> str:
 A case of the phantom takes {run.line.whole:.1f} s from the queue to the PACS's last answer. \
 Most of it: {first}; then {second}; then {third}.
 
-What no program can do without, measured in the same run: {told}; together {total:.2f} s beside \
+What no program can do without, measured in the same run: {told}; together {total:.2g} s beside \
 the network. The line takes {_beside(run):.2f} s beside the network, {_beside(run) / total:.0f} \
 times that.
 
@@ -254,15 +254,17 @@ def _verdicts(run: Run) -> str:
         ("De-identification", run.deid),
         *((one.title, one) for one in run.windows),
     )
-    lines = [
-        f"- {what}: {one.ratio(1):.2f} of the time of {one.times[1].name}, "
-        f"{one.ratio(-1):.1f} times the floor."
-        for what, one in told
-    ]
+    lines = []
+    for what, one in told:
+        peer = min(range(1, len(one.times) - 1), key=lambda index: one.times[index].median)
+        lines.append(
+            f"- {what}: {one.ratio(peer):.2g} of the time of the fastest peer "
+            f"({one.times[peer].name}), {one.ratio(-1):.2g} times the floor."
+        )
     seg, peer = run.seg, 2
     alone = seg.times[1].median / seg.times[peer].median
     lines.append(
-        f"- Segmentation: writing alone {alone:.2f} and with the check {seg.ratio(peer):.2f} of "
+        f"- Segmentation: writing alone {alone:.2g} and with the check {seg.ratio(peer):.2g} of "
         f"the time of {seg.times[peer].name}."
     )
     return "\n".join(lines)

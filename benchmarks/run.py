@@ -34,7 +34,7 @@ def main() -> None:
     """Measure and write."""
     options = _options()
     warnings.simplefilter("ignore")  # the peers' warnings are theirs
-    rounds = options.rounds or (2 if options.quick else 7)
+    rounds = options.rounds or (2 if options.quick else 5)
     phantom = Phantom(slices=40, size=256) if options.quick else Phantom()
     patch = 32 if options.quick else 96
     with tempfile.TemporaryDirectory(prefix="clic-edge-bench-") as folder:
@@ -50,7 +50,7 @@ def main() -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small and short: does it run?")
-    parser.add_argument("--rounds", type=int, help="rounds that count (default 7, quick 2)")
+    parser.add_argument("--rounds", type=int, help="rounds that count (default 5, quick 2)")
     parser.add_argument("--out", type=Path, help="default RESULTS.md; quick: build/bench.md")
     return parser.parse_args()
 

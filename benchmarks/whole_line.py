@@ -207,8 +207,7 @@ def _run_case(site: _Site, phantom: Phantom) -> CaseTimes:
     whole = time.perf_counter() - begun
     _expect_organs(site.pacs, phantom)
     parts: dict[str, float] = defaultdict(float)
-    rows = _parts(site)[seen:]
-    for part, seconds, _ in rows:
+    for part, seconds in _parts(site)[seen:]:
         parts[part] += seconds
     ledger = site.open.ledger
     (prediction,) = ledger.predictions.rows(since)
@@ -257,9 +256,9 @@ def _expect_organs(pacs: Orthanc, phantom: Phantom) -> None:
         raise SystemExit(f"The organs in the PACS are not the phantom's: Dice {dice.round(3)}.")
 
 
-def _parts(site: _Site) -> list[tuple[str, float, float]]:
+def _parts(site: _Site) -> list[tuple[str, float]]:
     lines = (site.folder / "parts.jsonl").read_text().splitlines()
-    return [tuple(json.loads(line).values()) for line in lines]
+    return [(told["part"], told["seconds"]) for told in map(json.loads, lines)]
 
 
 def _peak_mb(process: subprocess.Popen[bytes]) -> float:

@@ -1,13 +1,12 @@
 """The worker as it ships, with a clock around each part of its line.
 
 `python worker.py SETTINGS OUT` runs until it is told to stop, and appends one JSON line to OUT
-for each part of a stage that ends: case, part, seconds, and the process's peak memory so far.
+for each part of a stage that ends: the part and its seconds.
 """
 
 from __future__ import annotations
 
 import json
-import re
 import signal
 import sys
 import threading
@@ -15,7 +14,7 @@ import time
 from dataclasses import replace
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from clic_edge import assembly, telemetry
 from clic_edge.app import Appliance, serve
@@ -28,6 +27,9 @@ if TYPE_CHECKING:
     from clic_edge.pipeline.line import Line, ReadyPipeline
 
 
+_T = TypeVar("_T")
+
+
 class Clock:
     """Writes down how long each named part took."""
 
@@ -38,47 +40,43 @@ class Clock:
         """Return the function with a clock around it."""
 
         @wraps(function)
-        def timed(*args: object, **options: object) -> object:
+        def clocked(*args: object, **options: object) -> object:
             begin = time.perf_counter()
             result = function(*args, **options)
             self._tell(part, time.perf_counter() - begin)
             return result
 
-        return timed
+        return clocked
 
     def _tell(self, part: str, seconds: float) -> None:
-        line = {"part": part, "seconds": seconds, "peak_mb": peak_mb()}
+        line = {"part": part, "seconds": seconds}
         with self._out.open("a") as out:
             out.write(json.dumps(line) + "\n")
 
 
-class Timed:
-    """Stands in for an object, with a clock around some of its methods."""
-
-    def __init__(self, target: object, clock: Clock, **parts: str) -> None:
+class _Timed:
+    def __init__(self, target: object, clock: Clock, parts: dict[str, str]) -> None:
         self._target, self._clock, self._parts = target, clock, parts
 
     def __getattr__(self, name: str) -> object:
-        """Return the target's attribute; a method named in `parts` comes with a clock."""
         found = getattr(self._target, name)
         part = self._parts.get(name)
         return self._clock.around(part, found) if part else found
 
 
-def peak_mb() -> float:
-    """Return VmHWM: the most memory that this process ever held."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    return int(found[1]) / 1024 if found else 0.0
+def timed(target: _T, clock: Clock, **parts: str) -> _T:
+    """Return what stands in for `target`, with a clock around the methods named in `parts`."""
+    return cast("_T", _Timed(target, clock, parts))
 
 
 def timed_line(line: Line, clock: Clock) -> Line:
     """Return the line with clocks."""
     for name in ("deidentify", "build_volume", "check"):
         setattr(stages, name, clock.around(name, getattr(stages, name)))
-    predictions = Timed(line.ledger.predictions, clock, log="log", of_case="read log")
+    predictions = timed(line.ledger.predictions, clock, log="log", of_case="read log")
     return replace(
         line,
-        archive=Timed(line.archive, clock, series="fetch", keep="keep", result="fetch results"),
+        archive=timed(line.archive, clock, series="fetch", keep="keep", result="fetch results"),
         ledger=replace(line.ledger, predictions=predictions),
         pipelines=tuple(_timed_pipeline(pipeline, clock) for pipeline in line.pipelines),
     )
@@ -86,7 +84,7 @@ def timed_line(line: Line, clock: Clock) -> Line:
 
 def _timed_pipeline(pipeline: ReadyPipeline, clock: Clock) -> ReadyPipeline:
     def runtime() -> Runtime:
-        return Timed(load(), clock, predict="predict")
+        return timed(load(), clock, predict="predict")
 
     load = pipeline.runtime
     names = pipeline.settings.writers
@@ -94,11 +92,11 @@ def _timed_pipeline(pipeline: ReadyPipeline, clock: Clock) -> ReadyPipeline:
         pipeline,
         runtime=runtime,
         writers=tuple(
-            Timed(writer, clock, write=f"write {name}")
+            timed(writer, clock, write=f"write {name}")
             for name, writer in zip(names, pipeline.writers, strict=True)
         ),
         destinations=tuple(
-            (name, Timed(destination, clock, deliver="deliver"))
+            (name, timed(destination, clock, deliver="deliver"))
             for name, destination in pipeline.destinations
         ),
     )
