@@ -190,6 +190,31 @@ def statement(context: typer.Context, *, profile: ProfileName) -> None:
     stdout.print(Text(words(profile_of(settings, profile))), end="", soft_wrap=True)
 
 
+@app.command()
+def restore(
+    context: typer.Context,
+    file: DicomFile,
+    *,
+    out: Annotated[Path, typer.Option(help="File to write; it names the patient.")],
+) -> None:
+    """Bring a result that was made on a clean cohort (a SEG, an SR) back under the original UIDs.
+
+    Needs the sealed crosswalk of its study, which `deid run` and `export` keep where the setting
+    `crosswalk_days` asks for it.
+
+    Example: `clic-edge deid restore seg.dcm --out original.dcm`
+    """
+    from clic_edge.deid.crosswalk import unseal  # noqa: PLC0415 - for a fast --help
+    from clic_edge.deid.restore import restore as restored  # noqa: PLC0415 - as above
+    from clic_edge.deid.restore import study_of  # noqa: PLC0415 - as above
+
+    settings = load_settings(context_of(context).settings_path)
+    content = file.read_bytes()
+    folder = settings.appliance.state_dir / CROSSWALKS
+    crosswalk = unseal(folder, study_of(content), key_of(settings), now=datetime.now(UTC))
+    out.write_bytes(restored(content, crosswalk))
+
+
 @app.command("init-key")
 def init_key(context: typer.Context) -> None:
     """Make the secret key, readable by its owner only; an existing key is kept.
