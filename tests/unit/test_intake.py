@@ -1,0 +1,121 @@
+"""A study becomes cases: the same study, in the same state, becomes the same cases."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from lines import STUDY_ID, Shelf, a_ledger, a_pipeline, a_series, a_study
+
+from clic_edge.domain.case import CaseState
+from clic_edge.pipeline.intake import NO_PIPELINE, intake, propose
+from clic_edge.pipeline.reconcile import CURSOR, reconcile
+
+PIPELINES = (a_pipeline("brain", description="T1"), a_pipeline("spine", description="spine"))
+
+
+def test_each_pipeline_that_takes_a_series_gets_a_case_with_those_it_takes() -> None:
+    study = a_study(
+        a_series("one", description="T1 brain"),
+        a_series("two", description="T1 spine"),
+        a_series("three", description="T2"),
+    )
+    brain, spine = propose(study, PIPELINES)
+    assert (brain.pipeline, brain.series_ids) == ("brain", ("one", "two"))
+    assert (spine.pipeline, spine.series_ids) == ("spine", ("two",))
+    assert brain.case_id != spine.case_id
+
+
+def test_a_study_that_no_pipeline_takes_is_refused_with_the_reason_of_each() -> None:
+    (refused,) = propose(a_study(a_series(description="T2 knee")), PIPELINES)
+    assert (refused.pipeline, refused.code) == (NO_PIPELINE, "no-pipeline")
+    assert "brain: 1 of 1 series: " in refused.reason
+    assert "spine: 1 of 1 series: " in refused.reason
+    assert "knee" not in refused.reason
+
+
+def test_our_own_results_are_no_study_and_change_no_case() -> None:
+    ours = a_series("ours", maker="clic-edge")
+    assert propose(a_study(ours), PIPELINES) == ()
+    assert propose(a_study(a_series(), ours), PIPELINES) == propose(a_study(), PIPELINES)
+
+
+def test_a_series_that_is_not_taken_changes_no_case() -> None:
+    other = a_series("other", description="T2")
+    assert propose(a_study(a_series(), other), PIPELINES) == propose(a_study(), PIPELINES)
+
+
+@settings(deadline=None, max_examples=30)
+@given(order=st.permutations(range(4)), extra=st.integers(0, 3))
+def test_a_case_is_named_by_its_instances_in_whatever_order_they_come(
+    order: list[int], extra: int
+) -> None:
+    series = a_series(instances=4)
+    shuffled = replace(series, instance_ids=tuple(series.instance_ids[i] for i in order))
+    grown = a_series(instances=4 + extra)
+    (as_it_is,), (as_shuffled,), (as_grown,) = (
+        propose(a_study(one), PIPELINES) for one in (series, shuffled, grown)
+    )
+    assert as_shuffled.case_id == as_it_is.case_id
+    assert (as_grown.case_id == as_it_is.case_id) == (extra == 0)
+
+
+def test_two_studies_are_never_one_case() -> None:
+    (one,), (other,) = (propose(a_study(study_id=name), PIPELINES) for name in ("one", "other"))
+    assert one.case_id != other.case_id
+
+
+def test_a_study_that_is_gone_or_empty_is_no_case() -> None:
+    empty = replace(a_study(), series=())
+    for shelf in (Shelf(), Shelf(studies={STUDY_ID: empty})):
+        ledger = a_ledger()
+        assert intake(STUDY_ID, PIPELINES, archive=shelf, ledger=ledger) == ()
+        assert ledger.cases.all() == ()
+
+
+def test_taking_a_study_in_twice_admits_it_once() -> None:
+    ledger, shelf = a_ledger(), Shelf(studies={STUDY_ID: a_study()})
+    (first,) = intake(STUDY_ID, PIPELINES, archive=shelf, ledger=ledger)
+    (second,) = intake(STUDY_ID, PIPELINES, archive=shelf, ledger=ledger)
+    assert first == second
+    assert ledger.cases.all() == (first,)
+    assert [event.action for event in ledger.records.audit(first.case_id)] == ["received"]
+
+
+def test_somebody_who_asks_for_it_now_makes_a_known_case_urgent_once() -> None:
+    ledger, shelf = a_ledger(), Shelf(studies={STUDY_ID: a_study()})
+    (case,) = intake(STUDY_ID, PIPELINES, archive=shelf, ledger=ledger)
+    assert not case.expedited
+    (case,) = intake(STUDY_ID, PIPELINES, archive=shelf, ledger=ledger, expedited=True)
+    assert case.expedited
+    assert case.state is CaseState.RECEIVED
+    assert len(ledger.cases.all()) == 1
+
+
+def test_late_images_make_a_new_case_and_close_the_one_that_has_not_begun() -> None:
+    ledger, shelf = a_ledger(), Shelf(studies={STUDY_ID: a_study()})
+    (half,) = intake(STUDY_ID, PIPELINES, archive=shelf, ledger=ledger)
+    shelf.studies[STUDY_ID] = a_study(a_series(instances=5))
+    (whole,) = intake(STUDY_ID, PIPELINES, archive=shelf, ledger=ledger)
+    assert whole.case_id != half.case_id
+    assert ledger.cases.case(half.case_id).state is CaseState.SUPERSEDED
+    assert whole.state is CaseState.RECEIVED
+
+
+def test_a_study_that_a_pipeline_takes_after_all_is_refused_no_longer() -> None:
+    ledger, shelf = a_ledger(), Shelf(studies={STUDY_ID: a_study(a_series(description="T2"))})
+    (refused,) = intake(STUDY_ID, PIPELINES, archive=shelf, ledger=ledger)
+    assert refused.state is CaseState.REFUSED
+    shelf.studies[STUDY_ID] = a_study(a_series(description="T2"), a_series("late"))
+    (case,) = intake(STUDY_ID, PIPELINES, archive=shelf, ledger=ledger)
+    assert (case.pipeline, case.state) == ("brain", CaseState.RECEIVED)
+
+
+def test_the_reconciler_takes_every_study_once_and_remembers_how_far_it_came() -> None:
+    ledger = a_ledger()
+    shelf = Shelf(studies={name: a_study(study_id=name) for name in ("one", "two", "three")})
+    assert reconcile(PIPELINES, archive=shelf, ledger=ledger) == 3
+    assert ledger.records.cursor(CURSOR) == 3
+    assert reconcile(PIPELINES, archive=shelf, ledger=ledger) == 0
+    assert sorted(case.study_id for case in ledger.cases.all()) == ["one", "three", "two"]

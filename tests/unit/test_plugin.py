@@ -1,0 +1,291 @@
+"""The plugin, with a stand-in for Orthanc's module: it tells, shows, and never gets in the way."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from dbos import run_dbos_database_migrations
+from servers import wait_for
+from sites import ROOT, pipeline_toml
+
+from clic_edge import plugin
+from clic_edge.app import Appliance
+from clic_edge.domain.case import CaseState
+from clic_edge.ledger.database import migrate
+from clic_edge.plugin import BUTTON, UNKNOWN_RESOURCE, Front, register
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from clic_edge.ledger import Ledger
+
+STABLE_STUDY, STABLE_SERIES = 14, 13
+STUDY = "0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d"
+NAME = "Kanariefugl"
+
+
+class OrthancException(Exception):
+    """What Orthanc's module raises, with Orthanc's code first."""
+
+
+@dataclass(kw_only=True)
+class StandIn:
+    """Orthanc's module as the plugin uses it, with one study to tell of."""
+
+    settings: Path | None
+    resources: dict[str, object] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    callbacks: dict[str, Callable[..., None]] = field(default_factory=dict)
+    script: str = ""
+    ChangeType: SimpleNamespace = field(
+        default_factory=lambda: SimpleNamespace(STABLE_STUDY=STABLE_STUDY)
+    )
+    OrthancException: type[Exception] = OrthancException
+    gate: threading.Event = field(default_factory=threading.Event)
+    """While it is not set, Orthanc's own API does not answer."""
+
+    def __post_init__(self) -> None:
+        """Answer at once, until a test closes the gate."""
+        self.gate.set()
+
+    def GetConfiguration(self) -> str:  # noqa: N802, D102 - Orthanc's name
+        return json.dumps({"ClicEdge": {"Settings": str(self.settings)}} if self.settings else {})
+
+    def RestApiGet(self, path: str) -> bytes:  # noqa: N802, D102 - as above
+        assert self.gate.wait(30)
+        if path not in self.resources:
+            raise OrthancException(UNKNOWN_RESOURCE, f"Unknown resource {NAME}")
+        answer = self.resources[path]
+        if isinstance(answer, Exception):
+            raise answer
+        return json.dumps(answer).encode() if path != "/tools/now" else str(answer).encode()
+
+    def LogWarning(self, message: str) -> None:  # noqa: N802, D102 - as above
+        self.warnings.append(message)
+
+    def ExtendOrthancExplorer(self, script: str) -> None:  # noqa: N802, D102 - as above
+        self.script += script
+
+    def RegisterOnChangeCallback(self, callback: Callable[..., None]) -> None:  # noqa: N802, D102 - as above
+        self.callbacks["change"] = callback
+
+    def RegisterRestCallback(self, route: str, callback: Callable[..., None]) -> None:  # noqa: N802, D102 - as above
+        self.callbacks[route] = callback
+
+
+@dataclass(kw_only=True)
+class Output:
+    """What was answered to a request."""
+
+    status: int = 0
+    body: str = ""
+
+    def AnswerBuffer(self, body: str, mime: str) -> None:  # noqa: N802, D102 - Orthanc's name
+        assert mime == "application/json"
+        self.status, self.body = 200, body
+
+    def SendHttpStatus(self, status: int, body: str, size: int) -> None:  # noqa: N802, D102 - as above
+        assert size == len(body.encode())
+        self.status, self.body = status, body
+
+    def SendMethodNotAllowed(self, allowed: str) -> None:  # noqa: N802, D102 - as above
+        self.status, self.body = 405, allowed
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    """Return the settings of a site whose database a worker has made."""
+    (tmp_path / "pipelines").mkdir()
+    (tmp_path / "pipelines" / "hippocampus.toml").write_text(pipeline_toml())
+    path = tmp_path / "clic-edge.toml"
+    path.write_text(
+        f'[appliance]\nstate_dir = "{tmp_path}"\nmodels = "{ROOT / "models"}"\n'
+        f'deid_profiles = "{ROOT / "configs" / "deid"}"\n'
+        f'[destinations.pacs]\nkind = "folder"\npath = "{tmp_path}"\n'
+    )
+    migrate(Appliance.open(path).engine)
+    run_dbos_database_migrations(f"sqlite:///{tmp_path}/clic-edge.sqlite")
+    return path
+
+
+@pytest.fixture
+def ledger(settings: Path) -> Ledger:
+    """Return what the plugin writes to."""
+    return Appliance.open(settings).ledger
+
+
+@pytest.fixture
+def orthanc(settings: Path) -> StandIn:
+    """Return an Orthanc with one study that the pipeline takes."""
+    instances = ["instance-1", "instance-2"]
+    tags = {"Modality": "MR", "SeriesDescription": "Hippocampus", "Manufacturer": "Acme"}
+    study_tags = {"StudyInstanceUID": "1.2.3", "PatientName": NAME}
+    return StandIn(
+        settings=settings,
+        resources={
+            f"/studies/{STUDY}": {
+                "ID": STUDY,
+                "Series": ["series-1"],
+                "LastUpdate": "20260102T030405",
+                "MainDicomTags": study_tags,
+            },
+            "/tools/now": "20260102T040405",
+            "/series/series-1": {"Instances": instances, "ParentStudy": STUDY},
+            "/instances/instance-1/simplified-tags": tags,
+            "/instances/instance-1/metadata?expand": {},
+        },
+    )
+
+
+def _ask(front: Front, method: str, study_id: str = STUDY) -> Output:
+    output = Output()
+    uri = f"/clic-edge/studies/{study_id}"
+    front.on_request(output, uri, method=method, groups=(study_id,), get={}, headers={})
+    return output
+
+
+def test_it_registers_a_callback_a_route_and_a_button(orthanc: StandIn) -> None:
+    front = register(orthanc)
+    assert orthanc.callbacks == {"change": front.on_change, plugin.ROUTE: front.on_request}
+    assert orthanc.script == BUTTON
+
+
+def test_a_stable_study_is_queued(orthanc: StandIn, ledger: Ledger) -> None:
+    register(orthanc).on_change(STABLE_STUDY, 1, STUDY)
+    wait_for(lambda: bool(ledger.cases.of_study(STUDY)), "the study has its case")
+    (case,) = ledger.cases.of_study(STUDY)
+    assert (case.state, case.pipeline, case.expedited) == (
+        CaseState.RECEIVED,
+        "hippocampus",
+        False,
+    )
+    assert orthanc.warnings == []
+
+
+def test_other_events_are_none_of_its_business(orthanc: StandIn, ledger: Ledger) -> None:
+    front = register(orthanc)
+    front.on_change(STABLE_SERIES, 2, STUDY)
+    assert front._stable.empty()
+    assert ledger.cases.of_study(STUDY) == ()
+
+
+def test_an_event_returns_while_orthanc_itself_does_not_answer(
+    orthanc: StandIn, ledger: Ledger
+) -> None:
+    front = register(orthanc)
+    orthanc.gate.clear()
+    for _ in range(100):
+        front.on_change(STABLE_STUDY, 1, STUDY)
+    assert ledger.cases.of_study(STUDY) == ()
+    orthanc.gate.set()
+    wait_for(front._stable.empty, "every event is looked at")
+    wait_for(lambda: len(ledger.cases.of_study(STUDY)) == 1, "the study has its one case")
+
+
+def test_events_beyond_what_memory_should_hold_are_left_to_the_worker(
+    orthanc: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "WAITING_STUDIES", 1)
+    front = register(orthanc)
+    orthanc.gate.clear()
+    for _ in range(3):
+        front.on_change(STABLE_STUDY, 1, STUDY)
+    assert any("the worker will find the rest" in warning for warning in orthanc.warnings)
+    orthanc.gate.set()
+
+
+@pytest.mark.parametrize("settings_text", ["", "nonsense", "[workers]\n"])
+def test_wrong_settings_break_no_callback_and_are_told_without_their_text(
+    orthanc: StandIn, settings: Path, settings_text: str
+) -> None:
+    settings.write_text(settings_text)
+    front = register(orthanc)
+    front.on_change(STABLE_STUDY, 1, STUDY)
+    wait_for(lambda: bool(orthanc.warnings), "the plugin says that it could not")
+    assert orthanc.warnings[0].startswith("clic-edge: a study could not be queued (")
+    assert _ask(front, "GET").status == 503
+
+
+def test_it_works_again_once_the_settings_are_right(
+    orthanc: StandIn, settings: Path, ledger: Ledger
+) -> None:
+    good = settings.read_text()
+    settings.unlink()
+    front = register(orthanc)
+    assert _ask(front, "POST").status == 503
+    settings.write_text(good)
+    assert _ask(front, "POST").status == 200
+    assert len(ledger.cases.of_study(STUDY)) == 1
+
+
+def test_a_database_that_is_away_breaks_no_callback(
+    orthanc: StandIn, settings: Path, tmp_path: Path
+) -> None:
+    text = settings.read_text()
+    away = f'database = "sqlite:///{tmp_path}/away/clic-edge.sqlite"\n[destinations.pacs]'
+    settings.write_text(text.replace("[destinations.pacs]", away))
+    front = register(orthanc)
+    front.on_change(STABLE_STUDY, 1, STUDY)
+    wait_for(lambda: bool(orthanc.warnings), "the plugin says that it could not")
+    for method in ("GET", "POST"):
+        answer = _ask(front, method)
+        assert answer.status == 503
+        assert answer.body == "The ledger cannot be reached; no study is lost by that."
+
+
+def test_whatever_goes_wrong_inside_is_answered_without_its_text(orthanc: StandIn) -> None:
+    orthanc.resources[f"/studies/{STUDY}"] = RuntimeError(NAME)
+    front = register(orthanc)
+    front.on_change(STABLE_STUDY, 1, STUDY)
+    wait_for(lambda: bool(orthanc.warnings), "the plugin says that it could not")
+    for method in ("GET", "POST"):
+        answer = _ask(front, method)
+        assert answer.status == 503
+        assert NAME not in answer.body
+    assert not [warning for warning in orthanc.warnings if NAME in warning]
+    assert all("RuntimeError" in warning for warning in orthanc.warnings)
+
+
+def test_a_study_that_is_not_there_is_answered_with_404(orthanc: StandIn) -> None:
+    front = register(orthanc)
+    orthanc.resources.clear()
+    for method in ("GET", "POST"):
+        answer = _ask(front, method)
+        assert answer.status == 404
+        assert NAME not in answer.body
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE"])
+def test_other_methods_are_not_allowed(orthanc: StandIn, method: str) -> None:
+    answer = _ask(register(orthanc), method)
+    assert (answer.status, answer.body) == (405, "GET,POST")
+
+
+def test_get_changes_nothing_and_names_no_patient(orthanc: StandIn, ledger: Ledger) -> None:
+    answer = _ask(register(orthanc), "GET")
+    assert answer.status == 200
+    status = json.loads(answer.body)
+    assert (status["study_id"], status["cases"]) == (STUDY, [])
+    assert [series["taken"] for series in status["series"]] == [True]
+    assert NAME not in answer.body
+    assert ledger.cases.of_study(STUDY) == ()
+
+
+def test_post_runs_the_study_now_and_twice_is_once(orthanc: StandIn, ledger: Ledger) -> None:
+    front = register(orthanc)
+    for _ in range(2):
+        answer = _ask(front, "POST")
+        (shown,) = json.loads(answer.body)["cases"]
+        assert shown["case"]["expedited"] is True
+    assert len(ledger.cases.of_study(STUDY)) == 1
+
+
+def test_the_settings_lie_in_etc_unless_orthanc_says_otherwise(orthanc: StandIn) -> None:
+    orthanc.settings = None
+    assert str(register(orthanc)._settings_path) == "/etc/clic-edge/clic-edge.toml"
