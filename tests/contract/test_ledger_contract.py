@@ -27,7 +27,7 @@ from clic_edge.domain.volume import Geometry, SliceSource
 from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.cases import Admission
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import migrate, open_engine, require_ledger
 from clic_edge.ledger.predictions import LoggedPrediction
 from clic_edge.ledger.schema import metadata
 
@@ -229,6 +229,26 @@ def test_a_new_case_leaves_refused_ones_and_other_pipelines_alone(ledger: Ledger
     ledger.cases.admit(admission("c3"))
     states = {case.case_id: case.state for case in ledger.cases.of_study("study")}
     assert states == {"c1": "refused", "c2": "delivered", "c3": "received"}
+
+
+def test_a_study_that_a_pipeline_takes_at_last_is_refused_no_more(ledger: Ledger) -> None:
+    ledger.cases.admit(admission(pipeline="-", series_ids=(), code="no-pipeline", reason="CT"))
+    ledger.cases.admit(admission("c2"))
+    states = {case.case_id: case.state for case in ledger.cases.of_study("study")}
+    assert states == {"c1": "superseded", "c2": "received"}
+
+
+def test_a_ledger_is_required_before_it_is_read(engine: Engine, tmp_path: Path) -> None:
+    missing = tmp_path / "none.sqlite"
+    with pytest.raises(ConfigError) as caught:
+        require_ledger(open_engine(f"sqlite:///{missing}"))
+    assert caught.value.code == "no-ledger"
+    assert not missing.exists()
+    if engine.url.database is not None:  # in memory there is no file to look for
+        require_ledger(engine)
+    with pytest.raises(Transient) as away:
+        require_ledger(open_engine("postgresql+psycopg://nobody@127.0.0.1:1/none"))
+    assert away.value.code == "database-away"
 
 
 def test_a_running_case_that_became_stale_ends_as_superseded(ledger: Ledger) -> None:

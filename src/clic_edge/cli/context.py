@@ -10,6 +10,7 @@ import typer
 
 from clic_edge.app import Appliance
 from clic_edge.errors import ConfigError
+from clic_edge.ledger.database import require_ledger
 
 if TYPE_CHECKING:
     from clic_edge.ledger import Ledger
@@ -50,11 +51,7 @@ def appliance_of(context: typer.Context) -> Appliance:
 
 
 def ledger_of(context: typer.Context) -> Ledger:
-    """Return the ledger to read, which only the worker makes. Raises ConfigError ``no-ledger``."""
+    """Return the ledger, which only the worker makes. Raises as `require_ledger`."""
     appliance = appliance_of(context)
-    url = appliance.engine.url
-    if url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file():
-        raise ConfigError(
-            "no-ledger", f"There is no ledger at {url.database} yet; `clic-edge serve` makes it."
-        )
+    require_ledger(appliance.engine)
     return appliance.ledger

@@ -58,8 +58,6 @@ def check(
     rows = [(name, *_verdict(error)) for name, error in findings]
     table(f"{path}", ("what", "", "why"), rows)
     errors = [error for _, error in findings if error]
-    if any(error.code == "key-missing" for error in errors):
-        note("`clic-edge deid init-key` makes the key.")
     if errors:
         worst = max(errors, key=lambda error: (isinstance(error, ConfigError), error.exit_code))
         raise typer.Exit(worst.exit_code)

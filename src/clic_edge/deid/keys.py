@@ -114,7 +114,7 @@ def load_key(path: Path) -> DeidKey:
             secret = file.read()
     except FileNotFoundError as error:
         raise ConfigError(
-            "key-missing", f"There is no key at {path}; create one before the first study."
+            "key-missing", f"There is no key at {path}; `clic-edge deid init-key` makes one."
         ) from error
     except OSError as error:
         raise ConfigError(

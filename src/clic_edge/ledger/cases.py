@@ -88,7 +88,9 @@ class CaseStore:
             & cases.c.superseded_by.is_(None)
         )
         newer = {"superseded_by": admission.case_id}
-        ended = others & cases.c.state.in_([CaseState.DELIVERED, *_OPEN])
+        # A study that no pipeline took is taken now; what a pipeline refused stays refused.
+        untaken = (cases.c.pipeline == "-") & (cases.c.state == CaseState.REFUSED)
+        ended = others & (cases.c.state.in_([CaseState.DELIVERED, *_OPEN]) | untaken)
         ids = list(connection.scalars(sa.select(cases.c.case_id).where(ended)))
         if not ids:
             return
@@ -262,7 +264,9 @@ def _one(connection: sa.Connection, case_id: str) -> Case:
     query = sa.select(*_COLUMNS).where(cases.c.case_id == case_id)
     row = connection.execute(query).one_or_none()
     if row is None:
-        raise ConfigError("no-such-case", f"There is no case {case_id}; see `clic-edge cases`.")
+        raise ConfigError(
+            "no-such-case", f"There is no case {case_id}; see `clic-edge cases list`."
+        )
     return _case(row)
 
 

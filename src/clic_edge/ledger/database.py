@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -87,9 +88,35 @@ def migrate(engine: Engine) -> None:
             _refuse_newer(connection, ScriptDirectory.from_config(config))
             command.upgrade(config, "head")
     except OperationalError as error:
-        raise Transient(
-            "database-away", "The ledger's database could not be opened; is it running?"
-        ) from error
+        raise _away() from error
+
+
+def require_ledger(engine: Engine) -> None:
+    """Return when the tables are there; the worker makes them at its first start.
+
+    Raises
+    ------
+    ConfigError
+        ``no-ledger``: there are none yet.
+    Transient
+        ``database-away``: the database could not be reached.
+
+    """
+    url = engine.url
+    # Connecting would make an empty file.
+    is_missing = url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file()
+    try:
+        if not is_missing and sa.inspect(engine).has_table("cases"):
+            return
+    except OperationalError as error:
+        raise _away() from error
+    raise ConfigError(
+        "no-ledger", f"There is no ledger at {url.database} yet; `clic-edge serve` makes it."
+    )
+
+
+def _away() -> Transient:
+    return Transient("database-away", "The ledger's database could not be opened; is it running?")
 
 
 def _refuse_newer(connection: sa.Connection, scripts: ScriptDirectory) -> None:
