@@ -11,7 +11,7 @@ from rich.text import Text
 
 from clic_edge import telemetry
 from clic_edge.app import serve as run_worker
-from clic_edge.cli.console import note, table
+from clic_edge.cli.console import table
 from clic_edge.cli.context import appliance_of, context_of
 from clic_edge.errors import ClicEdgeError, ConfigError
 
