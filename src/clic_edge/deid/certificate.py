@@ -85,7 +85,7 @@ class EndRecord(_Record):
 
     kind: Literal["end"] = "end"
     objects: int
-    """How many objects the certificate lists, of all runs."""
+    """How many lines of objects the certificate has, of all runs."""
     quarantined: dict[str, int]
     """How many files this run held, by reason code."""
 

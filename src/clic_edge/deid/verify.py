@@ -54,7 +54,7 @@ def verify(folder: Path, public_key: str) -> Verification:
     files: dict[str, str] = {}
     studies: set[str] = set()
     key_ids: dict[str, None] = {}
-    last = None
+    last, lines = None, 0
     for link in read_chain(path):
         if not link.is_linked:
             problems.append(f"line {link.number} does not follow the one before it")
@@ -62,11 +62,12 @@ def verify(folder: Path, public_key: str) -> Verification:
             problems.append(f"line {link.number} is not signed by this key")
         last = link.record
         if isinstance(last, ObjectRecord):
+            lines += 1
             files[last.name] = last.digest_out
             studies.add(last.study)
         elif isinstance(last, RunRecord):
             key_ids[last.key_id] = None
-        elif isinstance(last, EndRecord) and last.objects != len(files):
+        elif isinstance(last, EndRecord) and last.objects != lines:
             problems.append(f"line {link.number} counts other objects than there are")
     if not isinstance(last, EndRecord):
         problems.append("the chain has no end: the run was cut off, or the chain was")
