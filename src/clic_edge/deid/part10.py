@@ -28,36 +28,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
 LONG_VRS = frozenset(["OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"])
-SHORT_VRS = frozenset(
-    [
-        "AE",
-        "AS",
-        "AT",
-        "CS",
-        "DA",
-        "DS",
-        "DT",
-        "FD",
-        "FL",
-        "IS",
-        "LO",
-        "LT",
-        "PN",
-        "SH",
-        "SL",
-        "SS",
-        "ST",
-        "TM",
-        "UI",
-        "UL",
-        "US",
-    ]
-)
+SHORT_VRS = frozenset(["AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO", "LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"])  # fmt: skip
 BULK_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 DEEPEST = 64
+MOST_INFLATED = 1 << 30
+"""Bytes: a deflated file that holds more is not taken, for a few could fill the memory."""
 _UNDEFINED = 0xFFFFFFFF
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 _PREAMBLE = 128
+_NOTHING = bytes(8)
+_FORMS = {vr.encode(): (vr, vr in LONG_VRS) for vr in LONG_VRS | SHORT_VRS}
+"""By the VR's two bytes: the VR, and whether its length has four."""
 _SOP_CLASS, _SOP_INSTANCE, _TRANSFER_SYNTAX = 0x00020002, 0x00020003, 0x00020010
 
 IMPLEMENTATION_CLASS_UID = "2.25.263318206459214331275386201486420117315"
@@ -71,8 +52,8 @@ class Element(NamedTuple):
     vr: str
     """As the file says; from the dictionary in implicit VR, ``UN`` where that does not know."""
     value: bytes | memoryview
-    items: tuple[tuple[Element, ...], ...] | None
-    encapsulated: bool
+    items: tuple[tuple[Element, ...], ...] | None = None
+    encapsulated: bool = False
     """Whether `value` is fragments up to and with the Sequence Delimitation Item."""
 
 
@@ -118,7 +99,7 @@ def read(content: bytes) -> Part10:
         syntax = meta.get(_TRANSFER_SYNTAX, "")
         encoding = _encoding(content, start, syntax)
         if syntax == DeflatedExplicitVRLittleEndian:
-            content, start = zlib.decompress(content[start:], wbits=-zlib.MAX_WBITS), 0
+            content, start = _inflated(content[start:]), 0
         elements, _ = _Reader(content, encoding).elements(start, len(content), 0)
     except (struct.error, zlib.error, RecursionError) as error:
         raise _unreadable("it ends in the middle of an element") from error
@@ -151,13 +132,26 @@ def _file_meta(content: bytes) -> tuple[int, dict[int, str]]:
     return start, meta
 
 
+def _inflated(deflated: bytes) -> bytes:
+    inflate = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+    content = inflate.decompress(deflated, MOST_INFLATED)
+    if not inflate.eof:
+        raise _unreadable("its deflated dataset ends early, or holds more than a gigabyte")
+    return content
+
+
+@cache
+def _encoding_of(syntax: str) -> Encoding:
+    # Looked up before it becomes a UID: pydicom's warning of an invalid one quotes the value.
+    if UID_dictionary.get(syntax, ("", ""))[1] != "Transfer Syntax":
+        raise Defect("unknown-transfer-syntax", "The transfer syntax is not a known one.")
+    uid = UID(syntax)
+    return Encoding(explicit=not uid.is_implicit_VR, little=uid.is_little_endian)
+
+
 def _encoding(content: bytes, start: int, syntax: str) -> Encoding:
     if syntax:
-        # Looked up before it becomes a UID: pydicom's warning of an invalid one quotes the value.
-        if UID_dictionary.get(syntax, ("", ""))[1] != "Transfer Syntax":
-            raise Defect("unknown-transfer-syntax", "The transfer syntax is not a known one.")
-        uid = UID(syntax)
-        return Encoding(explicit=not uid.is_implicit_VR, little=uid.is_little_endian)
+        return _encoding_of(syntax)
     vr = content[start + 4 : start + 6].decode("latin-1")
     # A dataset starts with a low group number, so that the zero byte tells the order.
     return Encoding(
@@ -229,19 +223,20 @@ class _Reader:
             tag = group << 16 | number
             return tag, (vrs_of(tag) or ("UN",))[0], length, at + 8
         group, number, code, length = self.head(self.content, at)
-        tag, vr = group << 16 | number, code.decode("latin-1")
-        if vr in LONG_VRS:
-            return tag, vr, self.long(self.content, at + 8)[0], at + 12
-        if vr not in SHORT_VRS and group != 0xFFFE:  # noqa: PLR2004 - delimiters have no VR
+        vr, is_long = _FORMS.get(code, ("", False))
+        if is_long:
+            return group << 16 | number, vr, self.long(self.content, at + 8)[0], at + 12
+        if not vr and group != 0xFFFE:  # noqa: PLR2004 - delimiters have no VR
             raise _unreadable(f"({group:04X},{number:04X}) has no valid VR")
-        return tag, vr, length, at + 8
+        return group << 16 | number, vr, length, at + 8
 
     def elements(self, at: int, end: int, depth: int) -> tuple[list[Element], int]:
         """Return the elements up to `end` or a delimiter, and where to go on."""
         found: list[Element] = []
-        append = found.append
+        append, content = found.append, self.content
         while at < end:
-            if not depth and self._is_trailing(at, end):
+            # Zeros or less than a header behind the last element on top are padding.
+            if not depth and (end - at < len(_NOTHING) or content.startswith(_NOTHING, at)):
                 break
             tag, vr, length, value_at = self.header(at)
             if tag == _ITEM_END:
@@ -252,22 +247,22 @@ class _Reader:
                 at = value_at + length
                 if at > end:
                     raise _unreadable(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) is cut off")
-                element = self._defined(tag, vr, at=value_at, end=at, depth=depth)
+                if vr in {"SQ", "UN"} or tag in BULK_TAGS:
+                    element = self._defined(tag, vr, at=value_at, end=at, depth=depth)
+                else:
+                    element = Element(tag, vr, content[value_at:at])
             append(element)
             if not depth and tag in BULK_TAGS:
                 break  # all that may follow is padding, signatures and private groups
         return found, at
 
-    def _is_trailing(self, at: int, end: int) -> bool:
-        return end - at < 8 or self.content[at : at + 8] == bytes(8)  # noqa: PLR2004 - a header
-
     def _defined(self, tag: int, vr: str, *, at: int, end: int, depth: int) -> Element:
         if vr == "SQ" or (vr == "UN" and "SQ" in vrs_of(tag)):
             items, _ = self._nested(vr).items(at, end, depth + 1)
-            return Element(tag, "SQ", b"", items, encapsulated=False)
+            return Element(tag, "SQ", b"", items)
         if tag in BULK_TAGS:
-            return Element(tag, vr, memoryview(self.content)[at:end], None, encapsulated=False)
-        return Element(tag, vr, self.content[at:end], None, encapsulated=False)
+            return Element(tag, vr, memoryview(self.content)[at:end])
+        return Element(tag, vr, self.content[at:end])
 
     def _undefined(
         self, tag: int, vr: str, *, at: int, end: int, depth: int
@@ -279,7 +274,7 @@ class _Reader:
         if vr not in {"SQ", "UN"} and self.explicit:
             raise _unreadable(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has no length")
         items, stop = self._nested(vr).items(at, end, depth + 1)
-        return Element(tag, "SQ", b"", items, encapsulated=False), stop
+        return Element(tag, "SQ", b"", items), stop
 
     def _nested(self, vr: str) -> _Reader:
         """Return what reads a sequence; one of unknown VR is in implicit little endian (PS3.5 6.2.2)."""

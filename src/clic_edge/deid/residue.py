@@ -18,14 +18,14 @@ import re
 import string
 import warnings
 from functools import cache
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from pydicom._dicom_dict import DicomDictionary
 from pydicom.charset import convert_encodings, decode_bytes, python_encoding
 from pydicom.valuerep import PN_DELIMS, TEXT_VR_DELIMS
 
 from clic_edge.deid import part10
-from clic_edge.deid.clean import Removed, is_registered
+from clic_edge.deid.clean import Removed, is_registered, uid_values
 from clic_edge.deid.codes import CODE_TAGS
 from clic_edge.deid.dummies import DUMMIES
 from clic_edge.deid.policy import TECHNICAL_TEXT
@@ -67,6 +67,10 @@ _OWN_WORDS = frozenset(
 _PRIVATE = 0x10000
 """The bit of a tag that makes its group odd."""
 _LEAST, _LEAST_TEXT, _LONG_WORD = 4, 6, 6
+_DUMMIES = frozenset(DUMMIES.values())
+_WIDE = re.compile(rb"(?:[\x01-\x7f]\0){2}|(?:\0[\x01-\x7f]){2}")
+"""What two letters of ASCII look like in UTF-16."""
+_KEYED_UID = re.compile(rb"2\.25\.\d{1,39}")
 
 
 class Pattern(NamedTuple):
@@ -103,7 +107,7 @@ class ResidueCheck:
     """Searches outputs; remembers the tokens of one series, so that each is worked out once."""
 
     def __init__(self) -> None:
-        self._tokens: dict[Removed, tuple[Token, ...]] = {}
+        self._tokens: dict[tuple[Removed, bool], tuple[Token, ...]] = {}
 
     def search(
         self,
@@ -124,47 +128,80 @@ class ResidueCheck:
             ``undecodable-text``: a removed value is not in the character set that it claims.
 
         """
-        values = list(_values(part10.read(output).elements))
-        if spared:
-            values = [
-                entry for entry in values if (entry[0], entry[1].rstrip(b" \0")) not in spared
-            ]
-        own = subject_id.encode("ascii").lower()
-        everything = b"\n".join(value for _, value in values).lower().replace(own, b"")
-        text = b"\n".join(value for tag, value in values if _is_kept_text(tag)).lower()
-        for value in removed:
-            for token in self._tokens_of(value):
-                hay = everything if token.is_identity else text
-                if any(pattern.found_in(hay) for pattern in token.patterns):
-                    self._report(token, values, own)
+        hay = _Hay(output, subject_id, spared)
+        for value in dict.fromkeys(removed):
+            for token in self._tokens_of(value, is_wide=hay.is_wide):
+                hay.check(token)
 
-    def _tokens_of(self, value: Removed) -> tuple[Token, ...]:
-        tokens = self._tokens.get(value)
+    def _tokens_of(self, value: Removed, *, is_wide: bool) -> tuple[Token, ...]:
+        tokens = self._tokens.get((value, is_wide))
         if tokens is None:
-            tokens = self._tokens[value] = tuple(_tokens(value))
+            tokens = self._tokens[value, is_wide] = tuple(_tokens(value, is_wide=is_wide))
         return tokens
 
-    def _report(self, token: Token, values: Sequence[tuple[int, bytes]], own: bytes) -> None:
-        for tag, value in values:
+
+class _Hay:
+    """The values of an output that are searched; one that stands twice is searched once."""
+
+    def __init__(
+        self, output: bytes, subject_id: str, spared: Collection[tuple[int, bytes]]
+    ) -> None:
+        self._own = subject_id.encode("ascii").lower()
+        self._uids: dict[bytes, int] = {}
+        self._values: dict[tuple[int, bytes], None] = {}
+        for tag, vr, value in _values(part10.read(output).elements):
+            if (tag, value.rstrip(b" \0")) in spared or (vr == "UI" and self._are_uids(tag, value)):
+                continue
+            self._values[tag, value] = None
+        everything = b"\n".join(value for _, value in self._values)
+        self.is_wide = _WIDE.search(everything) is not None
+        """Whether anything in it looks like UTF-16, so that ASCII is searched in that too."""
+        self._everything = everything.lower().replace(self._own, b"")
+        self._text = b"\n".join(v for tag, v in self._values if _is_kept_text(tag)).lower()
+
+    def _are_uids(self, tag: int, value: bytes) -> bool:
+        """Whether a value is UIDs of ours or of DICOM's own: compared as a whole, not searched."""
+        for uid in uid_values(value):
+            if _KEYED_UID.fullmatch(uid):
+                self._uids[uid] = tag
+            elif uid and not is_registered(uid.decode("latin-1")):
+                return False
+        return True
+
+    def check(self, token: Token) -> None:
+        """Return when a token is not there. Raises Defect ``residual-identifier``."""
+        if token.is_identity and token.patterns[0].encoded in self._uids:
+            _report(token.tag, self._uids[token.patterns[0].encoded])
+        hay = self._everything if token.is_identity else self._text
+        if any(pattern.found_in(hay) for pattern in token.patterns):
+            self._locate(token)
+
+    def _locate(self, token: Token) -> None:
+        """Raise for a hit that lies within one value; one over the edge of two is none."""
+        for tag, value in self._values:
             if not token.is_identity and not _is_kept_text(tag):
                 continue
-            hay = value.lower().replace(own, b"")
+            hay = value.lower().replace(self._own, b"")
             is_whole = hay.strip(b" \0") in {pattern.encoded for pattern in token.patterns}
             if is_whole and not token.is_identity:
                 continue
             if any(pattern.found_in(hay) for pattern in token.patterns):
-                raise Defect(
-                    "residual-identifier",
-                    f"A value removed from {_tag(token.tag)} is still in {_tag(tag)}.",
-                )
+                _report(token.tag, tag)
+
+
+def _report(came_from: int, stands_in: int) -> NoReturn:
+    raise Defect(
+        "residual-identifier",
+        f"A value removed from {_tag(came_from)} is still in {_tag(stands_in)}.",
+    )
 
 
 def _is_kept_text(tag: int) -> bool:
     return tag in TECHNICAL_TEXT or bool(tag & _PRIVATE)
 
 
-def _values(elements: Iterable[Element]) -> Iterator[tuple[int, bytes]]:
-    """Yield every value that may hold text, with its tag."""
+def _values(elements: Iterable[Element]) -> Iterator[tuple[int, str, bytes]]:
+    """Yield every value that may hold text, with its tag and VR."""
     for element in elements:
         if element.items is not None:
             for item in element.items:
@@ -174,18 +211,20 @@ def _values(elements: Iterable[Element]) -> Iterator[tuple[int, bytes]]:
             and (element.vr not in _NUMBERS or element.tag & _PRIVATE)
             and element.tag not in _UNSEARCHED
         ):
-            yield element.tag, element.value
+            yield element.tag, element.vr, element.value
 
 
-def _tokens(removed: Removed) -> Iterator[Token]:
+def _tokens(removed: Removed, *, is_wide: bool) -> Iterator[Token]:
     text = decoded(removed)
     is_identity = removed.vr in {"PN", "UI", "DA", "DT"} or removed.tag in IDENTIFIERS
     codecs = _codecs(removed.character_set) if removed.vr in _ENCODED_VRS else ()
     for word in sorted(_words(removed, text)):
         if not is_identity and not _is_telling(word):
             continue
-        patterns = _patterns(word, codecs)
-        if patterns and word.encode() not in DUMMIES.values():
+        patterns = (
+            _ascii_patterns(word, is_wide=is_wide) if word.isascii() else _patterns(word, codecs)
+        )
+        if patterns and word.encode() not in _DUMMIES:
             yield Token(removed.tag, patterns, is_identity)
 
 
@@ -221,23 +260,31 @@ def _spellings(date: str) -> Iterator[str]:
         yield from (f"{day}.{month}.{year}", f"{day}/{month}/{year}", f"{day}-{month}-{year}")
 
 
+def _ascii_patterns(word: str, *, is_wide: bool) -> tuple[Pattern, ...]:
+    """Return a word of ASCII, in lower case: the same bytes in every encoding but UTF-16."""
+    word = word.lower()
+    is_short = word.isalpha() and len(word) < _LONG_WORD
+    before, after = (_adjoining(edge, is_short=is_short) for edge in (word[:1], word[-1:]))
+    patterns = [Pattern(word.encode("ascii"), before, after)]
+    if is_wide:
+        patterns += (Pattern(word.encode(f"utf-16-{end}"), b"", b"") for end in ("le", "be"))
+    return tuple(pattern for pattern in patterns if len(pattern.encoded) >= _LEAST)
+
+
 def _patterns(word: str, codecs: Sequence[str]) -> tuple[Pattern, ...]:
     """Return a word in every encoding, in lower case as far as bytes have one."""
-    is_short = word.isascii() and word.isalpha() and len(word) < _LONG_WORD
-    found = {}
+    found: dict[bytes, Pattern] = {}
+    before, after = (_adjoining(edge, is_short=False) for edge in (word[0], word[-1]))
     for form in (word, word.lower(), word.upper()):
         for codec in ("utf-8", "latin-1", *codecs, "utf-16-le", "utf-16-be"):
             try:
                 encoded = form.encode(codec).lower()
             except UnicodeEncodeError:
                 continue
-            if len(encoded) >= _LEAST and encoded not in found:
+            if len(encoded) >= _LEAST:
                 is_wide = codec.startswith("utf-16")
-                found[encoded] = Pattern(
-                    encoded=encoded,
-                    before=b"" if is_wide else _adjoining(word[0], is_short=is_short),
-                    after=b"" if is_wide else _adjoining(word[-1], is_short=is_short),
-                )
+                edges = (b"", b"") if is_wide else (before, after)
+                found.setdefault(encoded, Pattern(encoded, *edges))
     return tuple(found.values())
 
 
