@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from datetime import timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
@@ -87,8 +88,7 @@ def write(line: Line, case: Case) -> None:
     if case.started_at is None:
         raise Defect("case-not-started", "The case has no start; results would carry no time.")
     results: list[ResultObject] = []
-    digest = pipeline.runtime().model.digest
-    for logged in line.ledger.predictions.of_case(case.case_id, digest):
+    for logged in _predictions(line, case, pipeline.runtime().model.digest):
         analysis = Analysis(
             case_id=case.case_id,
             started_at=case.started_at,
@@ -101,6 +101,18 @@ def write(line: Line, case: Case) -> None:
         results.extend(made)
     line.archive.keep(results)
     line.ledger.deliveries.record(case.case_id, tuple(results))
+
+
+def _predictions(line: Line, case: Case, model_digest: str) -> tuple[LoggedPrediction, ...]:
+    """Return one prediction for each series; the model may have changed since they were made."""
+    logged = line.ledger.predictions.of_case(case.case_id, model_digest)
+    if {one.series_id for one in logged} != set(case.series_ids):
+        raise Transient(
+            "prediction-stale",
+            "The model changed after it had predicted; it predicts again.",
+            retry_after=timedelta(seconds=1),
+        )
+    return logged
 
 
 def _written(pipeline: ReadyPipeline, analysis: Analysis) -> tuple[ResultObject, ...]:
@@ -126,6 +138,8 @@ def deliver(line: Line, case: Case) -> None:
     pipeline = line.pipeline(case.pipeline)
     if _superseded(line, case, line.archive.study(case.study_id)):
         return
+    if not line.ledger.deliveries.results(case.case_id):
+        raise Defect("nothing-to-deliver", "The case has no result object, so it is not delivered.")
     hindrances = tuple(
         hindrance
         for name, destination in pipeline.destinations
