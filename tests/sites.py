@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 CASE_SECONDS = 60.0
 """More than any case here takes on a busy machine."""
+NEVER = 100_000.0
+"""Seconds for a reconciler that looks at its start only: studies come by events, whole."""
 
 
 def pipeline_toml(name: str = "hippocampus", more: str = "", **changes: str) -> str:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import httpx
@@ -12,8 +9,9 @@ import pytest
 from factories import Stack, make_datasets
 from pydicom import dcmread
 from pydicom.filebase import DicomBytesIO
-from servers import OrthancOptions, OrthancServer, PostgresServer, orthanc_server, wait_for
+from servers import OrthancOptions, OrthancServer, orthanc_server, wait_for
 from sites import (
+    NEVER,
     Site,
     SiteOptions,
     appliance_orthanc,
@@ -34,7 +32,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 pytestmark = pytest.mark.servers
-NEVER = 100_000.0
 
 
 @pytest.fixture(scope="module")
@@ -170,36 +167,6 @@ def test_studies_that_no_event_told_of_are_taken_once(tmp_path: Path, pacs: Orth
     for study_id in (without_plugin, without_database, without_worker):
         assert len(site.cases(study_id)) == 1
         assert len(results_in(pacs, study_id)) == 2
-
-
-def test_orthanc_goes_on_while_postgresql_hangs_and_the_study_is_taken_once(
-    tmp_path: Path, pacs: OrthancServer, postgres: PostgresServer
-) -> None:
-    site = plan_site(tmp_path / "site", SiteOptions(database=postgres.url), pacs)
-    with appliance_orthanc(site) as orthanc:
-        with _frozen(postgres):
-            studies = [site.send(hippocampus_study(number)) for number in (31, 32)]
-            _await_stable(orthanc, studies)
-            assert orthanc.get("/statistics")["CountStudies"] == 2
-        with site.worker():
-            for study_id in studies:
-                site.await_case(study_id, CaseState.DELIVERED)
-            _await_end_of_changes(site)
-    for study_id in studies:
-        assert len(site.cases(study_id)) == 1
-        assert len(results_in(pacs, study_id)) == 2
-
-
-@contextmanager
-def _frozen(postgres: PostgresServer) -> Iterator[None]:
-    """Let PostgreSQL take connections and never answer."""
-    (pid_file,) = postgres.folder.rglob("postmaster.pid")
-    group = os.getpgid(int(pid_file.read_text().split()[0]))
-    os.killpg(group, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.killpg(group, signal.SIGCONT)
 
 
 def _await_stable(orthanc: OrthancServer, studies: list[str]) -> None:

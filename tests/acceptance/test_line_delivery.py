@@ -9,6 +9,7 @@ from faulty_pacs import AE_TITLE, Fault, faulty_pacs
 from pynetdicom.sop_class import SegmentationStorage
 from servers import free_port, wait_for
 from sites import (
+    NEVER,
     Site,
     SiteOptions,
     dimse_toml,
@@ -42,6 +43,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "web": pipeline_toml("web", description='"web"', destinations='["web"]'),
         },
         destinations=dimse_toml("away", OFTEN_DOWN, AE_TITLE),
+        reconcile_seconds=NEVER,
     )
     with running_site(tmp_path_factory.mktemp("delivery"), options) as site, site.worker():
         yield site

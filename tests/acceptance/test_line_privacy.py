@@ -21,6 +21,7 @@ from pyarrow import parquet
 from pydicom import dcmread
 from servers import free_port
 from sites import (
+    NEVER,
     Site,
     SiteOptions,
     dimse_toml,
@@ -87,6 +88,7 @@ def aviary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aviary]:
             "away": pipeline_toml("away", description='"away"', destinations='["away"]'),
         },
         destinations=dimse_toml("away", free_port(), AE_TITLE),
+        reconcile_seconds=NEVER,
         packages=(_install_quoting_writer(folder / "third-party"),),
     )
     monkeypatch = pytest.MonkeyPatch()

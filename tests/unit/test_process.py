@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from factories import CANARY
 from lines import STUDY_ID, Shelf, a_line, a_pipeline, a_study
+from sqlalchemy.exc import OperationalError
 
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ConfigError, Defect, Refusal, Transient
@@ -75,6 +76,12 @@ def test_an_error_that_nobody_foresaw_is_quarantined_by_type_and_place_without_i
     assert "ValueError at " in after.reason
     assert "test_process.py:" in after.reason
     assert "patient" not in after.reason
+
+
+def test_a_database_that_ends_a_connection_is_tried_again(line: Line, case: Case) -> None:
+    error = OperationalError("select", {}, ConnectionError())
+    assert settle(_raising(error), case.case_id, 0, line=line) == CaseState.WAITING
+    assert line.ledger.cases.case(case.case_id).code == "database-away"
 
 
 @pytest.mark.parametrize(("attempt", "seconds"), [(0, 10), (1, 20), (3, 80), (4, 120), (4000, 120)])

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
+DatabaseAway = OperationalError
+"""What every store raises when the database is away, or ends the connection."""
 _MIGRATION_LOCK = 0x434C4943  # "CLIC": two workers that start together migrate one by one
 
 
@@ -88,7 +90,7 @@ def migrate(engine: Engine) -> None:
             _refuse_newer(connection, ScriptDirectory.from_config(config))
             command.upgrade(config, "head")
     except OperationalError as error:
-        raise _away() from error
+        raise database_away() from error
 
 
 def require_ledger(engine: Engine) -> None:
@@ -109,13 +111,14 @@ def require_ledger(engine: Engine) -> None:
         if not is_missing and sa.inspect(engine).has_table("cases"):
             return
     except OperationalError as error:
-        raise _away() from error
+        raise database_away() from error
     raise ConfigError(
         "no-ledger", f"There is no ledger at {url.database} yet; `clic-edge serve` makes it."
     )
 
 
-def _away() -> Transient:
+def database_away() -> Transient:
+    """Return what becomes of a `DatabaseAway` when it enters."""
     return Transient("database-away", "The ledger's database could not be opened; is it running?")
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 from clic_edge import telemetry
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ClicEdgeError, Refusal, Transient
+from clic_edge.ledger.database import DatabaseAway, database_away
 from clic_edge.pipeline.stages import accept, deliver, finish, predict, write
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def settle(stage: Stage, case_id: str, attempt: int, *, line: Line) -> str:
         return line.ledger.cases.case(case_id).state
     begun = perf_counter()
     try:
-        stage(line, case)
+        _run(stage, line, case)
     except Refusal as refusal:
         return _close(line, case, CaseState.REFUSED, error=refusal)
     except Transient as hindrance:
@@ -83,6 +84,13 @@ def settle(stage: Stage, case_id: str, attempt: int, *, line: Line) -> str:
     if state is not CaseState.RUNNING:
         telemetry.case_moved(case_id=case_id, pipeline=case.pipeline, state=state)
     return state
+
+
+def _run(stage: Stage, line: Line, case: Case) -> None:
+    try:
+        stage(line, case)
+    except DatabaseAway as error:
+        raise database_away() from error
 
 
 def _close(line: Line, case: Case, state: CaseState, *, error: ClicEdgeError) -> str:
