@@ -4,7 +4,8 @@ A value is cut into chunks; a chunk stays if it is an allowed word, a measure (`
 ``0.6x0.6``), a parameter with its number (``TE30``, ``b1000``), a reconstruction kernel, or made
 of allowed words (``HippoCrop``). A value that is understood whole stays as it is, byte for byte;
 of any other its understood chunks stay, but for the words that another word could turn round
-(``contrast``: what stood before it may have been ``without``) and for lone letters.
+(``contrast``: what stood before it may have been ``without``), words that only join (``of``)
+and lone letters.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from clic_edge.deid.values import CODED
 
 _CHUNK = re.compile(rb"[A-Za-z0-9.%*\x1b\x7f-\xff]+")
 _SAFE_BETWEEN = re.compile(rb"[ _\-^/+,()=:;&\[\]<>#\r\n\t]*")
-_PARTS = re.compile(rb"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_PARTS = re.compile(rb"[Tt][12](?!\d)|[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 _UNIT = rb"(?:mm|cm|m[ls]|sec|min|s|kvp?|mas?|mgy|[mk]?hz|deg|kev|mbq|mci|mg|ml|t|%)"
 _NUMBER = rb"\d{1,4}(?:\.\d{1,3})?"
 _MEASURE = re.compile(rb"%b%b|%b(?:x%b){1,2}(?:mm)?" % (_NUMBER, _UNIT, _NUMBER, _NUMBER))
@@ -28,6 +29,7 @@ _BARE, _UNITS = re.compile(_NUMBER), re.compile(_UNIT)
 _PARAMETER = re.compile(rb"(?:te|tr|ti|b|fa|p)\d{1,4}(?:\.\d)?")
 _PARAMETER_NAMES = frozenset([b"te", b"tr", b"ti", b"b", b"fa"])
 _KERNEL = re.compile(rb"[BHIU][0-9]{2}[fs]|[BHQTUD][rflv][0-9]{2}[fs]?")
+_WEIGHTINGS = frozenset([b"t1", b"t2"])
 _MULTIPLE = frozenset(["CS", "LO", "SH", "UC"])
 _LONG_WORD = 3
 
@@ -45,7 +47,9 @@ def words() -> Words:
     """Return the words of ``tables/descriptor_words.json``, which names their source."""
     lists: dict[str, list[str]] = json.loads(table("descriptor_words"))["words"]
     encoded = {name: {word.encode("ascii") for word in found} for name, found in lists.items()}
-    return Words(frozenset().union(*encoded.values()), frozenset(encoded["contrast"]))
+    return Words(
+        frozenset().union(*encoded.values()), frozenset(encoded["contrast"] | encoded["joining"])
+    )
 
 
 def rebuilt(value: bytes, vr: str, names: frozenset[bytes]) -> bytes | None:
@@ -81,8 +85,10 @@ def _rebuilt(text: bytes, names: frozenset[bytes]) -> bytes:
 
 
 def _is_word(chunk: bytes) -> bool:
-    """Whether a chunk says something by itself: more than a letter, a number or a measure."""
-    return len(chunk) > 1 and not chunk[:1].isdigit() and not _UNITS.fullmatch(chunk.lower())
+    """Whether a chunk says something by itself: no letter, measure or joining word."""
+    lower = chunk.lower()
+    is_measure = lower[:1].isdigit() or _UNITS.fullmatch(lower)
+    return len(lower) > 1 and not is_measure and lower not in words().only_whole
 
 
 def _understood(chunk: bytes, names: frozenset[bytes]) -> bytes:
@@ -95,8 +101,13 @@ def _understood(chunk: bytes, names: frozenset[bytes]) -> bytes:
         return chunk
     if _KERNEL.fullmatch(chunk):
         return chunk
-    parts = [part for part in _PARTS.findall(chunk) if len(part) >= _LONG_WORD]
-    kept = [part for part in parts if part.lower() in allowed and part.lower() not in names]
+    kept = [
+        part
+        for part in _PARTS.findall(chunk)
+        if (len(part) >= _LONG_WORD or part.lower() in _WEIGHTINGS)
+        and part.lower() in allowed
+        and part.lower() not in names
+    ]
     return chunk if b"".join(kept) == chunk else b" ".join(kept)
 
 
