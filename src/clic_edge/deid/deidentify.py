@@ -8,8 +8,9 @@ from clic_edge.deid import part10
 from clic_edge.deid.clean import Cleaner, StandIns
 from clic_edge.deid.markers import markers
 from clic_edge.deid.options import UIDS
-from clic_edge.deid.pixels import PIXEL_DATA, check_pixels, pixel_bytes
+from clic_edge.deid.pixels import PIXEL_DATA, must_be_looked_at, pixel_bytes
 from clic_edge.deid.policy import compiled
+from clic_edge.deid.redaction import cleaned_pixels
 from clic_edge.deid.residue import ResidueCheck
 from clic_edge.domain.clean import CleanInstance, CleanSeries
 from clic_edge.errors import Defect, Refusal
@@ -29,8 +30,8 @@ _VIDEO = ("1.2.840.10008.1.2.4.10", "1.2.840.10008.1.2.7")
 def deidentify(series: Series, profile: Profile, pseudonym: Pseudonym) -> CleanSeries:
     """Return the series without identifiers, slice for slice in the same order.
 
-    Transfer syntax, pixels and every kept value are those of the source, byte for byte. The same
-    series, profile and key give the same bytes.
+    Transfer syntax, pixels and every kept value are those of the source, byte for byte, but where
+    the profile has text blanked in the pixels. The same series, profile and key give the same bytes.
 
     Raises
     ------
@@ -68,15 +69,20 @@ def clean_instance(
     sop_instance = _uid(top, SOP_INSTANCE_UID, source.sop_instance_uid)
     if source.transfer_syntax_uid.startswith(_VIDEO):
         raise Refusal("not-deidentifiable", "Video can't be de-identified.")
-    check_pixels(sop_class, top)
+    is_seen = must_be_looked_at(sop_class, top, profile.pixels)
+    pixels = cleaned_pixels(source, top) if is_seen else None
     cleaner = Cleaner(compiled(profile, sop_class), source.encoding, stand_ins)
     cleaned = cleaner.dataset(source.elements, nested=False)
     sop = (sop_class, _clean_uid(sop_instance, profile, stand_ins))
     cleaned |= _identity(sop, stand_ins, part10.Writer(source.encoding))
-    cleaned |= markers(profile, source.encoding)
+    cleaned |= markers(profile, source.encoding, pixels_cleaned=is_seen)
+    syntax, last = source.transfer_syntax_uid, _pixels(source, top)
+    if pixels:
+        cleaned = {tag: cleaned[tag] for tag in cleaned.keys() - pixels.dropped} | pixels.attributes
+        syntax = pixels.transfer_syntax_uid
+        last = [pixels.pixel_data] if pixels.pixel_data else last
     chunks: list[bytes | memoryview] = [cleaned[tag] for tag in sorted(cleaned)]
-    chunks += _pixels(source, top)
-    output = part10.file_bytes(sop, source.transfer_syntax_uid, chunks)
+    output = part10.file_bytes(sop, syntax, [*chunks, *last])
     subject_id = stand_ins.subject_id.decode("ascii")
     residue.search(output, cleaner.removed, subject_id, spared=cleaner.spared)
     return output

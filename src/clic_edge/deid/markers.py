@@ -17,10 +17,12 @@ LONGITUDINAL = 0x00280303
 
 
 @cache
-def markers(profile: Profile, encoding: Encoding) -> dict[int, bytes]:
+def markers(
+    profile: Profile, encoding: Encoding, *, pixels_cleaned: bool = False
+) -> dict[int, bytes]:
     """Return Patient Identity Removed, method, method codes (CID 7050) and temporal information."""
     writer = Writer(encoding)
-    ran = {"basic"} | profile.options
+    ran = {"basic"} | profile.options | ({"clean_pixel_data"} if pixels_cleaned else set())
     items = [
         b"".join(
             (

@@ -1,4 +1,4 @@
-"""What may be said of pixels without looking at them: which are refused, and where they end."""
+"""What may be said of pixels without looking at them: which are refused or looked at, where they end."""
 
 from __future__ import annotations
 
@@ -11,12 +11,41 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from clic_edge.deid.part10 import Element, Encoding
+    from clic_edge.deid.profile import PixelTreatment
 
 IMAGE_TYPE, PHOTOMETRIC, BURNED_IN = 0x00080008, 0x00280004, 0x00280301
 CONVERSION_TYPE = 0x00080064
 PIXEL_DATA = 0x7FE00010
 NUMBER_OF_FRAMES = 0x00280008
 _SCREENS = frozenset({"SCREEN SAVE", "SCREENSAVE", "SCREENSHOT", "SCREEN", "LABEL", "OVERVIEW"})
+
+_NOT_JUDGED = "1.2.840.10008.5.1.4.1.1.77."
+"""Photographs and microscopy: a face, a label or an eye tells of a person without any text."""
+_JUDGED_OF_THOSE = "1.2.840.10008.5.1.4.1.1.77.1.5.4"
+"""Ophthalmic tomography: sections, as other scanners make them."""
+
+
+def must_be_looked_at(
+    sop_class_uid: str, elements: Mapping[int, Element], treatment: PixelTreatment
+) -> bool:
+    """Return whether text has to be looked for in an instance's pixels; raises as `check_pixels`.
+
+    Under ``redact`` that is every image of a class that may show text, whatever it says of itself,
+    and colour and screen saves of scanners; under ``redact-all`` every acquired image as well.
+    """
+    risk = SOP_CLASSES.get(sop_class_uid, PixelRisk.NONE)
+    may_look = risk is not PixelRisk.NONE and PIXEL_DATA in elements
+    if sop_class_uid.startswith(_NOT_JUDGED) and sop_class_uid != _JUDGED_OF_THOSE:
+        may_look = False
+    if treatment != "refuse" and may_look and risk is not PixelRisk.ACQUIRED:
+        return True
+    try:
+        check_pixels(sop_class_uid, elements)
+    except Refusal:
+        if treatment == "refuse" or not may_look:
+            raise
+        return True
+    return treatment == "redact-all" and may_look
 
 
 def check_pixels(sop_class_uid: str, elements: Mapping[int, Element]) -> None:

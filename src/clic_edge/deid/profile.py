@@ -86,15 +86,15 @@ def load_profile(path: Path) -> Profile:
         raise ConfigError("profile-invalid", f"{path}: options must be a list of words.")
     for option in options:
         _check_option(path, option)
-    pixels = _one_of(path, "pixels", content.get("pixels", "refuse"), PIXEL_TREATMENTS)
-    faces = _one_of(path, "faces", content.get("faces", "ignore"), FACE_TREATMENTS)
+    pixels = _one_of(path, "pixels", content.get("pixels", "refuse"), valid=PIXEL_TREATMENTS)
+    faces = _one_of(path, "faces", content.get("faces", "ignore"), valid=FACE_TREATMENTS)
     try:
         return Profile(name=name, options=frozenset(options), pixels=pixels, faces=faces)
     except ConfigError as error:
         raise ConfigError(error.code, f"{path}: {error.sentence}") from error
 
 
-def _one_of(path: Path, key: str, word: object, valid: tuple[_Word, ...]) -> _Word:
+def _one_of(path: Path, key: str, word: object, *, valid: tuple[_Word, ...]) -> _Word:
     """Return the word of `valid` that a key of the profile is."""
     for known in valid:
         if word == known:
