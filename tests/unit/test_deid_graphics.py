@@ -97,6 +97,11 @@ def test_with_the_option_a_curve_keeps_its_numbers_and_loses_its_sound() -> None
     assert found == {0x50000005, 0x50003000}
 
 
+def test_a_curve_that_holds_words_is_gone() -> None:
+    plants = {0x50003000: WRITER.element(0x50003000, "OW", b"\1\2Zzyplant\3\4")}
+    assert 0x50003000 not in cleaned(plants, GRAPHICS)
+
+
 def _annotation() -> bytes:
     note = WRITER.element(TEXT, "ST", b"tip of Zzyplant brain")
     shape = WRITER.element(0x00700022, "FL", bytes(8)) + WRITER.element(0x00700023, "CS", b"POINT")

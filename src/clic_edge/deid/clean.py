@@ -14,7 +14,7 @@ from clic_edge.deid.content_items import CONTENT_SEQUENCE, VALUE_TYPE, ContentRu
 from clic_edge.deid.dates import shifted
 from clic_edge.deid.descriptors import rebuilt
 from clic_edge.deid.dummies import DUMMIES, DUMMY_ITEMS, REMOVED, Template
-from clic_edge.deid.graphics import overlay_areas
+from clic_edge.deid.graphics import cleaned_bytes
 from clic_edge.deid.keys import keyed_uid
 from clic_edge.deid.options import CONTENT, SAFE_PRIVATE
 from clic_edge.deid.part10 import BULK_TAGS, Element, Encoding, Writer, items_of_unknown
@@ -199,7 +199,7 @@ class Cleaner:
         if rule.action is Action.LABEL:
             return self._stand_ins.labels(element.value)
         if rule.action is Action.AREAS:
-            return overlay_areas(element, siblings, little=self._little)
+            return cleaned_bytes(element, siblings, little=self._little)
         return None
 
     def _renewed(self, element: Element, rule: Rule, made: bytes) -> bytes:

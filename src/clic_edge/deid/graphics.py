@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import ndimage
 
+from clic_edge.deid.values import WORDS
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from clic_edge.deid.part10 import Element
 
-OVERLAY_DATA = 0x3000
+_CURVES, _OVERLAYS = 0x50, 0x60
 _ROWS, _COLUMNS, _FRAMES = 0x0010, 0x0011, 0x0015
 _THINNEST_PX = 24
 _SHARE_OF_SIDE = 16
@@ -20,16 +22,23 @@ _SHARE_OF_SIDE = 16
 
 def is_graphics(tag: int) -> bool:
     """Whether a tag is of an overlay (60xx) or curve (50xx)."""
-    return tag >> 24 in {0x50, 0x60} and not tag >> 16 & 1
+    return tag >> 24 in {_CURVES, _OVERLAYS} and not tag >> 16 & 1
 
 
 def is_sound(tag: int) -> bool:
     """Whether a tag of a curve group is of its audio (50xx,2000-200E)."""
-    return tag >> 24 == 0x50 and 0x2000 <= tag & 0xFFFF <= 0x200F  # noqa: PLR2004 - elements
+    return tag >> 24 == _CURVES and 0x2000 <= tag & 0xFFFF <= 0x200F  # noqa: PLR2004 - elements
 
 
-def overlay_areas(overlay: Element, siblings: Iterable[Element], *, little: bool) -> bytes | None:
-    """Return the value of an Overlay Data (60xx,3000) without strokes; None where it is unclear."""
+def cleaned_bytes(element: Element, siblings: Iterable[Element], *, little: bool) -> bytes | None:
+    """Return Overlay Data without strokes, and Curve Data that holds no text; else None."""
+    if element.tag >> 24 == _OVERLAYS:
+        return _overlay_areas(element, siblings, little=little)
+    value = bytes(element.value)
+    return None if WORDS.search(value) else value
+
+
+def _overlay_areas(overlay: Element, siblings: Iterable[Element], *, little: bool) -> bytes | None:
     order: Literal["little", "big"] = "little" if little else "big"
     group = overlay.tag & 0xFFFF0000
     sizes = {e.tag - group: bytes(e.value) for e in siblings if e.tag & 0xFFFF0000 == group}

@@ -51,7 +51,7 @@ class Action(Enum):
     LABEL = "label"
     """An application entity's keyed stand-in."""
     AREAS = "areas"
-    """Overlay Data without its thin strokes."""
+    """Overlay Data without its thin strokes, Curve Data without text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +194,7 @@ class Policy:
         if options.GRAPHICS not in self.options or not vrs_of(tag) or is_sound(tag):
             return remove, remove, reason
         reason = f"{reason} C {options.GRAPHICS}"
-        if tag & 0xFF00FFFF == 0x60003000:  # noqa: PLR2004 - Overlay Data
+        if vr.startswith("O"):
             return Action.AREAS, remove, reason
         if vr in FREE_TEXT_VRS:
             return Action.DESCRIBE, remove, reason
