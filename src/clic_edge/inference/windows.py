@@ -44,13 +44,14 @@ def sliding_window(
     slab = np.zeros((classes, depth, *padded.shape[1:]), dtype=np.float32)
     weights = np.zeros(slab.shape[1:], dtype=np.float32)
     blended = np.empty((classes, *padded.shape), dtype=np.float32)
+    weighted = np.empty((classes, *window.shape), dtype=np.float32)
     for layer, following in pairwise([*layers, padded.shape[0]]):
         corners = list(product([layer], rows, columns))
         for first in range(0, len(corners), window.batch):
             cuts = [_cut(corner, window.shape) for corner in corners[first : first + window.batch]]
             logits = forward(np.stack([padded[cut] for cut in cuts])[:, None])
             for (_, *plane), values in zip(cuts, logits, strict=True):
-                slab[:, :, *plane] += values * weight
+                slab[:, :, *plane] += np.multiply(values, weight, out=weighted)
                 weights[:, *plane] += weight
         done = following - layer
         np.divide(slab[:, :done], weights[:done], out=blended[:, layer:following])
