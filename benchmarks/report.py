@@ -147,7 +147,7 @@ def _comparison(one: Comparison) -> str:
 
 
 def _seconds(times: Times) -> tuple[str, str]:
-    return f"{times.median:.2g}", f"{min(times.seconds):.2g}–{max(times.seconds):.2g}"
+    return f"{times.median:.3g}", f"{min(times.seconds):.3g}–{max(times.seconds):.3g}"
 
 
 def _network(cost: NetworkCost) -> str:
