@@ -19,13 +19,14 @@ from pydicom import dcmread
 from servers import PostgresServer, wait_for
 from sites import Site, SiteOptions, patient, results_in, running_site
 
-from clic_edge.app import Appliance
 from clic_edge.assembly import build_line
 from clic_edge.config import load_pipelines, load_settings
 from clic_edge.domain.case import CaseState
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.database import migrate, open_engine
 from clic_edge.ledger.schema import cases
+from clic_edge.pacs.orthanc import OrthancArchive
+from clic_edge.pacs.rest import HttpRest, OrthancPeer
 from clic_edge.pipeline.intake import propose
 from clic_edge.pipeline.process import STAGES, directly, process
 
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from clic_edge.domain.case import Case
-    from clic_edge.pacs.orthanc import OrthancArchive
 
 pytestmark = pytest.mark.servers
 
@@ -73,7 +73,8 @@ def aftermath(
         database = _new_database(request.getfixturevalue("postgres"))
     options = SiteOptions(database=database, models=folder / "models")
     with running_site(folder / "site", options) as site:
-        archive = Appliance.open(site.settings).archive()
+        rest = HttpRest(OrthancPeer(url=site.orthanc.url))
+        archive = OrthancArchive(rest)
         case_ids = {point: _sent(site, archive, number) for number, point in enumerate(POINTS)}
         scars = folder / "scars"
         scars.mkdir()
@@ -81,6 +82,7 @@ def aftermath(
         with site.worker():
             wait_for(lambda: not site.ledger.cases.under_way(), "every case ends")
         yield Aftermath(site=site, case_ids=case_ids, scars=scars, archive=archive)
+        rest.close()
 
 
 def _new_database(server: PostgresServer) -> str:
