@@ -22,7 +22,7 @@ from clic_edge.deid.certificate import Certificate, public_key
 from clic_edge.deid.file import PARTS, Bench
 from clic_edge.deid.profile import Profile
 from clic_edge.deid.verify import verify
-from clic_edge.errors import ConfigError, Transient
+from clic_edge.errors import ConfigError, Defect, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -221,6 +221,13 @@ def test_a_file_that_kills_its_process_costs_only_itself(source: Path, tmp_path:
     assert summary.written == 2 * SLICES
     assert [(origin, held.code) for origin, held in summary.held] == [("deadly", "worker-died")]
     assert _is_sound(tmp_path / "out")
+
+
+def test_processes_that_die_one_after_the_other_end_the_run(tmp_path: Path) -> None:
+    order = replace(_order(tmp_path), workers=2)
+    with pytest.raises(Defect) as caught:
+        clean_all([KillsItsProcess()] * 9, order, lambda _: None)
+    assert caught.value.code == "workers-die"
 
 
 @pytest.mark.parametrize("workers", [1, 2])

@@ -6,21 +6,11 @@ What was done before, by the certificate, is skipped; nothing is kept in memory 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import shutil
-import warnings
-from collections import Counter, deque
-from concurrent.futures import (
-    BrokenExecutor,
-    Executor,
-    Future,
-    ProcessPoolExecutor,
-    ThreadPoolExecutor,
-)
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -33,6 +23,7 @@ from clic_edge.deid.certificate import (
     StudyRecord,
     public_key,
 )
+from clic_edge.deid.crew import results
 from clic_edge.deid.crosswalk import Entry, seal
 from clic_edge.deid.file import (
     CHECKS,
@@ -45,15 +36,13 @@ from clic_edge.deid.file import (
     source_digest,
 )
 from clic_edge.deid.standard import EDITION
-from clic_edge.errors import ClicEdgeError, ConfigError, Defect, Refusal
+from clic_edge.errors import ConfigError, Defect, Refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
 QUARANTINE = "quarantine.jsonl"
-_CHUNK = 16
 _SYNC_EVERY = 256
-Result = tuple[Source, Written | Held]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +107,7 @@ def clean_all(sources: Iterable[Source], order: Order, progress: Callable[[int],
     ConfigError
         ``out-busy``, or ``other-policy``: the folder holds files of another policy or key.
     Defect
-        ``broken-certificate``.
+        ``broken-certificate``; ``workers-die``: no process lives long enough to clean a file.
     Transient
         ``out-unwritable``: what was written so far stays, and a second run goes on from there.
 
@@ -130,7 +119,7 @@ def clean_all(sources: Iterable[Source], order: Order, progress: Callable[[int],
         (bench.out / QUARANTINE).open("w", encoding="ascii") as quarantine,
     ):
         run = _Run(order, certificate, quarantine)
-        for source, result in _results(run.pending(sources, progress), order):
+        for source, result in results(run.pending(sources, progress), bench, workers=order.workers):
             run.take(source, result)
             progress(1)
         return run.end()
@@ -296,86 +285,3 @@ def _entry(written: Written) -> Entry:
         patient_name=written.subject.patient_name,
         uids=written.uids,
     )
-
-
-def _results(sources: Iterable[Source], order: Order) -> Iterator[Result]:
-    """Yield what became of each source, in order; at most a few chunks are on the way."""
-    crew = _Crew(order.bench, order.workers)
-    flight: deque[tuple[Sequence[Source], Future[list[Written | Held]]]] = deque()
-    try:
-        remaining = iter(sources)
-        while chunk := tuple(islice(remaining, _CHUNK)):
-            flight.append((chunk, crew.submit(chunk)))
-            if len(flight) > 2 * order.workers:
-                yield from crew.collect(*flight.popleft())
-        while flight:
-            yield from crew.collect(*flight.popleft())
-    finally:
-        crew.leave()
-
-
-class _Crew:
-    """Who cleans: this process alone, or several. One that dies costs the one file that killed it."""
-
-    def __init__(self, bench: Bench, workers: int) -> None:
-        self._bench = bench
-        self._workers = workers
-        self._executor = self._hire()
-
-    def submit(self, chunk: Sequence[Source]) -> Future[list[Written | Held]]:
-        """Have some sources cleaned."""
-        try:
-            return self._executor.submit(_clean_chunk, self._bench, chunk)
-        except BrokenExecutor:
-            self._executor = self._hire()
-            return self._executor.submit(_clean_chunk, self._bench, chunk)
-
-    def collect(
-        self, chunk: Sequence[Source], future: Future[list[Written | Held]]
-    ) -> Iterator[Result]:
-        """Yield what became of a chunk; where it broke, of its sources one by one."""
-        error = future.exception()
-        if error is None:
-            yield from zip(chunk, future.result(), strict=True)
-        elif isinstance(error, ClicEdgeError):
-            raise error
-        elif len(chunk) == 1:
-            yield chunk[0], _broken(error)
-        else:
-            for source in chunk:
-                yield from self.collect((source,), self.submit((source,)))
-
-    def leave(self) -> None:
-        """End the processes."""
-        self._executor.shutdown(cancel_futures=True)
-
-    def _hire(self) -> Executor:
-        if self._workers == 1:
-            return ThreadPoolExecutor(1)
-        spawn = multiprocessing.get_context("spawn")
-        return ProcessPoolExecutor(self._workers, mp_context=spawn, initializer=_quieten)
-
-
-def _quieten() -> None:
-    """Let no warning of a library out of a worker: it may quote a value."""
-    warnings.simplefilter("ignore")
-
-
-def _clean_chunk(bench: Bench, sources: Sequence[Source]) -> list[Written | Held]:
-    results = [bench.clean(source) for source in sources]
-    folders = {
-        (bench.out / result.name).parent for result in results if isinstance(result, Written)
-    }
-    for folder in folders:
-        descriptor = os.open(folder, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
-    return results
-
-
-def _broken(error: BaseException) -> Held:
-    if isinstance(error, BrokenExecutor):
-        return Held(digest_in="", code="worker-died", sentence="It ended the process that read it.")
-    # Its text may quote a value, so only its type is told.
-    sentence = f"{type(error).__name__}; report this with the file."
-    return Held(digest_in="", code="unexpected-error", sentence=sentence)

@@ -161,7 +161,7 @@ class Cleaner:
             elif element.tag & 0x10000:
                 has_private = True
         if has_private and self._keeps_private:
-            rules |= {tag: _safe_rule(vrs) for tag, vrs in safe_private(elements).items()}
+            rules |= {tag: safe_rule(vrs) for tag, vrs in safe_private(elements).items()}
         return codes, rules
 
     def _element(self, element: Element, rule: Rule, siblings: Sequence[Element]) -> bytes:
@@ -307,7 +307,8 @@ def _names(elements: Iterable[Element]) -> frozenset[bytes]:
     return frozenset(word for name in names for word in _LETTERS_AND_DIGITS.findall(name))
 
 
-def _safe_rule(vrs: tuple[str, ...]) -> Rule:
+def safe_rule(vrs: tuple[str, ...]) -> Rule:
+    """Return what happens to a private attribute that Table E.3.10-1 lists with these VRs."""
     action = {"SQ": Action.ITEMS, "UI": Action.UID}.get(vrs[0], Action.RETAIN)
     return Rule(
         action=action, vrs=vrs, denied=Action.REMOVE, most_values=0, reason="E.3.10-1 safe private"

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
     from clic_edge.deid.part10 import Element
 
@@ -39,15 +39,17 @@ class Change:
     outcome: Outcome
     before: Value | None = field(repr=False)
     after: Value | None = field(repr=False)
+    siblings: Sequence[Element] = field(repr=False)
+    """The dataset before, in which the attribute stands."""
 
 
 def compare(
-    before: Iterable[Element], after: Iterable[Element], place: str = ""
+    before: Sequence[Element], after: Sequence[Element], place: str = ""
 ) -> Iterator[Change]:
     """Yield what became of each attribute, in the order of tags, at any depth.
 
     Of a tag that stands twice the first counts. A sequence that is in both is followed item by
-    item; one that is in one only, or empty in one, is a single change.
+    item, by position; one that is in one only, or empty in one, is a single change.
     """
     old, new = _by_tag(before), _by_tag(after)
     for tag in sorted(old.keys() | new.keys()):
@@ -56,7 +58,7 @@ def compare(
         if one and other and one.items and other.items:
             yield from _items(one, other, path)
         else:
-            yield _change(one, other, tag=tag, path=path, nested=bool(place))
+            yield _change(one, other, path=path, siblings=before)
 
 
 def _items(one: Element, other: Element, path: str) -> Iterator[Change]:
@@ -68,17 +70,18 @@ def _items(one: Element, other: Element, path: str) -> Iterator[Change]:
 
 
 def _change(
-    one: Element | None, other: Element | None, *, tag: int, path: str, nested: bool
+    one: Element | None, other: Element | None, *, path: str, siblings: Sequence[Element]
 ) -> Change:
-    either = other or one
+    tag, vr = next((element.tag, element.vr) for element in (other, one) if element)
     return Change(
         path=path,
         tag=tag,
-        vr=either.vr if either else "UN",
-        nested=nested,
+        vr=vr,
+        nested="[" in path,
         outcome=_outcome(one, other),
         before=one and _value(one),
         after=other and _value(other),
+        siblings=siblings,
     )
 
 
@@ -112,7 +115,7 @@ def _bare(value: Value) -> bytes:
     return bytes(value).rstrip(b" \0")
 
 
-def _by_tag(elements: Iterable[Element]) -> dict[int, Element]:
+def _by_tag(elements: Sequence[Element]) -> dict[int, Element]:
     found: dict[int, Element] = {}
     for element in elements:
         if element.tag & 0xFFFF or element.tag >> 16 in {0x0002, 0xFFFE}:  # no group lengths

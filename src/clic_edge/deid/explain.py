@@ -10,6 +10,7 @@ from pydicom.datadict import dictionary_description, dictionary_has_tag
 from clic_edge.deid import part10
 from clic_edge.deid.compare import Change, Value, compare
 from clic_edge.deid.file import deidentified, subject_of
+from clic_edge.deid.plan import rule_of
 from clic_edge.deid.policy import compiled
 from clic_edge.errors import ClicEdgeError
 
@@ -78,7 +79,7 @@ def differences(one: bytes, other: bytes) -> Iterator[Explained]:
 
 
 def _explained(change: Change, policy: Policy, *, is_written: bool) -> Explained:
-    rule = policy.rule(change.tag, nested=change.nested)
+    rule = rule_of(change, policy)
     return _row(
         change,
         outcome=change.outcome if is_written else NOT_WRITTEN,

@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from clic_edge.deid.clean import is_registered, uid_values
+from clic_edge.deid.clean import is_registered, safe_rule, uid_values
 from clic_edge.deid.codes import CODE_TAGS
 from clic_edge.deid.compare import Change, Outcome, compare
-from clic_edge.deid.policy import Action, compiled
+from clic_edge.deid.content_items import VALUE_TYPE, VALUES, ContentRules
+from clic_edge.deid.options import CONTENT, SAFE_PRIVATE
+from clic_edge.deid.policy import Action, Policy, Rule, compiled
+from clic_edge.deid.private import safe_private
 from clic_edge.errors import Defect
 
 if TYPE_CHECKING:
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
 
 SOP_CLASS_UID = 0x00080016
 _SPECIAL = CODE_TAGS | {0x00080016, 0x00080018}
+_CONTENT_VALUES = frozenset(tag for tag, _ in VALUES.values())
 
 
 def hold_to_plan(
@@ -41,7 +45,7 @@ def hold_to_plan(
         counts[change.outcome] += 1
         if change.outcome is Outcome.REMOVED or change.tag in _SPECIAL:
             continue
-        rule = policy.rule(change.tag, nested=change.nested)
+        rule = rule_of(change, policy)
         if not _allowed(change, rule.action, subject_id.encode("ascii")):
             raise Defect(
                 "plan-not-met",
@@ -49,6 +53,19 @@ def hold_to_plan(
                 f" ({rule.reason}).",
             )
     return counts
+
+
+def rule_of(change: Change, policy: Policy) -> Rule:
+    """Return the rule of an attribute, also where only its neighbours tell it."""
+    if change.tag & 0x10000 and SAFE_PRIVATE in policy.options:
+        vrs = safe_private(change.siblings).get(change.tag)
+        return policy.rule(change.tag, nested=change.nested) if vrs is None else safe_rule(vrs)
+    if change.nested and CONTENT in policy.options and change.tag in _CONTENT_VALUES:
+        kinds = [element for element in change.siblings if element.tag == VALUE_TYPE]
+        if kinds:
+            rules = ContentRules(policy.options, little=True).rules(change.siblings)
+            return rules[change.tag]
+    return policy.rule(change.tag, nested=change.nested)
 
 
 def _allowed(change: Change, action: Action, subject_id: bytes) -> bool:
