@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from clic_edge.deid import part10
 from clic_edge.deid.clean import Cleaner, StandIns
+from clic_edge.deid.faces import check_face
 from clic_edge.deid.markers import markers
 from clic_edge.deid.options import UIDS
 from clic_edge.deid.pixels import PIXEL_DATA, must_be_looked_at, pixel_bytes
@@ -36,8 +37,8 @@ def deidentify(series: Series, profile: Profile, pseudonym: Pseudonym) -> CleanS
     Raises
     ------
     Refusal
-        ``not-deidentifiable``, ``burned-in-annotation`` or ``unsafe-pixels``: the profile can't
-        clean this kind of object.
+        ``not-deidentifiable``, ``burned-in-annotation``, ``unsafe-pixels`` or ``face-visible``: the
+        profile can't clean this kind of object.
     Defect
         ``unreadable-instance``, ``unknown-transfer-syntax``, ``undecodable-text``, or
         ``residual-identifier``: a value of the source survived; nothing leaves this function.
@@ -53,11 +54,14 @@ def deidentify(series: Series, profile: Profile, pseudonym: Pseudonym) -> CleanS
             where = f"Instance {number} of {len(series.instances)}: {error.sentence}"
             raise type(error)(error.code, where) from error
         instances.append(CleanInstance(content=content))
-    return CleanSeries(
+    clean = CleanSeries(
         subject_id=pseudonym.subject_id,
         series_uid=_clean_uid(series.series_instance_uid, profile, stand_ins),
         instances=tuple(instances),
     )
+    if profile.faces == "hold":
+        check_face(series, clean)
+    return clean
 
 
 def clean_instance(

@@ -1,0 +1,220 @@
+"""Head volumes from which a face could be rendered: recognised by their geometry, and held.
+
+A face needs thin slices, a field of view of a face's size, and a surface with air in front of it
+on a body as wide and deep as a head. All of that is measured in the volume; what the headers say
+can only make the check stricter. Where it is wrong it holds too much: a knee is as wide as a head.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy import ndimage
+
+from clic_edge.deid import part10
+from clic_edge.dicom.acquisition import acquisition_of
+from clic_edge.dicom.attributes import Attributes
+from clic_edge.dicom.pixels import PixelSource, read_voxels
+from clic_edge.dicom.planes import planes_of
+from clic_edge.dicom.policy import VolumePolicy
+from clic_edge.dicom.reading import read_header, read_to_pixels
+from clic_edge.dicom.volumes import build_volume
+from clic_edge.domain.volume import Geometry, Volume
+from clic_edge.errors import Refusal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from clic_edge.domain.clean import CleanSeries
+    from clic_edge.domain.study import Series
+
+THICKEST_MM = 3.5
+"""Voxels longer than this render no face that is recognised."""
+SMALLEST_MM = 80.0
+"""Field of view, in each direction, below which no face fits."""
+STRETCH_MM = 60.0
+"""Least stretch, top to bottom, of a body with a visible front: from the chin to the eyes."""
+FRONT_MM = 40.0
+"""Half the width in front of which air is looked for."""
+FRONT_SHARE = 0.5
+WIDTHS_MM, DEPTHS_MM = (80.0, 210.0), (90.0, 280.0)
+"""A head's extents in a transverse plane, from a newborn's to the largest."""
+STEP_MM = 4.0
+AIR_HU = -300.0
+_MR_SHARE = 0.12
+"""Share of the brightest signal above which a voxel of MR is tissue."""
+_GOES_ON = 5
+_TRANSVERSE = 0.8
+"""Cosine of the angle between a slice's normal and the body's axis."""
+_POLICY = VolumePolicy(gantry_tilt="shear", volumes="first", orientations="largest")
+_NO_VOLUME = frozenset({"not-an-image", "unsupported-object", "not-monochrome", "empty-series"})
+"""What `build_volume` says of series that nothing can be rendered from."""
+_WORDS = frozenset({0x00180015, 0x0008103E, 0x00081030, 0x00181030})
+_HEAD = re.compile(
+    rb"HEAD|BRAIN|SKULL|FACE|FACIAL|SINUS|ORBIT|CEREBR|NEURO|KOPF|CRAN|JAW", re.IGNORECASE
+)
+
+
+def check_face(series: Series, clean: CleanSeries) -> None:
+    """Return when no face can be rendered from a series; `clean` is what became of `series`.
+
+    A slice that comes alone may be one of many: it is judged by itself, and more strictly.
+
+    Raises
+    ------
+    Refusal
+        ``face-visible``: one can, or it can't be ruled out.
+    Defect
+        As `build_volume`.
+
+    """
+    words = _words(series)
+    try:
+        volume = build_volume(clean, _POLICY)
+    except Refusal as error:
+        if error.code in _NO_VOLUME or _is_thick(clean):
+            return
+        if error.code == "single-slice" and not is_of_face(_lone_slice(clean), words):
+            return
+        raise Refusal(
+            "face-visible", "Whether these slices show a face can't be told without the others."
+        ) from error
+    if shows_face(volume, is_head=bool(_HEAD.search(words))):
+        raise Refusal(
+            "face-visible",
+            "A face could be rendered from this volume: thin slices of a head with air before it.",
+        )
+
+
+def _words(series: Series) -> bytes:
+    """Return body part, descriptions and protocol of the first instance."""
+    elements = part10.read(series.instances[0].content).elements
+    return b" ".join(bytes(e.value).strip(b" \0") for e in elements if e.tag in _WORDS)
+
+
+def _lone_slice(clean: CleanSeries) -> Volume:
+    """Return one slice as a volume that goes on for some steps as the slice is."""
+    content = clean.instances[0].content
+    header = read_to_pixels(content, "the instance")
+    attributes = Attributes(dataset=header.dataset, where="the instance")
+    source = PixelSource(content=content, attributes=attributes, pixels_at=header.end)
+    (plane,) = planes_of(source.attributes, 0)[:1]
+    affine = np.eye(4)
+    affine[:3, 0] = plane.normal * STEP_MM
+    affine[:3, 1] = plane.column * plane.pixel_spacing[0]
+    affine[:3, 2] = plane.row * plane.pixel_spacing[1]
+    affine[:3, 3] = plane.position
+    voxels = read_voxels([source], [plane]).repeat(_GOES_ON, axis=0)
+    return Volume(
+        voxels=voxels,
+        geometry=Geometry(affine=affine, shape=(_GOES_ON, *plane.shape)),
+        slices=(plane.source,) * _GOES_ON,
+        acquisition=acquisition_of(source.attributes),
+        subject_id=clean.subject_id,
+        series_uid=clean.series_uid,
+    )
+
+
+def is_of_face(lone: Volume, words: bytes) -> bool:
+    """Whether a slice alone may belong to a face: called a head, or in a plane that could be one.
+
+    A transverse slice is measured; any other passes only where it is called something else.
+    """
+    spacing, shape = lone.geometry.spacing_mm[1:], lone.geometry.shape[1:]
+    extents = [n * step for n, step in zip(shape, spacing, strict=True)]
+    if max(spacing) > THICKEST_MM or min(extents) < SMALLEST_MM:
+        return False
+    if _HEAD.search(words):
+        return True
+    if abs(float(lone.geometry.affine[2, 0])) < _TRANSVERSE * STEP_MM:
+        return not words
+    grid, inside = _upright(lone)
+    body = _body(grid, inside, is_ct=lone.acquisition.modality == "CT")
+    middle = len(body) // 2
+    return _is_head_sized(body[middle]) and _has_front(body[middle], inside[middle])
+
+
+def _is_thick(clean: CleanSeries) -> bool:
+    for number, instance in enumerate(clean.instances, 1):
+        header = read_header(instance.content, f"instance {number} of {len(clean.instances)}")
+        thickness = header.get("SliceThickness")
+        if not thickness or float(thickness) <= THICKEST_MM:
+            return False
+    return True
+
+
+def shows_face(volume: Volume, *, is_head: bool) -> bool:
+    """Whether a volume is fine enough, and shows the front of a body of a head's size.
+
+    `is_head` leaves the size out: what is called a head is one.
+    """
+    extents = np.array(volume.geometry.spacing_mm) * volume.geometry.shape
+    if max(volume.geometry.spacing_mm) > THICKEST_MM or min(extents) < SMALLEST_MM:
+        return False
+    grid, inside = _upright(volume)
+    body = _body(grid, inside, is_ct=volume.acquisition.modality == "CT")
+    is_front = np.array([_has_front(*plane) for plane in zip(body, inside, strict=True)])
+    is_sized = np.array([is_head or _is_head_sized(plane) for plane in body])
+    return _longest_run(is_front & is_sized) * STEP_MM >= STRETCH_MM
+
+
+def _upright(volume: Volume) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    """Return the volume on a coarse grid, shape (feet to head, front to back, right to left).
+
+    The second array tells which of its voxels lie in the field of view.
+    """
+    affine, shape = volume.geometry.affine, np.array(volume.geometry.shape)
+    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], indexing="ij")).reshape(3, -1)
+    placed = affine[:3, :3] @ corners + affine[:3, 3:]
+    low, high = placed.min(axis=1), placed.max(axis=1)
+    axes = [np.arange(a, b + STEP_MM / 2, STEP_MM) for a, b in zip(low, high, strict=True)]
+    z, y, x = np.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
+    points = np.stack([x.ravel(), y.ravel(), z.ravel()])
+    indices = np.rint(np.linalg.solve(affine[:3, :3], points - affine[:3, 3:])).astype(int)
+    inside = ((indices >= 0) & (indices < shape[:, None])).all(axis=0)
+    values = np.full(points.shape[1], np.float32(volume.voxels.min()))
+    values[inside] = volume.voxels[tuple(indices[:, inside])]
+    return values.reshape(z.shape), inside.reshape(z.shape)
+
+
+def _body(
+    grid: NDArray[np.float32], inside: NDArray[np.bool_], *, is_ct: bool
+) -> NDArray[np.bool_]:
+    """Return the largest connected piece of tissue, its hollows filled plane by plane."""
+    least = AIR_HU if is_ct else _MR_SHARE * float(np.percentile(grid[inside], 99))
+    tissue = ndimage.binary_opening(ndimage.median_filter(grid, 3) > least)
+    labels, count = ndimage.label(tissue)
+    if not count:
+        return np.asarray(tissue, bool)
+    largest = labels == 1 + int(np.bincount(labels.ravel())[1:].argmax())
+    return np.stack([np.asarray(ndimage.binary_fill_holes(plane), bool) for plane in largest])
+
+
+def _has_front(body: NDArray[np.bool_], inside: NDArray[np.bool_]) -> bool:
+    """Whether a transverse plane shows air before the middle of the body."""
+    columns = np.flatnonzero(body.any(axis=0))
+    if not columns.size:
+        return False
+    reach = int(FRONT_MM / STEP_MM)
+    middle = int(columns.mean())
+    columns = columns[np.abs(columns - middle) <= reach]
+    first = body[:, columns].argmax(axis=0)
+    before = np.maximum(first - 1, 0)
+    is_visible = (first > 0) & inside[before, columns]
+    return bool(is_visible.mean() >= FRONT_SHARE)
+
+
+def _is_head_sized(body: NDArray[np.bool_]) -> bool:
+    width, depth = (
+        float(np.ptp(np.flatnonzero(body.any(axis=a))) + 1) * STEP_MM if body.any() else 0.0
+        for a in (0, 1)
+    )
+    return WIDTHS_MM[0] <= width <= WIDTHS_MM[1] and DEPTHS_MM[0] <= depth <= DEPTHS_MM[1]
+
+
+def _longest_run(flags: NDArray[np.bool_]) -> int:
+    """Return the most neighbours that are all true."""
+    labels, count = ndimage.label(flags)
+    return int(np.bincount(labels)[1:].max()) if count else 0
