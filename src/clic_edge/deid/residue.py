@@ -8,6 +8,7 @@ words alone in Manufacturer's Model Name tell of the model. The rules against fa
 - fewer than four bytes are not searched; other text needs six, and a digit or a space;
 - digits count only where no digit adjoins, five letters or fewer only where no letter adjoins;
 - a name that is a word of the DICOM dictionary (``Head``, ``Field``) is searched only beside another;
+- dates and telephone numbers are recognised in the output, however they are spelled;
 - numbers, pixels and the published codes that `codes` lets through are not searched.
 """
 
@@ -70,6 +71,15 @@ _LEAST, _LEAST_TEXT, _LONG_WORD = 4, 6, 6
 _DUMMIES = frozenset(DUMMIES.values())
 _WIDE = re.compile(rb"(?:[\x01-\x7f]\0){2}|(?:\0[\x01-\x7f]){2}")
 """What two letters of ASCII look like in UTF-16."""
+_MONTHS = (b"jan", b"feb", b"mar", b"apr", b"may", b"jun", b"jul", b"aug", b"sep", b"oct", b"nov", b"dec")  # fmt: skip
+_DATES = re.compile(
+    rb"(?<!\d)(?:(\d{4})([-./ ])(\d\d?)\2(\d\d?)|(\d\d?)([-./ ])(\d\d?)\6(\d{4})|(\d\d)(\d\d)(\d{4})"
+    rb"|(\d\d?)[-./ ]{1,2}(%b)[a-z]*[-./ ]{1,2}(\d{4}))(?!\d)" % b"|".join(_MONTHS)
+)
+_PHONES = re.compile(rb"\+?\d[\d ()/-]{5,}\d")
+_TELEPHONES = frozenset({0x00102154, 0x00102155})
+_PHONE_DIGITS = 8
+"""The last ones: with or without the country's code, it is the same number."""
 _KEYED_UID = re.compile(rb"2\.25\.\d{1,39}")
 
 
@@ -156,7 +166,7 @@ class _Hay:
         everything = b"\n".join(value for _, value in self._values)
         self.is_wide = _WIDE.search(everything) is not None
         """Whether anything in it looks like UTF-16, so that ASCII is searched in that too."""
-        self._everything = everything.lower().replace(self._own, b"")
+        self._everything = _searchable(everything, self._own)
         self._text = b"\n".join(v for tag, v in self._values if _is_kept_text(tag)).lower()
 
     def _are_uids(self, tag: int, value: bytes) -> bool:
@@ -181,7 +191,7 @@ class _Hay:
         for tag, value in self._values:
             if not token.is_identity and not _is_kept_text(tag):
                 continue
-            hay = value.lower().replace(self._own, b"")
+            hay = _searchable(value, self._own)
             is_whole = hay.strip(b" \0") in {pattern.encoded for pattern in token.patterns}
             if is_whole and not token.is_identity:
                 continue
@@ -194,6 +204,28 @@ def _report(came_from: int, stands_in: int) -> NoReturn:
         "residual-identifier",
         f"A value removed from {_tag(came_from)} is still in {_tag(stands_in)}.",
     )
+
+
+def _searchable(value: bytes, own: bytes) -> bytes:
+    """Return a value in lower case, and its dates and telephone numbers in one spelling each."""
+    hay = value.lower().replace(own, b"")
+    found = [day for match in _DATES.finditer(hay) for day in _days(match.groups(b""))]
+    for match in _PHONES.finditer(hay):
+        digits = bytes(byte for byte in match[0] if byte in b"0123456789")
+        if len(digits) >= _PHONE_DIGITS:
+            found.append(digits[-_PHONE_DIGITS:])
+    return b"\n".join((hay, *found))
+
+
+def _days(parts: Sequence[bytes]) -> Iterator[bytes]:
+    """Yield the days, as DA, that a spelling may mean: day or month may come first."""
+    year, month, day = parts[0], parts[2], parts[3]
+    if parts[12]:
+        year, month, day = parts[13], b"%d" % (_MONTHS.index(parts[12]) + 1), parts[11]
+    elif not year:
+        year, month, day = parts[7] or parts[10], parts[6] or parts[9], parts[4] or parts[8]
+        yield b"%b%b%b" % (year, day.zfill(2), month.zfill(2))
+    yield b"%b%b%b" % (year, month.zfill(2), day.zfill(2))
 
 
 def _is_kept_text(tag: int) -> bool:
@@ -233,14 +265,16 @@ def _is_telling(word: str) -> bool:
 
 
 def _words(removed: Removed, text: str) -> set[str]:
-    """Return what is searched for of one value: parts of names, dates in their spellings, values."""
+    """Return what is searched for of one value: parts of names, days, the last digits, values."""
     if removed.vr == "PN":
         return set(_names(text.strip("\0")))
     words = {word.strip(" \0\r\n\t") for word in text.split("\\")}
     if removed.vr == "UI":
         return {word for word in words if not is_registered(word)}
     if removed.vr in {"DA", "DT"}:
-        return {spelling for word in words for spelling in _spellings(word)}
+        return {word[:8] for word in words if re.match(r"\d{8}", word)}
+    if removed.tag in _TELEPHONES:
+        words |= {"".join(filter(str.isdigit, word))[-_PHONE_DIGITS:] for word in words}
     return words
 
 
@@ -251,13 +285,6 @@ def _names(text: str) -> Iterator[str]:
         yield from (part for part in parts if part.casefold() not in _ordinary_words())
         for one, other in itertools.pairwise(parts):
             yield from (f"{one} {other}", f"{one}^{other}", f"{other} {one}")
-
-
-def _spellings(date: str) -> Iterator[str]:
-    if re.match(r"\d{8}", date):
-        year, month, day = date[:4], date[4:6], date[6:8]
-        yield from (f"{year}{month}{day}", f"{year}-{month}-{day}", f"{day}{month}{year}")
-        yield from (f"{day}.{month}.{year}", f"{day}/{month}/{year}", f"{day}-{month}-{year}")
 
 
 def _ascii_patterns(word: str, *, is_wide: bool) -> tuple[Pattern, ...]:
