@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import warnings
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -180,7 +181,11 @@ def _dciodvfy(content: bytes, path: Path) -> set[str]:
     done = subprocess.run(["dciodvfy", str(path)], capture_output=True, check=False)
     lines = (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
     # A UID in a message differs by design.
-    return {re.sub(r"<[0-9.]+>|(?<=UID )[0-9.]+", "UID", line) for line in lines if line.startswith("Error")}
+    return {
+        re.sub(r"<[0-9.]+>|(?<=UID )[0-9.]+", "UID", line)
+        for line in lines
+        if line.startswith("Error")
+    }
 
 
 @pytest.fixture
@@ -206,7 +211,8 @@ def test_the_validator_finds_no_error_in_a_clean_factory_series(
 def test_the_validator_finds_no_error_that_it_did_not_find_before(
     root: Path, test_data: Path, tmp_path: Path, name: str
 ) -> None:
-    profile = load_profile(root / "configs" / "deid" / f"{name}.toml")
+    loaded = load_profile(root / "configs" / "deid" / f"{name}.toml")
+    profile = replace(loaded, pixels="refuse", faces="ignore")
     seen: Counter[Path] = Counter()
     compared = 0
     for path in _files(test_data / "dicom"):
