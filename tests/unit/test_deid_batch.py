@@ -279,13 +279,22 @@ def test_a_folder_holds_one_policy_and_one_key(source: Path, tmp_path: Path) -> 
     with pytest.raises(ConfigError) as caught:
         _run(source, other)
     assert caught.value.code == "other-policy"
+    quarantine = tmp_path / "out" / "quarantine.jsonl"
+    quarantine.write_text("what the first run held")
+    stranger = _order(tmp_path, key=DeidKey(bytes(32)))
+    with pytest.raises(Defect) as broken:
+        _run(source, stranger)
+    assert broken.value.code == "broken-certificate"
+    assert quarantine.read_text() == "what the first run held"
 
 
 def test_two_runs_do_not_write_to_one_folder_at_once(source: Path, tmp_path: Path) -> None:
-    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / PARTS).mkdir(parents=True)
+    (tmp_path / "out" / PARTS / "of the first").touch()
     with Certificate(tmp_path / "out", KEY), pytest.raises(ConfigError) as caught:
         _run(source, _order(tmp_path))
     assert caught.value.code == "out-busy"
+    assert (tmp_path / "out" / PARTS / "of the first").exists()
 
 
 def test_a_folder_that_takes_no_file_stops_the_run(

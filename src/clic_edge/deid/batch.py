@@ -113,15 +113,15 @@ def clean_all(sources: Iterable[Source], order: Order, progress: Callable[[int],
 
     """
     bench = order.bench
-    _prepare(bench.out)
-    with (
-        Certificate(bench.out, bench.key) as certificate,
-        (bench.out / QUARANTINE).open("w", encoding="ascii") as quarantine,
-    ):
-        run = _Run(order, certificate, quarantine)
-        for source, result in results(run.pending(sources, progress), bench, workers=order.workers):
-            run.take(source, result)
-            progress(1)
+    bench.out.mkdir(parents=True, exist_ok=True)
+    with Certificate(bench.out, bench.key) as certificate:
+        run = _Run(order, certificate)
+        _clear(bench.out / PARTS)
+        pending = run.pending(sources, progress)
+        with (bench.out / QUARANTINE).open("w", encoding="ascii") as quarantine:
+            for source, result in results(pending, bench, workers=order.workers):
+                run.take(source, result, quarantine)
+                progress(1)
         return run.end()
 
 
@@ -137,10 +137,9 @@ def sources_below(folder: Path) -> Iterator[Source]:
 class _Run:
     """One run over one output folder: what was there, and what comes to it."""
 
-    def __init__(self, order: Order, certificate: Certificate, quarantine: TextIO) -> None:
+    def __init__(self, order: Order, certificate: Certificate) -> None:
         self._order = order
         self._certificate = certificate
-        self._quarantine = quarantine
         self._done: set[bytes] = set()
         self._studies: dict[str, _Study] = {}
         self._held: list[tuple[str, Held]] = []
@@ -160,10 +159,17 @@ class _Run:
             else:
                 yield source
 
-    def take(self, source: Source, result: Written | Held) -> None:
+    def take(self, source: Source, result: Written | Held, quarantine: TextIO) -> None:
         """Write down what became of one source."""
         if isinstance(result, Held):
-            self._hold(source, result)
+            line = {
+                "digest_in": result.digest_in,
+                "code": result.code,
+                "reason": result.sentence,
+            }
+            quarantine.write(json.dumps(line) + "\n")
+            quarantine.flush()
+            self._held.append((source.origin, result))
         else:
             self._certify(result)
         if (self._written + len(self._held)) % _SYNC_EVERY == 0:
@@ -248,20 +254,14 @@ class _Run:
         self._counts.update(record.counts)
         self._written += 1
 
-    def _hold(self, source: Source, held: Held) -> None:
-        line = {"digest_in": held.digest_in, "code": held.code, "reason": held.sentence}
-        self._quarantine.write(json.dumps(line) + "\n")
-        self._quarantine.flush()
-        self._held.append((source.origin, held))
-
     def _add(self, record: ObjectRecord) -> None:
         self._studies.setdefault(record.study, _Study(record.subject)).add(record)
 
 
-def _prepare(out: Path) -> None:
-    """Make the folder, without what a run that was killed left half-written."""
-    shutil.rmtree(out / PARTS, ignore_errors=True)
-    (out / PARTS).mkdir(parents=True)
+def _clear(parts: Path) -> None:
+    """Make the folder of parts, without what a run that was killed left half-written."""
+    shutil.rmtree(parts, ignore_errors=True)
+    parts.mkdir()
 
 
 def _beginning(bench: Bench) -> RunRecord:
