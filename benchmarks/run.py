@@ -65,7 +65,8 @@ def _measure(folder: Path, phantom: Phantom, *, patch: int, rounds: int) -> Run:
         read = compare_read(orthanc, phantom, files, rounds)
     shape = (phantom.slices, phantom.size // 2, phantom.size // 2)
     return Run(
-        command="python benchmarks/run.py" + (" --quick" if phantom != Phantom() else ""),
+        command=f"python benchmarks/run.py --rounds {rounds}"
+        + (" --quick" * (phantom != Phantom())),
         date=date,
         rounds=rounds,
         load_before=load,
