@@ -99,7 +99,6 @@ class SiteOptions:
     packages: tuple[Path, ...] = ()
     """Folders with packages of third parties."""
     reconcile_seconds: float = 0.5
-    concurrent_cases: int = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +124,7 @@ class Site:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The environment of a worker or a command."""
+        """The environment of a worker, and of Orthanc."""
         return _environment(self.options.packages)
 
     @property
@@ -161,10 +160,6 @@ class Site:
         """Ask the plugin about a study, or to run it now."""
         url = f"{self.orthanc.url}/clic-edge/studies/{study_id}"
         return httpx.request(method, url, timeout=30, trust_env=False)
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """Run one command of the site's command line."""
-        return command_line("-c", str(self.settings), *arguments, environment=self.environment)
 
     @contextmanager
     def worker(self, *, script: Sequence[str] = ()) -> Iterator[subprocess.Popen[bytes]]:
@@ -245,17 +240,15 @@ def appliance_orthanc(site: Site, *, plugin: bool = True) -> Iterator[OrthancSer
         yield server
 
 
-def command_line(
-    *arguments: str, environment: Mapping[str, str] | None = None
-) -> subprocess.CompletedProcess[str]:
-    """Run one command of `clic-edge` on a terminal that is wide enough for its tables."""
+def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run one command of `clic-edge`, in a process of its own."""
     return subprocess.run(
         [sys.executable, "-m", "clic_edge", *arguments],
         check=False,
         capture_output=True,
         text=True,
         timeout=CASE_SECONDS,
-        env=(environment or _environment(())) | {"COLUMNS": "400"},
+        env=_environment(()),
     )
 
 
@@ -337,7 +330,6 @@ url = "{site.orthanc.url}"
 [worker]
 metrics_port = {site.metrics_port}
 reconcile_seconds = {options.reconcile_seconds}
-concurrent_cases = {options.concurrent_cases}
 first_retry_seconds = 0.2
 longest_retry_seconds = 0.5
 {dimse_toml("pacs", site.pacs.dicom_port, site.pacs.ae_title)}
