@@ -1,6 +1,6 @@
 """What each IOD defines, made from highdicom's copy of the standard.
 
-Run this file as a program to write ``tables/iod_attributes.json`` anew.
+Run this file as a program, with tests on PYTHONPATH, to write ``tables/iod_attributes.json`` anew.
 """
 
 from __future__ import annotations

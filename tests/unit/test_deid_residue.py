@@ -30,7 +30,7 @@ def _clean(**attributes: object) -> CleanSeries:
         ({"Manufacturer": "Works of Kanariefugl"}, "(0010,0010)", "(0008,0070)"),
         ({"ManufacturerModelName": "KANARIEFUGL"}, "(0010,0010)", "(0008,1090)"),
         ({"SoftwareVersions": ["1", "x-Zzyzx-x"]}, "(0010,0010)", "(0018,1020)"),
-        ({"BodyPartExamined": CANARY.accession_number}, "(0008,0050)", "(0018,0015)"),
+        ({"SoftwareVersions": CANARY.accession_number}, "(0008,0050)", "(0018,1020)"),
         ({"Manufacturer": CANARY.patient_id}, "(0010,0020)", "(0008,0070)"),
         ({"SoftwareVersions": "born 17.09.1933"}, "(0010,0030)", "(0018,1020)"),
         ({"SoftwareVersions": CANARY.study_instance_uid}, "(0020,000D)", "(0018,1020)"),

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from pydicom._uid_dict import UID_dictionary
 
+from clic_edge.deid.coded import coded_string
 from clic_edge.deid.codes import SCHEME, clean_code
 from clic_edge.deid.content_items import CONTENT_SEQUENCE, VALUE_TYPE, ContentRules
 from clic_edge.deid.dates import shifted
 from clic_edge.deid.descriptors import rebuilt
-from clic_edge.deid.dummies import DUMMIES, DUMMY_ITEMS, REMOVED, Template
+from clic_edge.deid.dummies import DUMMIES, DUMMY_ITEMS, Template
 from clic_edge.deid.graphics import cleaned_bytes
 from clic_edge.deid.keys import keyed_uid
 from clic_edge.deid.options import CONTENT, SAFE_PRIVATE
@@ -21,7 +22,7 @@ from clic_edge.deid.part10 import BULK_TAGS, Element, Encoding, Writer, items_of
 from clic_edge.deid.policy import Action, Policy, Rule
 from clic_edge.deid.private import safe_private
 from clic_edge.deid.sop_classes import SOP_CLASSES
-from clic_edge.deid.values import CODED, PRINTABLE, TEXT_VRS, is_what_it_says
+from clic_edge.deid.values import PRINTABLE, TEXT_VRS, is_what_it_says
 from clic_edge.errors import Defect
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class StandIns:
         self.subject_id = pseudonym.subject_id.encode("ascii")
         self._pseudonym = pseudonym
         self._uids: dict[bytes, bytes] = {}
+        self._terms: dict[bytes, bytes] = {}
         self._dates: dict[tuple[bytes, str], bytes | None] = {}
         self._texts: dict[tuple[bytes, str, frozenset[bytes]], bytes | None] = {}
 
@@ -79,6 +81,12 @@ class StandIns:
         if (value, vr, names) not in self._texts:
             self._texts[value, vr, names] = rebuilt(value, vr, names)
         return self._texts[value, vr, names]
+
+    def coded(self, value: bytes) -> bytes:
+        """Return a coded string, ``REMOVED`` in the place of what is no term."""
+        if value not in self._terms:
+            self._terms[value] = coded_string(value)
+        return self._terms[value]
 
     def labels(self, value: bytes) -> bytes:
         """Return keyed stand-ins of application entity titles."""
@@ -198,7 +206,7 @@ class Cleaner:
             return self._stand_ins.described(element.value, rule.vr, self._names)
         if rule.action is Action.LABEL:
             return self._stand_ins.labels(element.value)
-        if rule.action is Action.AREAS:
+        if rule.action is Action.BYTES:
             return cleaned_bytes(element, siblings, little=self._little)
         return None
 
@@ -273,12 +281,11 @@ class Cleaner:
         return self._writer.element(element.tag, "UI", value)
 
     def _coded(self, element: Element) -> bytes:
-        values = [value.strip(b" \0") for value in bytes(element.value).split(b"\\")]
-        if all(CODED.fullmatch(value) for value in values):
-            return self._writer.element(element.tag, "CS", bytes(element.value))
-        self._remember(element)
-        coded = [value if CODED.fullmatch(value) else REMOVED.encode() for value in values]
-        return self._writer.element(element.tag, "CS", b"\\".join(coded))
+        source = bytes(element.value)
+        value = self._stand_ins.coded(source)
+        if value != source:
+            self._remember(element)
+        return self._writer.element(element.tag, "CS", value)
 
     def _remember(self, element: Element) -> None:
         if element.items is not None:

@@ -24,7 +24,7 @@ CODE_TAGS = frozenset({*CODE_VALUES, SCHEME, SCHEME_VERSION, MEANING})
 OWN_SCHEME = b"99CLICEDGE"
 _OLD_SNOMED = ("SRT", "SNM3", "99SDM")
 _UCUM = re.compile(r"[A-Za-z0-9*/.%()\[\]'^-]{1,8}")
-_VERSION = re.compile(rb"[0-9A-Za-z.]{0,8} ?")
+_VERSION = re.compile(rb"[0-9.]{0,16} ?")
 
 
 @cache

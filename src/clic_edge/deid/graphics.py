@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy import ndimage
 
+from clic_edge.deid.icc import without_text
 from clic_edge.deid.values import WORDS
 
 if TYPE_CHECKING:
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from clic_edge.deid.part10 import Element
 
+ICC_PROFILE = 0x00282000
 _CURVES, _OVERLAYS = 0x50, 0x60
 _ROWS, _COLUMNS, _FRAMES = 0x0010, 0x0011, 0x0015
 _THINNEST_PX = 24
@@ -31,7 +33,9 @@ def is_sound(tag: int) -> bool:
 
 
 def cleaned_bytes(element: Element, siblings: Iterable[Element], *, little: bool) -> bytes | None:
-    """Return Overlay Data without strokes, and Curve Data that holds no text; else None."""
+    """Return Overlay Data without strokes, ICC Profile without text, Curve Data if it has none."""
+    if element.tag == ICC_PROFILE:
+        return without_text(bytes(element.value))
     if element.tag >> 24 == _OVERLAYS:
         return _overlay_areas(element, siblings, little=little)
     value = bytes(element.value)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from pydicom.datadict import dictionary_has_tag, dictionary_VM
 
 from clic_edge.deid import options
-from clic_edge.deid.graphics import is_graphics, is_sound
+from clic_edge.deid.graphics import ICC_PROFILE, is_graphics, is_sound
 from clic_edge.deid.iods import defined_attributes
 from clic_edge.deid.part10 import vrs_of
 from clic_edge.deid.standard import ConfidentialityRow, attribute_types, confidentiality_rows
@@ -50,8 +50,8 @@ class Action(Enum):
     """Rebuilt from allowed words."""
     LABEL = "label"
     """An application entity's keyed stand-in."""
-    AREAS = "areas"
-    """Overlay Data without its thin strokes, Curve Data without text."""
+    BYTES = "bytes"
+    """Overlay Data without thin strokes, Curve Data if it holds no text, ICC Profile without text."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +101,7 @@ TECHNICAL_TEXT = frozenset(
 """Text that no row of E.1-1 names and that images cannot be used without; printable ASCII only."""
 
 _BINARY = frozenset(
-    {0x00282000, 0x54001010, 0x00189810, 0x003A0112, 0x5400100A, 0x54000110, 0x54000112}
+    {ICC_PROFILE, 0x54001010, 0x00189810, 0x003A0112, 0x5400100A, 0x54000110, 0x54000112}
 )
 """OB that is kept: ICC Profile, waveforms and their padding."""
 
@@ -116,7 +116,7 @@ _OF_NO_DATASET = frozenset({0x0000, 0x0002, 0x0004, 0xFFFC, 0xFFFE})
 _CLEANINGS = {
     options.MODIFIED_DATES: Action.SHIFT,
     options.DEVICE: Action.LABEL,
-    options.GRAPHICS: Action.AREAS,
+    options.GRAPHICS: Action.BYTES,
 }
 """What an option's action C does to a value; a sequence is always cleaned item by item."""
 
@@ -195,7 +195,7 @@ class Policy:
             return remove, remove, reason
         reason = f"{reason} C {options.GRAPHICS}"
         if vr.startswith("O"):
-            return Action.AREAS, remove, reason
+            return Action.BYTES, remove, reason
         if vr in FREE_TEXT_VRS:
             return Action.DESCRIBE, remove, reason
         return (Action.ITEMS if vr == "SQ" else Action.KEEP), remove, reason
@@ -230,6 +230,7 @@ class Policy:
             (not self._defined.has(tag, nested=nested), Action.REMOVE, "not of the IOD"),
             (vr == "SQ", Action.ITEMS, "sequence"),
             (vr == "UI", uid, "unnamed UID"),
+            (tag == ICC_PROFILE, Action.BYTES, "colour profile"),
             (text_is_denied(tag, vr), text if vr in _DESCRIBED else denied, "unnamed text"),
             (True, Action.KEEP, "technical"),
         )
