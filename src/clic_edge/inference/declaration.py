@@ -146,7 +146,13 @@ def _first_complaint(error: ValidationError) -> str:
 
 def _valid_keys(place: list[str]) -> list[str]:
     """Return the keys of the table at `place`, e.g. ``["segments", "0", "category"]``."""
-    tables = {"input": Input, "window": Window, "category": Code, "property_type": Code, "modifier": Code}
+    tables = {
+        "input": Input,
+        "window": Window,
+        "category": Code,
+        "property_type": Code,
+        "modifier": Code,
+    }
     names = [part for part in place if not part.isdigit()]
     table = tables.get(names[-1], SegmentDefinition) if names else Declaration
     return list(table.__annotations__)
