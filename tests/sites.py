@@ -241,14 +241,14 @@ def appliance_orthanc(site: Site, *, plugin: bool = True) -> Iterator[OrthancSer
 
 
 def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:
-    """Run one command of `clic-edge`, in a process of its own."""
+    """Run one command of `clic-edge` on a terminal that is wide enough for its sentences."""
     return subprocess.run(
         [sys.executable, "-m", "clic_edge", *arguments],
         check=False,
         capture_output=True,
         text=True,
         timeout=CASE_SECONDS,
-        env=_environment(()),
+        env=_environment(()) | {"COLUMNS": "400"},
     )
 
 

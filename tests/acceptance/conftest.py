@@ -14,7 +14,7 @@ import pytest
 from servers import wait_for
 from sites import CASE_SECONDS, ROOT, Site, SiteOptions, pipeline_toml, running_site
 
-from clic_edge.cli import main
+from clic_edge.cli import console, main
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -101,4 +101,5 @@ class ClicEdge:
 def clic_edge(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> ClicEdge:
     """Return the command line, on a terminal that is wide enough for its tables."""
     monkeypatch.setenv("COLUMNS", "400")
+    monkeypatch.setattr(console.stdout, "width", 400)  # it may have been made before
     return ClicEdge(capture=capfd, monkeypatch=monkeypatch)

@@ -31,12 +31,13 @@ STYLES = {
 
 def problem(sentence: str, code: str) -> None:
     """Write an error in one sentence, with the code that the documentation lists."""
-    stderr.print(Text.assemble(("clic-edge: ", "bold"), (sentence, "red"), f" [{code}]"))
+    whole_line = Text.assemble(("clic-edge: ", "bold"), (sentence, "red"), f" [{code}]")
+    stderr.print(whole_line, soft_wrap=True)
 
 
 def note(sentence: str) -> None:
     """Write what a person should know, beside the result."""
-    stderr.print(Text(sentence, style="dim"))
+    stderr.print(Text(sentence, style="dim"), soft_wrap=True)
 
 
 def whole(name: str) -> Column:
