@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -43,8 +44,20 @@ class Change:
     """The dataset before, in which the attribute stands."""
 
 
+class Skips(Protocol):
+    """Says which attributes need no change told when they are the same on both sides."""
+
+    def __call__(self, tag: int, *, nested: bool) -> bool:
+        """Whether to pass over an attribute that is the same."""
+        ...
+
+
 def compare(
-    before: Sequence[Element], after: Sequence[Element], place: str = ""
+    before: Sequence[Element],
+    after: Sequence[Element],
+    *,
+    skips: Skips | None = None,
+    place: str = "",
 ) -> Iterator[Change]:
     """Yield what became of each attribute, in the order of tags, at any depth.
 
@@ -56,17 +69,18 @@ def compare(
         one, other = old.get(tag), new.get(tag)
         path = f"{place}({tag >> 16:04X},{tag & 0xFFFF:04X})"
         if one and other and one.items and other.items:
-            yield from _items(one, other, path)
-        else:
+            for number, (left, right) in enumerate(
+                zip_longest(one.items, other.items, fillvalue=()), 1
+            ):
+                yield from compare(left, right, skips=skips, place=f"{path}[{number}].")
+        elif not (skips and _equal(one, other) and skips(tag, nested=bool(place))):
             yield _change(one, other, path=path, siblings=before)
 
 
-def _items(one: Element, other: Element, path: str) -> Iterator[Change]:
-    old, new = one.items or (), other.items or ()
-    for number in range(max(len(old), len(new))):
-        left = old[number] if number < len(old) else ()
-        right = new[number] if number < len(new) else ()
-        yield from compare(left, right, f"{path}[{number + 1}].")
+def _equal(one: Element | None, other: Element | None) -> bool:
+    if one is None or other is None or one.items or other.items:
+        return False
+    return one.value == other.value
 
 
 def _change(

@@ -17,6 +17,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from clic_edge.deid.file import Bench, Held, Source, Written
+from clic_edge.deid.residue import ResidueCheck
 from clic_edge.errors import ClicEdgeError, Defect
 
 if TYPE_CHECKING:
@@ -111,7 +112,8 @@ def _quieten() -> None:
 
 
 def _clean_chunk(bench: Bench, sources: Sequence[Source]) -> list[Written | Held]:
-    results = [bench.clean(source) for source in sources]
+    residue = ResidueCheck()
+    results = [bench.clean(source, residue) for source in sources]
     folders = {
         (bench.out / result.name).parent for result in results if isinstance(result, Written)
     }

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from clic_edge.deid.keys import DeidKey
     from clic_edge.deid.part10 import Part10
     from clic_edge.deid.profile import Profile
+    from clic_edge.deid.residue import ResidueCheck
     from clic_edge.domain.clean import Pseudonym
 
 PARTS = ".parts"
@@ -131,8 +132,8 @@ class Bench:
     keeps_uids: bool = False
     """Whether `Written.uids` is filled."""
 
-    def clean(self, source: Source) -> Written | Held:
-        """Write one clean file, whole and proved, or none.
+    def clean(self, source: Source, residue: ResidueCheck | None = None) -> Written | Held:
+        """Write one clean file, whole and proved, or none; `residue` as for `deidentify`.
 
         Raises Transient ``out-unwritable`` when the output folder takes no file.
         """
@@ -140,16 +141,18 @@ class Bench:
         try:
             content = source.read()
             digest = source_digest(self.key, content)
-            return self._clean(content, source.path, digest)
+            return self._clean(content, source.path, digest=digest, residue=residue)
         except (Refusal, Defect) as error:
             sentence = error.sentence.removeprefix("Instance 1 of 1: ")
             return Held(digest_in=digest, code=error.code, sentence=sentence)
 
-    def _clean(self, content: bytes, path: Path | None, digest: str) -> Written:
+    def _clean(
+        self, content: bytes, path: Path | None, *, digest: str, residue: ResidueCheck | None
+    ) -> Written:
         source = part10.read(content)
         subject = subject_of(source)
         pseudonym = self.key.pseudonym(subject.patient_id, subject.issuer_of_patient_id)
-        output = deidentified(content, subject, self.profile, key=self.key)
+        output = deidentified(content, subject, self.profile, key=self.key, residue=residue)
         uids = [_uid(source, tag) for tag in (STUDY, SERIES, INSTANCE)]
         study, series, instance = (keyed_uid(uid, pseudonym) for uid in uids)
         name = PurePosixPath(pseudonym.subject_id, study, series, f"{instance}.dcm")
@@ -176,7 +179,14 @@ def source_digest(key: DeidKey, content: bytes) -> str:
     return hmac.digest(key.derived("source-digest"), content, "sha256").hex()
 
 
-def deidentified(content: bytes, subject: Subject, profile: Profile, *, key: DeidKey) -> bytes:
+def deidentified(
+    content: bytes,
+    subject: Subject,
+    profile: Profile,
+    *,
+    key: DeidKey,
+    residue: ResidueCheck | None = None,
+) -> bytes:
     """Return one instance without identifiers. Raises as `deidentify`, without the position."""
     series = Series(
         study_instance_uid="",
@@ -186,7 +196,7 @@ def deidentified(content: bytes, subject: Subject, profile: Profile, *, key: Dei
         instances=(Instance(content=content),),
     )
     pseudonym = key.pseudonym(subject.patient_id, subject.issuer_of_patient_id)
-    return deidentify(series, profile, pseudonym).instances[0].content
+    return deidentify(series, profile, pseudonym, residue=residue).instances[0].content
 
 
 def _write(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 SOP_CLASS_UID = 0x00080016
 _SPECIAL = CODE_TAGS | {0x00080016, 0x00080018}
+_KEEPING = frozenset([Action.KEEP, Action.RETAIN])
 _CONTENT_VALUES = frozenset(tag for tag, _ in VALUES.values())
 
 
@@ -41,7 +42,7 @@ def hold_to_plan(
     """
     policy = compiled(profile, output.sop_class_uid)
     counts: Counter[Outcome] = Counter()
-    for change in compare(source.elements, output.elements):
+    for change in compare(source.elements, output.elements, skips=_Unchanged(policy, counts)):
         counts[change.outcome] += 1
         if change.outcome is Outcome.REMOVED or change.tag in _SPECIAL:
             continue
@@ -53,6 +54,21 @@ def hold_to_plan(
                 f" ({rule.reason}).",
             )
     return counts
+
+
+class _Unchanged:
+    """Counts what was kept as its rule says, so that no change is made up for it."""
+
+    def __init__(self, policy: Policy, counts: Counter[Outcome]) -> None:
+        self._policy = policy
+        self._counts = counts
+
+    def __call__(self, tag: int, *, nested: bool) -> bool:
+        """Whether the rule lets an attribute stay as it is."""
+        if self._policy.rule(tag, nested=nested).action not in _KEEPING:
+            return False
+        self._counts[Outcome.KEPT] += 1
+        return True
 
 
 def rule_of(change: Change, policy: Policy) -> Rule:
