@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -67,12 +68,21 @@ def _drop_pixels(datasets: list[Dataset]) -> None:
 
 def _scramble(syntax: str) -> Callable[[list[Dataset]], None]:
     def scramble(datasets: list[Dataset]) -> None:
-        ds = datasets[MIDDLE]
-        ds.file_meta.TransferSyntaxUID = syntax
-        ds.PixelData = encapsulate([b"\x00\xff these are no pixels " * 8])
-        ds["PixelData"].is_undefined_length = True
+        _replace_pixels(datasets[MIDDLE], syntax, b"\x00\xff these are no pixels " * 8)
 
     return scramble
+
+
+def _starve_rle(datasets: list[Dataset]) -> None:
+    """Keep the header of RLE (PS3.5 G.5), of two segments, and runs for a few pixels only."""
+    header = struct.pack("<16I", 2, 64, 68, *[0] * 13)
+    _replace_pixels(datasets[MIDDLE], RLELossless, header + b"\xfd\x00\xfd\x01" * 2)
+
+
+def _replace_pixels(ds: Dataset, syntax: str, frame: bytes) -> None:
+    ds.file_meta.TransferSyntaxUID = syntax
+    ds.PixelData = encapsulate([frame])
+    ds["PixelData"].is_undefined_length = True
 
 
 BAD = {
@@ -94,10 +104,13 @@ BAD = {
     "a slice without pixels": BadStudy(
         spoil=_drop_pixels, state=CaseState.QUARANTINED, code="truncated-instance"
     ),
-    "undecodable JPEG 2000": BadStudy(
-        spoil=_scramble(JPEG2000Lossless), state=CaseState.QUARANTINED, code="undecodable-pixels"
+    "RLE that ends early": BadStudy(
+        spoil=_starve_rle, state=CaseState.QUARANTINED, code="undecodable-pixels"
     ),
-    "undecodable RLE": BadStudy(
-        spoil=_scramble(RLELossless), state=CaseState.QUARANTINED, code="undecodable-pixels"
+    "JPEG 2000 that is none": BadStudy(
+        spoil=_scramble(JPEG2000Lossless), state=CaseState.REFUSED, code="unsafe-pixels"
+    ),
+    "RLE that is none": BadStudy(
+        spoil=_scramble(RLELossless), state=CaseState.REFUSED, code="unsafe-pixels"
     ),
 }

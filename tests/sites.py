@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import numpy as np
+import pytest
 from factories import Patient, Stack, make_datasets
 from pydicom import dcmread
 from servers import (
@@ -143,18 +145,16 @@ class Site:
 
     def await_case(self, study_id: str, *states: CaseState, pipeline: str = "") -> Case:
         """Return the study's newest case (of a pipeline) once it is in one of the states."""
-        found: list[Case] = []
-
-        def there() -> bool:
-            found[:] = [
-                case
-                for case in self.cases(study_id)
-                if case.state in states and case.pipeline == (pipeline or case.pipeline)
-            ]
-            return bool(found)
-
-        wait_for(there, f"the case is {' or '.join(states)}", CASE_SECONDS)
-        return found[-1]
+        deadline = time.monotonic() + CASE_SECONDS
+        while True:
+            cases = [case for case in self.cases(study_id) if pipeline in ("", case.pipeline)]
+            found = [case for case in cases if case.state in states]
+            if found:
+                return found[-1]
+            if time.monotonic() > deadline:
+                seen = [(case.pipeline, str(case.state), case.code) for case in cases]
+                pytest.fail(f"no case is {' or '.join(states)}, but {seen}")
+            time.sleep(0.05)
 
     def ask(self, study_id: str, method: str = "GET") -> httpx.Response:
         """Ask the plugin about a study, or to run it now."""
