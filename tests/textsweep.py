@@ -155,7 +155,7 @@ def burn(
     return Line(font=name, size=size, angle=angle, style=style, box=whole)
 
 
-def _inked(rng, spot, ink, box, style):  # type: ignore[no-untyped-def]
+def _inked(rng: np.random.Generator, spot: Gray, ink: Gray, box: Gray, style: str) -> Gray:
     if spot.ndim == 3:
         ink, box = ink[..., None], box[..., None]
     mean, spread = float(spot.mean()), float(spot.std())
@@ -186,32 +186,32 @@ def _inked(rng, spot, ink, box, style):  # type: ignore[no-untyped-def]
 # Backgrounds: what anatomy, graphics and noise look like, so that a detector can fail on them.
 
 
-def _smooth(rng, shape, sigma):  # type: ignore[no-untyped-def]
+def _smooth(rng: np.random.Generator, shape: tuple[int, ...], sigma: float) -> Gray:
     small = rng.standard_normal([max(int(n / sigma) + 3, 4) for n in shape]).astype(np.float32)
     field = ndimage.zoom(small, [n / s for n, s in zip(shape, small.shape, strict=True)], order=1)
     return field[: shape[0], : shape[1]]
 
 
-def _stretched(field, low=0.0, high=255.0):  # type: ignore[no-untyped-def]
+def _stretched(field: Gray, low: float = 0.0, high: float = 255.0) -> Gray:
     least, most = float(field.min()), float(field.max())
     return (field - least) / max(most - least, 1e-6) * (high - low) + low
 
 
-def _flat(rng, shape):  # type: ignore[no-untyped-def]
+def _flat(rng: np.random.Generator, shape: tuple[int, ...]) -> Gray:
     return np.full(shape, rng.choice([0, 0, 0, 255, rng.integers(256)]), np.float32)
 
 
-def _gradient(rng, shape):  # type: ignore[no-untyped-def]
+def _gradient(rng: np.random.Generator, shape: tuple[int, ...]) -> Gray:
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     return _stretched(x * rng.standard_normal() + y * rng.standard_normal())
 
 
-def _cloud(rng, shape):  # type: ignore[no-untyped-def]
+def _cloud(rng: np.random.Generator, shape: tuple[int, ...]) -> Gray:
     field = sum(_smooth(rng, shape, s) * s ** rng.uniform(0.3, 1.2) for s in (64, 32, 16, 8, 4, 2))
     return _stretched(field)
 
 
-def _ellipses(rng, shape):  # type: ignore[no-untyped-def]
+def _ellipses(rng: np.random.Generator, shape: tuple[int, ...]) -> Gray:
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     field = np.zeros(shape, np.float32)
     for _ in range(int(rng.integers(2, 25))):
@@ -226,7 +226,7 @@ def _ellipses(rng, shape):  # type: ignore[no-untyped-def]
     return ndimage.gaussian_filter(field, rng.choice([0, 0.7, 1.2, 2.5]))
 
 
-def _ultrasound(rng, shape):  # type: ignore[no-untyped-def]
+def _ultrasound(rng: np.random.Generator, shape: tuple[int, ...]) -> Gray:
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     grain = np.abs(
         ndimage.gaussian_filter(
@@ -243,7 +243,7 @@ def _ultrasound(rng, shape):  # type: ignore[no-untyped-def]
     )
 
 
-def _vessels(rng, shape):  # type: ignore[no-untyped-def]
+def _vessels(rng: np.random.Generator, shape: tuple[int, ...]) -> Gray:
     canvas = Image.fromarray(_stretched(_smooth(rng, shape, 60), 60, 220).astype(np.uint8))
     pen = ImageDraw.Draw(canvas)
     for _ in range(int(rng.integers(3, 30))):
@@ -257,7 +257,7 @@ def _vessels(rng, shape):  # type: ignore[no-untyped-def]
     return ndimage.gaussian_filter(np.asarray(canvas, np.float32), rng.choice([0, 0.6, 1, 2]))
 
 
-def _graphics(rng, shape):  # type: ignore[no-untyped-def]
+def _graphics(rng: np.random.Generator, shape: tuple[int, ...]) -> Gray:
     """Rulers, crosses, arrows, frames, grids and curves: sharp, bright, and no text."""
     canvas = Image.fromarray(
         _gradient(rng, shape).astype(np.uint8) if rng.random() < 0.3 else np.zeros(shape, np.uint8)
@@ -299,7 +299,7 @@ def _graphics(rng, shape):  # type: ignore[no-untyped-def]
     return np.asarray(canvas, np.float32)
 
 
-def _doppler(rng, shape):  # type: ignore[no-untyped-def]
+def _doppler(rng: np.random.Generator, shape: tuple[int, ...]) -> Gray:
     """Coloured flow over gray speckle."""
     gray = _ultrasound(rng, shape)[..., None] * np.ones(3, np.float32)
     sigma = float(rng.choice([5, 10, 20]))
@@ -311,7 +311,7 @@ def _doppler(rng, shape):  # type: ignore[no-untyped-def]
     return np.where(inside, np.where(flow[..., None] > 0, warm, cold), gray)
 
 
-def _spots(rng, shape):  # type: ignore[no-untyped-def]
+def _spots(rng: np.random.Generator, shape: tuple[int, ...]) -> Gray:
     """Specular highlights, cells, grains."""
     field = _smooth(rng, shape, float(rng.choice([2, 3, 5, 8])))
     spots = np.clip((field - rng.uniform(1, 2.2)) * rng.uniform(1, 6), 0, 1)
@@ -319,7 +319,7 @@ def _spots(rng, shape):  # type: ignore[no-untyped-def]
     return base + spots * (rng.choice([255.0, 0.0]) - base)
 
 
-def _through_aperture(rng, field):  # type: ignore[no-untyped-def]
+def _through_aperture(rng: np.random.Generator, field: Gray) -> Gray:
     """Return a field as a round, an octagonal or a collimated detector sees it."""
     rows, columns = field.shape[:2]
     y, x = np.mgrid[:rows, :columns]
@@ -370,14 +370,11 @@ def anatomy(folder: Path, *, held_out: bool) -> tuple[NDArray[np.uint8], ...]:
                 continue
             found.append(np.asarray(ds.pixel_array, np.float32))
     photos = sorted((folder / "2d").rglob("*.jpg"))
-    found += [
-        np.asarray(Image.open(p).resize((600, 450)), np.float32)
-        for p in photos[held_out::9]
-    ]
+    found += [np.asarray(Image.open(p).resize((600, 450)), np.float32) for p in photos[held_out::9]]
     return tuple(_windowed(field) for field in found)
 
 
-def _windowed(field):  # type: ignore[no-untyped-def]
+def _windowed(field: Gray) -> Gray:
     low, high = np.percentile(field, (0.5, 99.8))
     return np.clip((field - low) / max(high - low, 1) * 255, 0, 255).astype(np.uint8)
 
@@ -392,7 +389,9 @@ def background(
         scale = max(least, float(rng.choice([0.5, 1, 1, 2])))
         if scale != 1:
             field = ndimage.zoom(field, (scale, scale, 1)[: field.ndim], order=1)
-        at = [int(rng.integers(max(s - n, 0) + 1)) for n, s in zip(shape, field.shape, strict=False)]
+        at = [
+            int(rng.integers(max(s - n, 0) + 1)) for n, s in zip(shape, field.shape, strict=False)
+        ]
         field = field[at[0] : at[0] + shape[0], at[1] : at[1] + shape[1]]
         short = [(0, n - s) for n, s in zip(shape, field.shape, strict=False)] + [(0, 0)]
         field = np.pad(field, short[: field.ndim], mode="edge")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clic_edge.deid import part10
 from clic_edge.deid.clean import Cleaner, StandIns
+from clic_edge.deid.codestream import blanked
 from clic_edge.deid.faces import check_face
 from clic_edge.deid.markers import markers
 from clic_edge.deid.options import UIDS
@@ -77,6 +79,8 @@ def clean_instance(
     sop_instance = _uid(top, SOP_INSTANCE_UID, source.sop_instance_uid)
     if source.transfer_syntax_uid.startswith(_VIDEO):
         raise Refusal("not-deidentifiable", "Video can't be de-identified.")
+    source = _pictures_only(source)
+    top = {element.tag: element for element in reversed(source.elements)}
     is_seen = must_be_looked_at(sop_class, top, profile.pixels)
     pixels = cleaned_pixels(source, top) if is_seen else None
     cleaner = Cleaner(compiled(profile, sop_class), source.encoding, stand_ins)
@@ -108,6 +112,15 @@ def _identity(sop: tuple[str, str], stand_ins: StandIns, writer: part10.Writer) 
         PATIENT_NAME: writer.element(PATIENT_NAME, "PN", stand_ins.subject_id),
         PATIENT_ID: writer.element(PATIENT_ID, "LO", stand_ins.subject_id),
     }
+
+
+def _pictures_only(source: Part10) -> Part10:
+    """Return the instance with comments and application segments of compressed pixels blanked."""
+    *others, last = source.elements
+    if last.tag != PIXEL_DATA or not last.encapsulated:
+        return source
+    pictures = last._replace(value=blanked(memoryview(last.value)))
+    return replace(source, elements=(*others, pictures))
 
 
 def _pixels(source: Part10, top: dict[int, Element]) -> list[bytes | memoryview]:
