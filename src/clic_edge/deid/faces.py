@@ -45,13 +45,16 @@ STEP_MM = 4.0
 AIR_HU = -300.0
 _MR_SHARE = 0.12
 """Share of the brightest signal above which a voxel of MR is tissue."""
+_ANYTHING = re.compile(rb"BODY|NECK|UNKNOWN|OTHER", re.IGNORECASE)
+"""Body parts that leave open whether the head is among them."""
 _GOES_ON = 5
 _TRANSVERSE = 0.8
 """Cosine of the angle between a slice's normal and the body's axis."""
 _POLICY = VolumePolicy(gantry_tilt="shear", volumes="first", orientations="largest")
 _NO_VOLUME = frozenset({"not-an-image", "unsupported-object", "not-monochrome", "empty-series"})
 """What `build_volume` says of series that nothing can be rendered from."""
-_WORDS = frozenset({0x00180015, 0x0008103E, 0x00081030, 0x00181030})
+_BODY_PART = 0x00180015
+_WORDS = frozenset({_BODY_PART, 0x0008103E, 0x00081030, 0x00181030})
 _HEAD = re.compile(
     rb"HEAD|BRAIN|SKULL|FACE|FACIAL|SINUS|ORBIT|CEREBR|NEURO|KOPF|CRAN|JAW", re.IGNORECASE
 )
@@ -70,13 +73,14 @@ def check_face(series: Series, clean: CleanSeries) -> None:
         As `build_volume`.
 
     """
-    words = _words(series)
+    words, body_part = _words(series)
     try:
         volume = build_volume(clean, _POLICY)
     except Refusal as error:
         if error.code in _NO_VOLUME or _is_thick(clean):
             return
-        if error.code == "single-slice" and not is_of_face(_lone_slice(clean), words):
+        is_alone = error.code == "single-slice"
+        if is_alone and not is_of_face(_lone_slice(clean), words, body_part):
             return
         raise Refusal(
             "face-visible", "Whether these slices show a face can't be told without the others."
@@ -88,10 +92,11 @@ def check_face(series: Series, clean: CleanSeries) -> None:
         )
 
 
-def _words(series: Series) -> bytes:
-    """Return body part, descriptions and protocol of the first instance."""
+def _words(series: Series) -> tuple[bytes, bytes]:
+    """Return body part, descriptions and protocol of the first instance; and its body part alone."""
     elements = part10.read(series.instances[0].content).elements
-    return b" ".join(bytes(e.value).strip(b" \0") for e in elements if e.tag in _WORDS)
+    words = {e.tag: bytes(e.value).strip(b" \0") for e in elements if e.tag in _WORDS}
+    return b" ".join(words.values()), words.get(_BODY_PART, b"")
 
 
 def _lone_slice(clean: CleanSeries) -> Volume:
@@ -117,10 +122,10 @@ def _lone_slice(clean: CleanSeries) -> Volume:
     )
 
 
-def is_of_face(lone: Volume, words: bytes) -> bool:
+def is_of_face(lone: Volume, words: bytes, body_part: bytes) -> bool:
     """Whether a slice alone may belong to a face: called a head, or in a plane that could be one.
 
-    A transverse slice is measured; any other passes only where it is called something else.
+    A transverse slice is measured; any other passes only where its body part is another one.
     """
     spacing, shape = lone.geometry.spacing_mm[1:], lone.geometry.shape[1:]
     extents = [n * step for n, step in zip(shape, spacing, strict=True)]
@@ -129,7 +134,7 @@ def is_of_face(lone: Volume, words: bytes) -> bool:
     if _HEAD.search(words):
         return True
     if abs(float(lone.geometry.affine[2, 0])) < _TRANSVERSE * STEP_MM:
-        return not words
+        return not body_part or bool(_ANYTHING.search(body_part))
     grid, inside = _upright(lone)
     body = _body(grid, inside, is_ct=lone.acquisition.modality == "CT")
     middle = len(body) // 2
