@@ -10,6 +10,7 @@ import re
 import struct
 from typing import TYPE_CHECKING
 
+from clic_edge.deid.values import WORDS
 from clic_edge.errors import Refusal
 
 if TYPE_CHECKING:
@@ -22,9 +23,9 @@ _RLE_HEADER = struct.Struct("<16L")
 _JPEG, _JPEG_2000 = b"\xff\xd8\xff", b"\xff\x4f\xff\x51"
 _SCAN, _END, _COMMENT, _APPLICATION = 0xFFDA, 0xFFD9, 0xFFFE, range(0xFFE0, 0xFFF0)
 _TILE, _TILE_DATA, _COMMENT_2000 = 0xFF90, 0xFF93, 0xFF64
-_COLOURS = (b"Adobe", b"mrfx")
+_COLOURS = (b"Adobe", b"mrfx", b"JFIF\0", b"SPIFF\0")
 """Application segments that tell how colours are decoded, and how long they are at most."""
-_LONGEST_COLOURS = 16
+_LONGEST_COLOURS = 32
 _MARKER = re.compile(rb"\xff[\x80-\xcf\xd8-\xfe]")
 """Within a scan, after FF stands a stuffed byte below 80, or RST0 to RST7."""
 
@@ -143,7 +144,10 @@ def _of_jpeg(stream: bytes) -> Iterator[Span]:
 
 
 def _is_needed(segment: bytes) -> bool:
-    return len(segment) <= _LONGEST_COLOURS and segment.startswith(_COLOURS)
+    """Whether a segment tells how colours are decoded, in numbers: no word stands behind its own."""
+    name = next((name for name in _COLOURS if segment.startswith(name)), b"")
+    is_short = bool(name) and len(segment) <= _LONGEST_COLOURS
+    return is_short and not WORDS.search(segment, len(name))
 
 
 def _of_jpeg_2000(stream: bytes) -> Iterator[Span]:
