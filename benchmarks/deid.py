@@ -1,0 +1,165 @@
+"""Measure de-identification beside floors and peers, and write DEID.md.
+
+`python benchmarks/deid.py` takes about ten minutes on two cores, `--quick` about one. The peers are
+installed into a virtual environment of their own under build/.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import warnings
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from deid_files import LARGE_SIZES, slices, write_files, write_planted
+from deid_peers import orthanc_anonymizer, peers_python
+from deid_report import BASE, OURS, PEER_ORTHANC, Measured, Run, Usage, write_report
+from deid_scores import midi_b, references
+from rounds import tell
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deid_peers import OrthancAnonymizer
+
+HERE = Path(__file__).resolve().parent
+FLOORS = (BASE, "pydicom, every element touched", "byte walk")
+ONE, TWO = "clic-edge, basic", "clic-edge, basic, two workers"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bench:
+    """Where everything lies, and who can run."""
+
+    folder: Path
+    peers: dict[str, Path]
+    orthanc: OrthancAnonymizer
+
+    def use(self, way: str, files: Path, out: str) -> Usage:
+        """Run one way over a folder in a process of its own."""
+        python = self.peers.get(way, Path(sys.executable))
+        command = [python, "-P", HERE / "deid_contender.py", way, files, self.folder / out]
+        told = subprocess.run(command, capture_output=True, text=True, check=False)
+        if told.returncode:
+            raise SystemExit(f"{way} ended early:\n{told.stderr[-2000:]}")
+        return Usage(**json.loads(told.stdout.splitlines()[-1]))
+
+
+def main() -> None:
+    """Measure and write."""
+    options = _options()
+    warnings.simplefilter("ignore")
+    rounds = options.rounds or (1 if options.quick else 5)
+    made, found, many = (20, 60, 60) if options.quick else (200, 300, 1000)
+    load, date = os.getloadavg()[0], f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
+    with tempfile.TemporaryDirectory(prefix="clic-edge-deid-") as name:
+        folder = Path(name)
+        write_files(folder / "in", made, found)
+        (folder / "many").mkdir()
+        for number, content in enumerate(slices(many, 512)):
+            (folder / "many" / f"{number:04}.dcm").write_bytes(content)
+        with orthanc_anonymizer(folder) as orthanc:
+            bench = Bench(folder=folder, peers=peers_python(), orthanc=orthanc)
+            ways = (*FLOORS, *OURS, *bench.peers, PEER_ORTHANC)
+            run = Run(
+                command=" ".join(["python benchmarks/deid.py", *sys.argv[1:]]),
+                date=date,
+                load_before=load,
+                rounds=rounds,
+                made=made,
+                files=len(list((folder / "in").iterdir())),
+                megabytes=sum(p.stat().st_size for p in (folder / "in").iterdir()) / 1e6,
+                measured=_files(bench, ways, rounds),
+                slices=many,
+                workers=_interleaved(bench, (BASE, ONE, TWO), "many", rounds),
+                memory=_memory(bench),
+                leaks=_leaks(bench, ways[3:]),
+                planted=write_planted(folder / "planted-again"),
+                references=references(folder / "in", folder / "last", ways[3:]),
+                midi_b=midi_b(),
+            )
+    out = options.out or (HERE.parent / "build" / "deid.md" if options.quick else HERE / "DEID.md")
+    out.parent.mkdir(exist_ok=True)
+    write_report(out, run)
+    tell(f"written: {out}")
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small and short: does it run?")
+    parser.add_argument("--rounds", type=int, help="rounds that count (default 5, quick 1)")
+    parser.add_argument("--out", type=Path, help="default DEID.md; quick: build/deid.md")
+    return parser.parse_args()
+
+
+def _files(bench: Bench, ways: Sequence[str], rounds: int) -> tuple[Measured, ...]:
+    """Measure every way over the whole set; the last outputs stay in ``last``."""
+    ids = bench.orthanc.take(bench.folder / "in")
+    usages: dict[str, list[Usage]] = {way: [] for way in ways}
+    for turn in range(rounds):
+        tell(f"files: round {turn + 1} of {rounds}")
+        for way in (*ways[turn % len(ways) :], *ways[: turn % len(ways)]):
+            out = f"last/{way}" if turn == rounds - 1 else f"{turn}/{way}"
+            if way == PEER_ORTHANC:
+                used = bench.orthanc.anonymize(ids, bench.folder / out / "all")
+            else:
+                used = bench.use(way, bench.folder / "in", out)
+            usages[way].append(used)
+    return tuple(Measured(way=way, usages=tuple(used)) for way, used in usages.items())
+
+
+def _interleaved(
+    bench: Bench, ways: Sequence[str], files: str, rounds: int
+) -> tuple[Measured, ...]:
+    usages: dict[str, list[Usage]] = {way: [] for way in ways}
+    for turn in range(rounds):
+        tell(f"{files}: round {turn + 1} of {rounds}")
+        for way in (*ways[turn % len(ways) :], *ways[: turn % len(ways)]):
+            usages[way].append(bench.use(way, bench.folder / files, f"{files}-{turn}/{way}"))
+    return tuple(Measured(way=way, usages=tuple(used)) for way, used in usages.items())
+
+
+def _memory(bench: Bench) -> tuple[tuple[int, Usage, Usage], ...]:
+    """Return bytes of one large object, and what `deid` and the pipeline need for it."""
+    measured = []
+    for size in LARGE_SIZES:
+        files = bench.folder / f"large-{size}"
+        files.mkdir()
+        (content,) = slices(1, size)
+        (files / "0000.dcm").write_bytes(content)
+        used = [bench.use(way, files, f"out-{size}/{way}") for way in OURS[:2]]
+        measured.append((len(content), used[0], used[1]))
+    return tuple(measured)
+
+
+def _leaks(bench: Bench, ways: Sequence[str]) -> dict[str, tuple[tuple[str, ...], int]]:
+    """Return by way which kinds of place are left in its outputs, and how many it did not write."""
+    hidden = write_planted(bench.folder / "planted")
+    told: dict[str, tuple[tuple[str, ...], int]] = {}
+    for way in ways:
+        out = bench.folder / "planted-out" / way
+        if way == PEER_ORTHANC:
+            ids = bench.orthanc.take(bench.folder / "planted")
+            bench.orthanc.anonymize(ids, out / "all")
+        else:
+            bench.use(way, bench.folder / "planted", f"planted-out/{way}")
+        leaked, missing = [], 0
+        for number, one in enumerate(hidden):
+            path = out / "all" / f"{number:04}.dcm"
+            if not path.exists():
+                missing += 1
+            elif one.leaks(path.read_bytes()):
+                leaked.append(one.kind)
+        told[way] = (tuple(leaked), missing)
+    return told
+
+
+if __name__ == "__main__":
+    main()
