@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -100,10 +101,24 @@ def require(program: str, folders: Iterable[Path] = ()) -> str:
 
 
 def free_port() -> int:
-    """Return a loopback port that nobody listens on."""
+    """Return a loopback port that nobody listens on.
+
+    It lies below those that the kernel gives to outgoing connections: one of them could take it
+    before the server does.
+    """
+    while True:
+        port = 10_000 + secrets.randbelow(22_000)
+        if _can_be_bound(port):
+            return port
+
+
+def _can_be_bound(port: int) -> bool:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def wait_for(holds: Callable[[], bool], what: str, seconds: float = START_SECONDS) -> None:
