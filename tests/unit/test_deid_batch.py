@@ -258,7 +258,9 @@ def test_a_disk_that_gives_back_other_bytes_gets_no_file(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     durably = file._durably
-    monkeypatch.setattr(file, "_durably", lambda path, content: durably(path, content)[:-1] + b"x")
+    monkeypatch.setattr(
+        file, "_durably", lambda path, content: durably(path, content[:-1] + b"\xfe")
+    )
     summary = _run(source, _order(tmp_path))
     assert set(_codes(summary)) == {"read-back-differs"}
     assert _files(tmp_path / "out") == {}

@@ -85,15 +85,15 @@ def rule_of(change: Change, policy: Policy) -> Rule:
 
 
 def _allowed(change: Change, action: Action, subject_id: bytes) -> bool:
-    before, after = bytes(change.before or b""), bytes(change.after or b"")
     if action is Action.REMOVE:
         return change.outcome is Outcome.ADDED
+    if action not in {Action.EMPTY, Action.SUBJECT, Action.UID}:
+        return True
+    before, after = bytes(change.before or b""), bytes(change.after or b"")
     if action is Action.EMPTY:
         return not after
     if action is Action.SUBJECT:
         return after.rstrip(b" ") == subject_id
-    if action is Action.UID:
-        known = set(uid_values(before))
-        new = (uid for uid in uid_values(after) if not is_registered(uid.decode("latin-1")))
-        return not any(uid and uid in known for uid in new)
-    return True
+    known = set(uid_values(before))
+    new = (uid for uid in uid_values(after) if not is_registered(uid.decode("latin-1")))
+    return not any(uid and uid in known for uid in new)
