@@ -296,7 +296,6 @@ OUTCOMES = {
     "pt_fusion_rgb_secondary_capture": "blanked",
 }
 SHOWN = {
-    "ct_burned_in_pseudo_phi": (0, 22, 0, 150),
     "nema_wg04_US1_J2KI": (15, 75, 14, 150),
     "nema_wg04_VL1_J2KI": (40, 100, 80, 165),
     "nema_wg04_VL3_J2KI": (375, 430, 60, 130),

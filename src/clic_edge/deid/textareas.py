@@ -26,12 +26,12 @@ WINDOW = 33
 """Pixels over which brightness is evened out; wider than a letter."""
 FAINT = 0.02
 """Share of a picture's range that is noise at most: where nothing varies more, nothing is seen."""
-SEED, GROWN = (0.6, 0.8), (0.1, 0.3)
+SEED, GROWN = (0.8, 0.9), (0.13, 0.35)
 """An area is text where one cell is this likely, and goes as far as cells are that likely.
 
 The second of each is for pictures in less than their full size.
 """
-SMALLEST = 5
+SMALLEST = 6
 """Cells; a smaller area holds no two letters."""
 BLOCK = 512
 """Cells convolved at a time: they stay in the cache, and BLAS starts no threads for them."""
