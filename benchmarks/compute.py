@@ -296,10 +296,7 @@ def _findings(phantom: Phantom, geometry: Geometry) -> tuple[SegmentFinding, ...
 
 
 def _seg(analysis: Analysis) -> tuple[ResultObject, ...]:
-    made = SegWriter().write(analysis, ())
-    if made is None:
-        raise SystemExit("No segmentation was written.")
-    return (made,)
+    return SegWriter().write(analysis, ())
 
 
 def _plain_highdicom(mask: NDArray[np.uint8], headers: Sequence[pydicom.Dataset]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -16,8 +17,13 @@ from servers import postgres_server
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.prediction import (
+    CategoryFinding,
     Code,
+    Detection,
+    Measurement,
     ModelIdentity,
+    OperatingPoint,
+    ParametricMap,
     Prediction,
     SegmentDefinition,
     SegmentFinding,
@@ -339,12 +345,24 @@ def logged(case_id: str = "c1") -> LoggedPrediction:
         property_type=code,
         modifier=Code(value="255549009", scheme="SCT", meaning="Anterior"),
     )
+    largest = Measurement(name=code, value=4.5, unit=code, derivation=code)
     finding = SegmentFinding(
-        definition=definition, voxel_count=1, volume_mm3=2.0, mean_probability=0.9
+        definition=definition,
+        voxel_count=1,
+        volume_mm3=2.0,
+        mean_probability=0.9,
+        measurements=(largest,),
     )
     model = ModelIdentity(
-        model_id="m", version="1", title="M", manufacturer="clic-edge", digest="d" * 64
+        model_id="m",
+        version="1",
+        title="M",
+        manufacturer="clic-edge",
+        digest="d" * 64,
+        operating_point=OperatingPoint(name="balanced", threshold=0.5),
     )
+    values = np.linspace(0, 1, 60, dtype=np.float32).reshape(3, 4, 5)
+    values.flags.writeable = False
     return LoggedPrediction(
         prediction_id="p1",
         case_id=case_id,
@@ -358,6 +376,26 @@ def logged(case_id: str = "c1") -> LoggedPrediction:
             segments=(finding,),
             device="cpu",
             forward_seconds=0.5,
+            categories=(
+                CategoryFinding(
+                    name="old", label="Old", concept=code, value=code, probability=0.25, chosen=True
+                ),
+            ),
+            detections=(
+                Detection(
+                    name="nodule 1",
+                    label="Nodule",
+                    finding=code,
+                    site=None,
+                    probability=0.75,
+                    corners_mm=((0.0, 0.5, 1.0), (2.0, 3.0, 4.0)),
+                ),
+            ),
+            maps=(
+                ParametricMap(
+                    name="heat", label="Heat", quantity=code, unit=code, values=values, segment=1
+                ),
+            ),
         ),
         slices=tuple(SliceSource(instance_index=k, frame_number=1) for k in (2, 1, 0)),
     )
@@ -378,8 +416,14 @@ def test_a_logged_prediction_comes_back_as_it_was(ledger: Ledger) -> None:
     assert np.array_equal(back.prediction.geometry.affine, given.prediction.geometry.affine)
     assert back.prediction.segments == given.prediction.segments
     assert back.prediction.model == given.prediction.model
+    assert back.prediction.categories == given.prediction.categories
+    assert back.prediction.detections == given.prediction.detections
+    ((heat,), (given_heat,)) = (back.prediction.maps, given.prediction.maps)
+    assert replace(heat, values=given_heat.values) == given_heat
+    assert np.array_equal(heat.values, given_heat.values)
     assert (back.slices, back.subject_id) == (given.slices, given.subject_id)
     assert not back.prediction.label_map.flags.writeable
+    assert not heat.values.flags.writeable
     assert ledger.predictions.of_case("c1", "another model") == ()
 
 

@@ -14,6 +14,7 @@ from pydicom.filebase import DicomBytesIO
 from results_in_code import make_results
 from servers import orthanc_server, send_datasets
 
+from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect, Refusal
 from clic_edge.pacs.folder import FolderArchive
 from clic_edge.pacs.orthanc import OrthancArchive
@@ -178,12 +179,12 @@ def test_results_are_kept_byte_for_byte_and_once(archive_of: Callable[..., Archi
     archive.keep(results)
     archive.keep(results)
     for result in results:
-        assert archive.result(result.sop_instance_uid) == result
+        assert archive.result(result.sop_instance_uid, result.kind) == result
 
 
 def test_a_result_never_kept_is_a_defect(archive_of: Callable[..., Archive]) -> None:
     with pytest.raises(Defect) as caught:
-        archive_of([]).result("1.2.3.4")
+        archive_of([]).result("1.2.3.4", ResultKind.SR)
     assert caught.value.code == "result-gone"
 
 

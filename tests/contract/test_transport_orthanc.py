@@ -184,7 +184,7 @@ def test_orthanc_that_overwrites_keeps_one_copy_too(archive_at: ArchiveAt) -> No
         archive = archive_at(server.url)
         archive.keep([result])
         archive.keep([result])
-        assert archive.result(result.sop_instance_uid) == result
+        assert archive.result(result.sop_instance_uid, result.kind) == result
         assert len(server.get("/instances")) == 1
 
 
@@ -193,7 +193,7 @@ ASKING: list[Callable[[Archive], object]] = [
     lambda archive: archive.series("0123abcd"),
     lambda archive: archive.changes(0),
     lambda archive: archive.keep([make_result(ResultKind.SR)]),
-    lambda archive: archive.result("1.2.3"),
+    lambda archive: archive.result("1.2.3", ResultKind.SR),
 ]
 
 

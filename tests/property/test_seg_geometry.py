@@ -60,8 +60,7 @@ def mask_points(analysis: Analysis, finding: SegmentFinding) -> NDArray[np.float
 
 
 def assert_in_place(analysis: Analysis) -> None:
-    result = SegWriter().write(analysis, ())
-    assert result is not None
+    (result,) = SegWriter().write(analysis, ())
     check((result,), analysis)
     for number, finding in enumerate(analysis.prediction.segments, start=1):
         found, expected = written_points(result, number), mask_points(analysis, finding)
@@ -123,8 +122,7 @@ def test_a_flipped_segmentation_does_not_pass(
     axis: int | tuple[int, int], cosines: tuple[float, ...], kind: str
 ) -> None:
     analysis = analysis_in(Stack(orientation=cosines), list(range(SHAPE[0])), descending=False)
-    result = SegWriter().write(analysis, ())
-    assert result is not None
+    (result,) = SegWriter().write(analysis, ())
     ds = pydicom.dcmread(io.BytesIO(result.content))
     frames = list(ds.PerFrameFunctionalGroupsSequence)
     if kind == "pixels":

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 
 def results_of(analysis: Analysis) -> tuple[ResultObject, ResultObject]:
-    seg = SegWriter().write(analysis, ())
-    assert seg is not None
-    return seg, SrWriter().write(analysis, (seg,))
+    (seg,) = SegWriter().write(analysis, ())
+    (sr,) = SrWriter().write(analysis, (seg,))
+    return seg, sr
 
 
 def spoiled(result: ResultObject, change: Callable[[Dataset], None]) -> ResultObject:
@@ -128,7 +128,7 @@ def test_a_report_that_is_not_the_finding_does_not_leave(
 
 
 @pytest.mark.parametrize("keyword", ["PatientID", "PatientName", "StudyInstanceUID"])
-@pytest.mark.parametrize("kind", list(ResultKind))
+@pytest.mark.parametrize("kind", [ResultKind.SEG, ResultKind.SR])
 def test_a_result_of_another_patient_or_study_does_not_leave(
     keyword: str, kind: ResultKind
 ) -> None:

@@ -60,9 +60,8 @@ def results_of(change: Callable[[Dataset], None]) -> tuple[ResultObject, ...]:
     for ds in datasets:
         change(ds)
     analysis = analysis_of(series_of(datasets))
-    seg = SegWriter().write(analysis, ())
-    assert seg is not None
-    results = (seg, SrWriter().write(analysis, (seg,)))
+    segs = SegWriter().write(analysis, ())
+    results = (*segs, *SrWriter().write(analysis, segs))
     check(results, analysis)
     return results
 

@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 
 
 def segmentation(analysis: Analysis) -> Dataset:
-    result = SegWriter().write(analysis, ())
-    assert result is not None
+    (result,) = SegWriter().write(analysis, ())
     check((result,), analysis)
     return pydicom.dcmread(io.BytesIO(result.content))
 
@@ -64,9 +63,8 @@ def test_a_part_of_an_organ_is_told_by_its_modifier_in_seg_and_sr() -> None:
     prediction = replace(analysis.prediction, segments=(changed, *others))
     analysis = replace(analysis, prediction=prediction)
 
-    seg = SegWriter().write(analysis, ())
-    assert seg is not None
-    sr = SrWriter().write(analysis, (seg,))
+    (seg,) = SegWriter().write(analysis, ())
+    (sr,) = SrWriter().write(analysis, (seg,))
     check((seg, sr), analysis)
 
     segment = pydicom.dcmread(io.BytesIO(seg.content)).SegmentSequence[0]

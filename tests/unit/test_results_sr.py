@@ -25,11 +25,10 @@ if TYPE_CHECKING:
 
 
 def report(analysis: Analysis) -> tuple[Dataset, ResultObject | None]:
-    seg = SegWriter().write(analysis, ())
-    earlier = () if seg is None else (seg,)
-    sr = SrWriter().write(analysis, earlier)
+    earlier = SegWriter().write(analysis, ())
+    (sr,) = SrWriter().write(analysis, earlier)
     check((*earlier, sr), analysis)
-    return pydicom.dcmread(io.BytesIO(sr.content)), seg
+    return pydicom.dcmread(io.BytesIO(sr.content)), next(iter(earlier), None)
 
 
 def named(item: Dataset, code: str) -> list[Dataset]:

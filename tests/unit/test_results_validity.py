@@ -25,9 +25,8 @@ OBLIQUE = (0.8, 0.6, 0.0, -0.36, 0.48, 0.8)
 
 
 def written(analysis: Analysis) -> tuple[ResultObject, ...]:
-    seg = SegWriter().write(analysis, ())
-    earlier = () if seg is None else (seg,)
-    return (*earlier, SrWriter().write(analysis, earlier))
+    earlier = SegWriter().write(analysis, ())
+    return (*earlier, *SrWriter().write(analysis, earlier))
 
 
 def stored(results: tuple[ResultObject, ...], folder: Path) -> list[Path]:
@@ -125,7 +124,7 @@ def test_an_original_without_uids_gets_no_result_and_with_them_valid_ones(
 
 def test_a_result_without_any_voxel_is_a_valid_report(tmp_path: Path) -> None:
     analysis = analysis_of(mask=np.zeros((8, 10, 12), np.uint8))
-    assert SegWriter().write(analysis, ()) is None
+    assert SegWriter().write(analysis, ()) == ()
     assert_valid(analysis, tmp_path)
 
 

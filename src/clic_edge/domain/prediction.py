@@ -40,6 +40,18 @@ class SegmentDefinition:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OperatingPoint:
+    """Where on its curve a model decides, as its card states it."""
+
+    name: str
+    """For people, e.g. ``high sensitivity``."""
+    threshold: float
+    """A probability from here upward counts as found."""
+    sensitivity: float | None = None
+    specificity: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModelIdentity:
     """Which model made a prediction; changes when a byte of the package changes."""
 
@@ -49,6 +61,24 @@ class ModelIdentity:
     manufacturer: str
     digest: str
     """SHA-256 over the package's content, hexadecimal."""
+    intended_use: str = ""
+    """As the package declares it, for the reader of the result."""
+    operating_point: OperatingPoint | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measurement:
+    """A number that a model or a rule found, beside the volume that every segment has."""
+
+    name: Code
+    """What was measured, e.g. (126401, DCM, "SUVbw")."""
+    value: float
+    unit: Code
+    """UCUM."""
+    derivation: Code | None = None
+    """CID 7464, e.g. (56851009, SCT, "Maximum")."""
+    method: str = ""
+    """In words, where no code says it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,6 +90,56 @@ class SegmentFinding:
     volume_mm3: float
     mean_probability: float
     """Mean over the segment's voxels; 0 where the segment is empty."""
+    measurements: tuple[Measurement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CategoryFinding:
+    """What a classifier says of the whole volume or image for one of its categories."""
+
+    name: str
+    """Short and stable, e.g. ``malignant``."""
+    label: str
+    """What a reader sees."""
+    concept: Code
+    """The question, e.g. (246112005, SCT, "Severity"); categories of one question share it."""
+    value: Code
+    """The answer that this category is."""
+    probability: float
+    chosen: bool
+    """Whether the operating point, or the largest probability, chose this category."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """Something found at a place: a point, or the corners of a box."""
+
+    name: str
+    """Short and stable, unique within the prediction, e.g. ``nodule 1``."""
+    label: str
+    finding: Code
+    site: Code | None
+    probability: float
+    corners_mm: tuple[tuple[float, float, float], ...]
+    """Patient coordinates: one point, or two opposite corners of a box along the volume's axes."""
+    measurements: tuple[Measurement, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParametricMap:
+    """A number for each voxel: a heat map, or the probability of a segment."""
+
+    name: str
+    """Short and stable, e.g. ``attention``."""
+    label: str
+    quantity: Code
+    """What the numbers are (PS3.3 C.7.6.16.2.11.1), e.g. (126393, DCM, "Probability")."""
+    unit: Code
+    """UCUM."""
+    values: NDArray[np.float32] = field(repr=False)
+    """Shape (slices, rows, columns) as the geometry's, read-only, finite."""
+    segment: int | None = None
+    """The number of the segment whose probability it is; None for a map of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,3 +156,6 @@ class Prediction:
     """``cpu`` or ``cuda``: where the forward pass ran."""
     forward_seconds: float
     """Wall time of the forward passes alone."""
+    categories: tuple[CategoryFinding, ...] = ()
+    detections: tuple[Detection, ...] = ()
+    maps: tuple[ParametricMap, ...] = ()

@@ -7,10 +7,26 @@ from enum import StrEnum
 
 
 class ResultKind(StrEnum):
-    """The kinds of result objects, named as their modality."""
+    """The kinds of result objects: one for each writer, so that a destination can choose."""
 
     SEG = "SEG"
+    """Segmentation, BINARY."""
+    SEG_FRACTIONAL = "SEG-FRACTIONAL"
+    SEG_LABELMAP = "SEG-LABELMAP"
     SR = "SR"
+    """Measurements of one series (TID 1500)."""
+    PR = "PR"
+    """Presentation state."""
+    SC = "SC"
+    """Secondary capture."""
+    PDF = "PDF"
+    """Encapsulated report."""
+    KO = "KO"
+    """Key object selection."""
+    PM = "PM"
+    """Parametric map."""
+    SUMMARY = "SUMMARY"
+    """The case's root: what was found and lies where, or why nothing was analysed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,20 +7,22 @@ reuses the prediction that was logged instead of making another.
 from __future__ import annotations
 
 import io
-import json
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import numpy as np
 import sqlalchemy as sa
+from pydantic import TypeAdapter
 
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.prediction import (
+    CategoryFinding,
     Code,
+    Detection,
     ModelIdentity,
+    ParametricMap,
     Prediction,
-    SegmentDefinition,
     SegmentFinding,
 )
 from clic_edge.domain.volume import Geometry, SliceSource
@@ -144,22 +146,52 @@ def _logged(row: sa.Row[tuple[object, ...]]) -> LoggedPrediction:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _MapHeader:
+    """A parametric map without its numbers."""
+
+    name: str
+    label: str
+    quantity: Code
+    unit: Code
+    segment: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Header:
+    """A prediction without its arrays."""
+
+    model: ModelIdentity
+    segments: tuple[SegmentFinding, ...]
+    forward_seconds: float
+    categories: tuple[CategoryFinding, ...] = ()
+    detections: tuple[Detection, ...] = ()
+    maps: tuple[_MapHeader, ...] = ()
+
+
+_HEADER = TypeAdapter(_Header)
+
+
 def _pack(prediction: Prediction, slices: tuple[SliceSource, ...]) -> bytes:
+    header = _Header(
+        model=prediction.model,
+        segments=prediction.segments,
+        forward_seconds=prediction.forward_seconds,
+        categories=prediction.categories,
+        detections=prediction.detections,
+        maps=tuple(
+            _MapHeader(**{name: getattr(one, name) for name in _MapHeader.__slots__})
+            for one in prediction.maps
+        ),
+    )
     buffer = io.BytesIO()
     np.savez_compressed(
         buffer,
         label_map=prediction.label_map,
         affine=prediction.geometry.affine,
         slices=np.array([(s.instance_index, s.frame_number) for s in slices], dtype=np.int64),
-        header=np.array(
-            json.dumps(
-                {
-                    "model": asdict(prediction.model),
-                    "segments": [asdict(segment) for segment in prediction.segments],
-                    "forward_seconds": prediction.forward_seconds,
-                }
-            )
-        ),
+        header=np.array(_HEADER.dump_json(header).decode()),
+        maps=np.array([one.values for one in prediction.maps], dtype=np.float32),
     )
     return buffer.getvalue()
 
@@ -167,25 +199,28 @@ def _pack(prediction: Prediction, slices: tuple[SliceSource, ...]) -> bytes:
 def _unpack(content: bytes, device: str) -> tuple[Prediction, tuple[SliceSource, ...]]:
     with np.load(io.BytesIO(content), allow_pickle=False) as stored:
         label_map, affine = stored["label_map"], stored["affine"]
-        header = json.loads(str(stored["header"]))
+        header = _HEADER.validate_json(str(stored["header"]))
+        maps = stored["maps"]
         slices = tuple(
             SliceSource(instance_index=int(index), frame_number=int(frame))
             for index, frame in stored["slices"]
         )
-    label_map.flags.writeable = affine.flags.writeable = False
+    for array in (label_map, affine, maps):
+        array.flags.writeable = False
     prediction = Prediction(
-        model=ModelIdentity(**header["model"]),
+        model=header.model,
         geometry=Geometry(affine=affine, shape=label_map.shape),
         label_map=label_map,
-        segments=tuple(_finding(values) for values in header["segments"]),
+        segments=header.segments,
         device=device,
-        forward_seconds=header["forward_seconds"],
+        forward_seconds=header.forward_seconds,
+        categories=header.categories,
+        detections=header.detections,
+        maps=tuple(
+            ParametricMap(
+                **{name: getattr(one, name) for name in _MapHeader.__slots__}, values=array
+            )
+            for one, array in zip(header.maps, maps, strict=True)
+        ),
     )
     return prediction, slices
-
-
-def _finding(values: dict[str, object]) -> SegmentFinding:
-    definition = dict(values.pop("definition"))  # type: ignore[call-overload]  # as `_pack` wrote
-    coded = {name: definition.pop(name) for name in ("category", "property_type", "modifier")}
-    codes = {name: Code(**code) for name, code in coded.items() if code}
-    return SegmentFinding(definition=SegmentDefinition(**definition, **codes), **values)  # type: ignore[arg-type]  # as above

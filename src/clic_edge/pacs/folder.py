@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from clic_edge.domain.result import Receipt, ResultObject
+from clic_edge.domain.result import Receipt, ResultKind, ResultObject
 from clic_edge.domain.study import Instance, Series, SeriesSummary, StudySummary
 from clic_edge.errors import Defect, Refusal, Transient
 from clic_edge.pacs.headers import Identity, by_number, number, read_header, read_identity, text
@@ -111,8 +111,9 @@ class FolderArchive:
         for result in results:
             self._results.setdefault(result.sop_instance_uid, result)
 
-    def result(self, sop_instance_uid: str) -> ResultObject:
+    def result(self, sop_instance_uid: str, kind: ResultKind) -> ResultObject:
         """Return a result object kept before. Raises Defect ``result-gone``."""
+        del kind  # it lies here as it was kept
         if sop_instance_uid not in self._results:
             raise Defect("result-gone", "A result object is no longer in the archive.")
         return self._results[sop_instance_uid]

@@ -182,7 +182,7 @@ class OrthancArchive:
             }:
                 raise Defect("archive-refused", f"The archive refused the {result.kind}.")
 
-    def result(self, sop_instance_uid: str) -> ResultObject:
+    def result(self, sop_instance_uid: str, kind: ResultKind) -> ResultObject:
         """Return a result object kept before. Raises Defect ``result-gone``."""
         answer = self._rest.post("/tools/lookup", sop_instance_uid.encode()) or b"[]"
         lookup = _parsed(b'{"found":' + answer + b"}", _Lookup)
@@ -190,9 +190,9 @@ class OrthancArchive:
             if found.kind == "Instance":
                 content = self._rest.get(f"/instances/{found.resource}/file")
                 identity = read_identity(content) if content else None
-                if content and identity and identity.modality in set(ResultKind):
+                if content and identity:
                     return ResultObject(
-                        kind=ResultKind(identity.modality),
+                        kind=kind,
                         sop_class_uid=identity.sop_class_uid,
                         sop_instance_uid=identity.sop_instance_uid,
                         content=content,

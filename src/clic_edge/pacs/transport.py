@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from clic_edge.domain.result import Receipt, ResultObject
+    from clic_edge.domain.result import Receipt, ResultKind, ResultObject
     from clic_edge.domain.study import Series, StudySummary
 
 # The answers after which an instance is at the destination: success, the three warnings of
@@ -51,7 +51,7 @@ class Archive(Protocol):
         """Store result objects in the archive; storing the same again changes nothing."""
         ...
 
-    def result(self, sop_instance_uid: str) -> ResultObject:
+    def result(self, sop_instance_uid: str, kind: ResultKind) -> ResultObject:
         """Return a result object kept before. Raises Defect ``result-gone`` when it is not there."""
         ...
 

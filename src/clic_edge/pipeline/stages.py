@@ -118,9 +118,7 @@ def _predictions(line: Line, case: Case, model_digest: str) -> tuple[LoggedPredi
 def _written(pipeline: ReadyPipeline, analysis: Analysis) -> tuple[ResultObject, ...]:
     made: tuple[ResultObject, ...] = ()
     for writer in pipeline.writers:
-        result = writer.write(analysis, made)
-        if result is not None:
-            made = (*made, result)
+        made = (*made, *writer.write(analysis, made))
     return made
 
 
@@ -156,7 +154,7 @@ def _deliver_to(line: Line, case: Case, destination: Destination, *, name: str) 
         if receipt.destination == name and receipt.accepted
     }
     missing = [
-        line.archive.result(row.sop_instance_uid)
+        line.archive.result(row.sop_instance_uid, row.kind)
         for row in line.ledger.deliveries.results(case.case_id)
         if row.sop_instance_uid not in accepted
     ]

@@ -51,8 +51,10 @@ def written_segments(analysis: Analysis) -> tuple[SegmentFinding, ...]:
 class SegWriter:
     """Writes a BINARY Segmentation on the planes of the original, empty frames omitted."""
 
-    def write(self, analysis: Analysis, earlier: tuple[ResultObject, ...]) -> ResultObject | None:
-        """Return the segmentation, or None when no segment has a voxel.
+    def write(
+        self, analysis: Analysis, earlier: tuple[ResultObject, ...]
+    ) -> tuple[ResultObject, ...]:
+        """Return the segmentation, or nothing when no segment has a voxel.
 
         Every declared segment that has voxels is in it, numbered from 1; one without is told in
         the SR alone, since a segmentation needs a frame.
@@ -66,7 +68,7 @@ class SegWriter:
         """
         del earlier  # a segmentation refers to the originals only
         if not written_segments(analysis):
-            return None
+            return ()
         source = read_source(analysis)
         _require_one_grid(analysis, source)
         with translated("seg-impossible", "A segmentation can't be made of images and mask."):
@@ -76,7 +78,7 @@ class SegWriter:
             for item in (*seg.DimensionIndexSequence, *seg.DimensionOrganizationSequence):
                 item.DimensionOrganizationUID = organisation
             provenance.stamp(seg, analysis, source, kind=ResultKind.SEG)
-            return provenance.result_object(seg, ResultKind.SEG)
+            return (provenance.result_object(seg, ResultKind.SEG),)
 
 
 def coded(code: Code) -> CodedConcept:

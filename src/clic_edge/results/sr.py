@@ -54,7 +54,9 @@ Group = MeasurementsAndQualitativeEvaluations | VolumetricROIMeasurementsAndQual
 class SrWriter:
     """Writes a measurement report: for each declared segment its volume."""
 
-    def write(self, analysis: Analysis, earlier: tuple[ResultObject, ...]) -> ResultObject:
+    def write(
+        self, analysis: Analysis, earlier: tuple[ResultObject, ...]
+    ) -> tuple[ResultObject, ...]:
         """Return the report; its measurement groups refer to the SEG among `earlier`.
 
         A segment without voxels is a result too: its group says 0 mm³, by TID 1501, which
@@ -71,7 +73,7 @@ class SrWriter:
         with translated("sr-impossible", "A report can't be made of images and findings."):
             sr = _document(analysis, source, seg)
             provenance.stamp(sr, analysis, source, kind=ResultKind.SR)
-            return provenance.result_object(sr, ResultKind.SR)
+            return (provenance.result_object(sr, ResultKind.SR),)
 
 
 def _document(analysis: Analysis, source: Source, seg: ResultObject | None) -> Comprehensive3DSR:

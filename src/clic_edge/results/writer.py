@@ -24,13 +24,17 @@ class Analysis:
     slices: tuple[SliceSource, ...]
     """For each slice of `prediction.geometry`, where it came from in `series`."""
     prediction: Prediction
+    language: str = "en"
+    """Of code meanings and sentences for the reader: ``en`` or ``da`` (RFC 5646)."""
 
 
 class Writer(Protocol):
     """Makes result objects of one kind; the same analysis gives the same bytes."""
 
-    def write(self, analysis: Analysis, earlier: tuple[ResultObject, ...]) -> ResultObject | None:
-        """Return the object for one analysis; None where there is nothing of its kind to write.
+    def write(
+        self, analysis: Analysis, earlier: tuple[ResultObject, ...]
+    ) -> tuple[ResultObject, ...]:
+        """Return the objects for one analysis; none where there is nothing of its kind to write.
 
         `earlier` are the objects already made for this analysis by the writers before: an SR
         refers to the SEG among them.
