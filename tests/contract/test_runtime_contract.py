@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from model_packages import TOML, known_labels, volume_of, write_package
 
+from clic_edge.domain.volume import Acquisition
 from clic_edge.errors import Defect, Refusal
 from clic_edge.inference.onnx import OnnxRuntime
 
@@ -75,6 +77,26 @@ def test_the_same_volume_gives_the_same_prediction_from_any_thread(
     for one, other in zip(alone, together, strict=True):
         np.testing.assert_array_equal(one.label_map, other.label_map)
         assert one.segments == other.segments
+
+
+def test_a_model_is_told_what_its_package_asks_for_and_nothing_else(
+    load: Load, tmp_path: Path
+) -> None:
+    asking = TOML.replace("[window]", 'attributes = ["echo_time_ms"]\n[window]')
+    volume = volume_of(known_labels())
+    full = replace(
+        volume,
+        acquisition=Acquisition(
+            modality="MR", manufacturer="CANARY", echo_time_ms=30.0, repetition_time_ms=2000.0
+        ),
+        subject_id="CANARY",
+        series_uid="2.25.1",
+    )
+    runtime = load(write_package(tmp_path, toml=asking))
+    told = full.narrowed(runtime.needs)
+    assert told.acquisition == Acquisition(modality="MR", echo_time_ms=30.0)
+    assert (told.subject_id, told.series_uid) == ("", "")
+    np.testing.assert_array_equal(runtime.predict(told).label_map, known_labels())
 
 
 def test_what_the_package_does_not_take_is_refused(load: Load, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 from model_packages import TOML, write_package
 
+from clic_edge.domain.prediction import OperatingPoint
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.inference.package import load_package, write_digests
 
@@ -26,6 +27,21 @@ def complaint(folder: Path, old: str, new: str) -> str:
     assert error.value.code == "model-declaration"
     assert str(folder / "model.toml") in error.value.sentence
     return error.value.sentence
+
+
+def test_an_unknown_attribute_is_named_with_the_nearest(folder: Path) -> None:
+    told = complaint(folder, "[window]", 'attributes = ["echo_time"]\n[window]')
+    assert "echo_time_ms" in told
+
+
+def test_an_operating_point_is_part_of_the_models_identity(folder: Path) -> None:
+    point = '[operating_point]\nname = "balanced"\nthreshold = 0.4\nsensitivity = 0.9\n[window]'
+    (folder / "model.toml").write_text(TOML.replace("[window]", point, 1))
+    identity = write_digests(folder).identity
+    assert identity.operating_point == OperatingPoint(
+        name="balanced", threshold=0.4, sensitivity=0.9
+    )
+    assert identity.intended_use == "tests"
 
 
 def test_a_package_says_what_it_is(folder: Path) -> None:

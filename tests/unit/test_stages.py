@@ -30,6 +30,11 @@ class NewModel:
             model_id="m", version="2", title="M", manufacturer="clic-edge", digest="e" * 64
         )
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """Nothing."""
+        return frozenset()
+
     def predict(self, volume: Volume) -> Prediction:
         """Refuse: the stages under test predict nothing."""
         raise NotImplementedError(volume)

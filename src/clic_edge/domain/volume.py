@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, fields, replace
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from numpy.typing import NDArray
 
 
@@ -75,3 +77,15 @@ class Volume:
     subject_id: str
     series_uid: str
     """The keyed Series Instance UID."""
+
+    def narrowed(self, needs: Collection[str]) -> Self:
+        """Return what a model may see: voxels, grid, and of the acquisition only what it needs.
+
+        Subject and series are not told: a model has no use for whose images it sees.
+        """
+        told = {
+            one.name: getattr(self.acquisition, one.name)
+            for one in fields(Acquisition)
+            if one.name in needs
+        }
+        return replace(self, acquisition=Acquisition(**told), subject_id="", series_uid="")

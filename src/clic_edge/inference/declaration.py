@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import tomllib
+from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from clic_edge.domain.prediction import Code, SegmentDefinition
+from clic_edge.domain.prediction import Code, OperatingPoint, SegmentDefinition
+from clic_edge.domain.volume import Acquisition
 from clic_edge.errors import ConfigError
 
 _TO_LPS = str.maketrans("RAI", "LPS")
@@ -45,6 +47,25 @@ class Input(_Table):
     percentile_low: Percentile
     percentile_high: Percentile
     """Intensities are clipped at these percentiles before they are normalised."""
+    attributes: tuple[str, ...] = ()
+    """What the model asks of the acquisition beside the modality, e.g. ``echo_time_ms``; it is
+    told nothing else. The names are those of `Acquisition`."""
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Every field of `Acquisition` that the package may see."""
+        return ("modality", *self.attributes)
+
+    @field_validator("attributes")
+    @classmethod
+    def _are_of_the_acquisition(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        known = {one.name for one in fields(Acquisition)}
+        for name in value:
+            if name not in known:
+                (nearest,) = get_close_matches(name, known, n=1, cutoff=0)
+                message = f"there is no attribute '{name}'; the nearest is '{nearest}'"
+                raise ValueError(message)
+        return value
 
     @field_validator("orientation")
     @classmethod
@@ -85,6 +106,8 @@ class Declaration(_Table):
     intended_use: str
     limits: tuple[str, ...]
     licence: str
+    operating_point: OperatingPoint | None = None
+    """Where the model decides; stands in every result."""
     weights: str
     """Name of the network's file in the package's folder."""
     input: Input
@@ -149,6 +172,7 @@ def _valid_keys(place: list[str]) -> list[str]:
     tables = {
         "input": Input,
         "window": Window,
+        "operating_point": OperatingPoint,
         "category": Code,
         "property_type": Code,
         "modifier": Code,

@@ -78,6 +78,11 @@ class OnnxRuntime:
         return self.package.identity
 
     @property
+    def needs(self) -> frozenset[str]:
+        """The fields of `Acquisition` that the package declares."""
+        return frozenset(self.package.declaration.input.needs)
+
+    @property
     def device(self) -> str:
         """``cuda`` or ``cpu``."""
         return "cuda" if "CUDAExecutionProvider" in self._session.get_providers() else "cpu"

@@ -47,6 +47,8 @@ class ModelPackage:
             title=declared.title,
             manufacturer=declared.manufacturer,
             digest=self.digest,
+            intended_use=" ".join(declared.intended_use.split()),
+            operating_point=declared.operating_point,
         )
 
     @property

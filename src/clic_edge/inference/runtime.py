@@ -17,6 +17,11 @@ class Runtime(Protocol):
         """Which model this is, as it was verified when it was loaded."""
         ...
 
+    @property
+    def needs(self) -> frozenset[str]:
+        """The fields of `Acquisition` that the package declares; a caller tells it no others."""
+        ...
+
     def predict(self, volume: Volume) -> Prediction:
         """Return what the model finds, on the volume's own grid.
 

@@ -59,7 +59,8 @@ def _predict_series(line: Line, case: Case, series_id: str, *, prediction_id: st
     pseudonym = line.key.pseudonym(series.patient_id, series.issuer_of_patient_id)
     clean = clock("deidentify", deidentify(series, pipeline.profile, pseudonym))
     volume = clock("volume", build_volume(clean, pipeline.volume_policy))
-    prediction = clock("predict", pipeline.runtime().predict(volume))
+    runtime = pipeline.runtime()
+    prediction = clock("predict", runtime.predict(volume.narrowed(runtime.needs)))
     logged = LoggedPrediction(
         prediction_id=prediction_id,
         case_id=case.case_id,
