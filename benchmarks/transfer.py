@@ -70,6 +70,7 @@ def store(orthanc: Orthanc, phantom: Phantom, files: Sequence[Path]) -> None:
         ResultObject(
             kind=ResultKind.SEG,
             sop_class_uid=CTImageStorage,
+            series_instance_uid=f"{phantom.uid_root}.1",
             sop_instance_uid=f"{phantom.uid_root}.1.{number}",
             content=path.read_bytes(),
         )

@@ -46,6 +46,7 @@ def make_result(
     return ResultObject(
         kind=kind,
         sop_class_uid=str(ds.SOPClassUID),
+        series_instance_uid=str(ds.SeriesInstanceUID),
         sop_instance_uid=str(ds.SOPInstanceUID),
         content=file_bytes(ds),
     )

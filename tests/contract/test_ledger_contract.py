@@ -28,7 +28,7 @@ from clic_edge.domain.prediction import (
     SegmentDefinition,
     SegmentFinding,
 )
-from clic_edge.domain.result import Receipt, ResultKind, ResultObject
+from clic_edge.domain.result import Receipt, ResultKind, ResultObject, SeriesRefusal
 from clic_edge.domain.volume import Geometry, SliceSource
 from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.ledger import Ledger
@@ -452,11 +452,12 @@ def test_a_delivered_case_keeps_its_row_and_drops_its_mask(ledger: Ledger) -> No
     assert len(ledger.predictions.rows(datetime.now(UTC) - timedelta(minutes=1))) == 1
 
 
-def result(content: bytes = b"object") -> ResultObject:
+def result(content: bytes = b"object", number: int = 7) -> ResultObject:
     return ResultObject(
         kind=ResultKind.SEG,
         sop_class_uid="1.2.840.10008.5.1.4.1.1.66.4",
-        sop_instance_uid="2.25.7",
+        series_instance_uid="2.25.6",
+        sop_instance_uid=f"2.25.{number}",
         content=content,
     )
 
@@ -471,6 +472,48 @@ def test_the_same_result_is_recorded_once_and_another_under_its_name_is_a_defect
     with pytest.raises(Defect) as caught:
         ledger.deliveries.record("c1", (result(b"other"),))
     assert caught.value.code == "result-not-repeatable"
+
+
+def accepted(number: int, destination: str = "pacs") -> Receipt:
+    return Receipt(
+        destination=destination, sop_instance_uid=f"2.25.{number}", accepted=True, status="0x0000"
+    )
+
+
+def test_a_new_case_replaces_what_destinations_took_of_all_cases_before_it(ledger: Ledger) -> None:
+    for number, name in enumerate(("c1", "c2", "c3"), start=1):
+        ledger.cases.admit(admission(name))
+        ledger.deliveries.record(name, (result(number=number),))
+    ledger.deliveries.receive((accepted(1), accepted(1, "archive"), accepted(3)))
+    (replaced,) = ledger.deliveries.replaced("c3")  # 2 never reached anyone, 3 is what holds now
+    assert replaced.sop_instance_uid == "2.25.1"
+    assert replaced.series_instance_uid == "2.25.6"
+
+
+def test_a_refused_case_that_runs_again_says_everything_anew(ledger: Ledger) -> None:
+    ledger.cases.admit(admission())
+    refusal = SeriesRefusal(series_id="s1", code="gap", reason="A slice is missing.")
+    ledger.deliveries.refuse("c1", refusal, model_digest="d")
+    assert ledger.deliveries.refusals("c1", "d") == (refusal,)
+    assert ledger.deliveries.refusals("c1", "another model") == ()
+    ledger.deliveries.record("c1", (result(),))
+    ledger.deliveries.receive((accepted(7),))
+    ledger.cases.close(begun(ledger), CaseState.REFUSED, code="gap", reason="A slice is missing.")
+    ledger.cases.retry("c1")
+    assert ledger.deliveries.refusals("c1", "d") == ()
+    assert ledger.deliveries.results("c1") == ()
+    assert len(ledger.deliveries.replaced("c1")) == 1
+    ledger.deliveries.record("c1", (result(),))
+    assert len(ledger.deliveries.results("c1")) == 1
+    assert ledger.deliveries.replaced("c1") == ()
+
+
+def test_a_waiting_case_that_runs_again_keeps_its_results(ledger: Ledger) -> None:
+    ledger.cases.admit(admission())
+    ledger.deliveries.record("c1", (result(),))
+    ledger.cases.wait(begun(ledger), delay=timedelta(hours=1), code="away", reason="It is away.")
+    ledger.cases.retry("c1")
+    assert len(ledger.deliveries.results("c1")) == 1
 
 
 def test_the_newest_answer_of_a_destination_counts(ledger: Ledger) -> None:

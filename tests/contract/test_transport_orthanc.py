@@ -170,7 +170,11 @@ def test_an_object_that_orthanc_refuses_is_a_defect(
     archive_at: ArchiveAt, orthanc: OrthancServer
 ) -> None:
     broken = ResultObject(
-        kind=ResultKind.SR, sop_class_uid="1.2", sop_instance_uid="1.3", content=b"not DICOM"
+        kind=ResultKind.SR,
+        sop_class_uid="1.2",
+        series_instance_uid="1.4",
+        sop_instance_uid="1.3",
+        content=b"not DICOM",
     )
     with pytest.raises(Defect) as caught:
         archive_at(orthanc.url).keep([broken])

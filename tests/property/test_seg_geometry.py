@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from itertools import permutations, product
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,6 @@ from hypothesis import strategies as st
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from clic_edge.domain.result import ResultObject
 from clic_edge.errors import Defect
 from clic_edge.results.check import check
 from clic_edge.results.seg import SegWriter
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clic_edge.domain.prediction import SegmentFinding
+    from clic_edge.domain.result import ResultObject
     from clic_edge.results.writer import Analysis
 
 TOLERANCE_MM = 0.01
@@ -142,11 +143,6 @@ def test_a_flipped_segmentation_does_not_pass(
         plane.ImageOrientationPatient = [-float(x) for x in plane.ImageOrientationPatient]
     buffer = io.BytesIO()
     ds.save_as(buffer)
-    flipped = ResultObject(
-        kind=result.kind,
-        sop_class_uid=result.sop_class_uid,
-        sop_instance_uid=result.sop_instance_uid,
-        content=buffer.getvalue(),
-    )
+    flipped = replace(result, content=buffer.getvalue())
     with pytest.raises(Defect, match=r"seg-misplaced|seg-differs"):
         check((flipped,), analysis)

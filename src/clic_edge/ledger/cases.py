@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from clic_edge.domain.case import Case, CaseState
 from clic_edge.errors import ConfigError
+from clic_edge.ledger.deliveries import set_aside
 from clic_edge.ledger.schema import audit_events, cases, segmentations
 from clic_edge.ledger.schema import predictions as predictions_table
 from clic_edge.ledger.sql import insert_once
@@ -187,6 +188,8 @@ class CaseStore:
                     "case-not-retryable",
                     f"Case {case_id} is {case.state}; there is nothing to run again.",
                 )
+            if case.state is CaseState.REFUSED:
+                set_aside(connection, case_id)
             self._again(connection, case, "run again by request")
             return _one(connection, case_id)
 

@@ -1,4 +1,4 @@
-"""Result objects and the receipts that destinations gave for them."""
+"""What a case says: refusals, result objects, and the receipts that destinations gave."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from clic_edge.domain.result import Receipt, ResultKind
+from clic_edge.domain.result import Receipt, ResultKind, ResultReference, SeriesRefusal
 from clic_edge.errors import Defect
-from clic_edge.ledger.schema import receipts, result_objects
+from clic_edge.ledger.schema import cases, receipts, result_objects, series_refusals
 from clic_edge.ledger.sql import insert_once, insert_or_replace
 
 if TYPE_CHECKING:
@@ -21,19 +21,35 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ResultRow:
-    """A result object as the ledger knows it: its UID and digest, never its content."""
+class ResultRow(ResultReference):
+    """A result object as the ledger knows it: never its content."""
 
-    sop_instance_uid: str
-    kind: ResultKind
     digest: str
+    """SHA-256 of the content."""
 
 
 class DeliveryStore:
-    """Result objects and receipts, on any SQLAlchemy engine."""
+    """Refusals, result objects and receipts, on any SQLAlchemy engine."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+
+    def refuse(self, case_id: str, refusal: SeriesRefusal, *, model_digest: str) -> None:
+        """Remember why a model was not run on a series."""
+        row = {name: getattr(refusal, name) for name in SeriesRefusal.__slots__}
+        with self._engine.begin() as connection:
+            key = {"case_id": case_id, "model_digest": model_digest}
+            insert_or_replace(connection, series_refusals, key | row)
+
+    def refusals(self, case_id: str, model_digest: str) -> tuple[SeriesRefusal, ...]:
+        """Return what was refused of a case for this model, by series."""
+        columns = [series_refusals.c[name] for name in SeriesRefusal.__slots__]
+        query = sa.select(*columns).where(
+            series_refusals.c.case_id == case_id, series_refusals.c.model_digest == model_digest
+        )
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(series_refusals.c.series_id))
+            return tuple(SeriesRefusal(**row._mapping) for row in rows)
 
     def record(self, case_id: str, results: tuple[ResultObject, ...]) -> None:
         """Remember what a case produced; recording the same again changes nothing.
@@ -47,36 +63,39 @@ class DeliveryStore:
         with self._engine.begin() as connection:
             for result in results:
                 digest = hashlib.sha256(result.content).hexdigest()
-                row = {
-                    "sop_instance_uid": result.sop_instance_uid,
-                    "case_id": case_id,
-                    "kind": result.kind,
-                    "digest": digest,
-                }
+                row = {name: getattr(result, name) for name in ResultReference.__slots__}
+                row |= {"case_id": case_id, "digest": digest, "current": True}
                 if insert_once(connection, result_objects, [row]):
                     continue
                 query = sa.select(result_objects.c.digest)
-                uid = result_objects.c.sop_instance_uid == result.sop_instance_uid
-                if connection.scalar(query.where(uid)) != digest:
+                known = result_objects.c.sop_instance_uid == result.sop_instance_uid
+                if connection.scalar(query.where(known)) != digest:
                     raise Defect(
                         "result-not-repeatable",
                         f"The {result.kind} was written again with other content; "
                         "nothing was sent twice.",
                     )
+                connection.execute(result_objects.update().where(known).values(current=True))
 
     def results(self, case_id: str) -> tuple[ResultRow, ...]:
-        """Return the result objects of a case, by kind and UID."""
-        query = sa.select(result_objects).where(result_objects.c.case_id == case_id)
-        order = (result_objects.c.kind, result_objects.c.sop_instance_uid)
+        """Return what a case says now, by kind and UID."""
+        own = (result_objects.c.case_id == case_id) & result_objects.c.current
         with self._engine.connect() as connection:
-            return tuple(
-                ResultRow(
-                    sop_instance_uid=row.sop_instance_uid,
-                    kind=ResultKind(row.kind),
-                    digest=row.digest,
-                )
-                for row in connection.execute(query.order_by(*order))
+            return _rows(connection, own)
+
+    def replaced(self, case_id: str) -> tuple[ResultRow, ...]:
+        """Return what a destination accepted of earlier, and the case now takes the place of.
+
+        That is what its own earlier runs said, and the cases that it supersedes, back to the
+        first.
+        """
+        taken = sa.select(receipts.c.sop_instance_uid).where(receipts.c.accepted)
+        with self._engine.connect() as connection:
+            earlier = _superseded_by(connection, case_id)
+            is_old = result_objects.c.case_id.in_(earlier) | (
+                (result_objects.c.case_id == case_id) & ~result_objects.c.current
             )
+            return _rows(connection, is_old & result_objects.c.sop_instance_uid.in_(taken))
 
     def receive(self, given: tuple[Receipt, ...]) -> None:
         """Remember a destination's answers; the newest answer for an object counts."""
@@ -96,3 +115,30 @@ class DeliveryStore:
         )
         with self._engine.connect() as connection:
             return tuple(Receipt(**row._mapping) for row in connection.execute(query))
+
+
+def set_aside(connection: sa.Connection, case_id: str) -> None:
+    """Let the next run of a case say anew what it finds: nothing that it said counts."""
+    own = result_objects.c.case_id == case_id
+    connection.execute(result_objects.update().where(own).values(current=False))
+    connection.execute(series_refusals.delete().where(series_refusals.c.case_id == case_id))
+
+
+def _superseded_by(connection: sa.Connection, case_id: str) -> set[str]:
+    found: set[str] = set()
+    newest = {case_id}
+    while newest:
+        query = sa.select(cases.c.case_id).where(cases.c.superseded_by.in_(newest))
+        newest = set(connection.scalars(query)) - found
+        found |= newest
+    return found
+
+
+def _rows(connection: sa.Connection, where: sa.ColumnElement[bool]) -> tuple[ResultRow, ...]:
+    names = [*ResultReference.__slots__, *ResultRow.__slots__]
+    query = sa.select(*(result_objects.c[name] for name in names)).where(where)
+    order = (result_objects.c.kind, result_objects.c.sop_instance_uid)
+    return tuple(
+        ResultRow(**dict(row._mapping) | {"kind": ResultKind(row.kind)})
+        for row in connection.execute(query.order_by(*order))
+    )

@@ -95,6 +95,16 @@ segmentations = sa.Table(
     sa.Column("content", sa.LargeBinary, nullable=False),
 )
 
+series_refusals = sa.Table(
+    "series_refusals",
+    metadata,
+    sa.Column("case_id", sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("series_id", sa.String(64), primary_key=True),
+    sa.Column("model_digest", sa.String(64), nullable=False),
+    sa.Column("code", sa.String(64), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)
+
 result_objects = sa.Table(
     "result_objects",
     metadata,
@@ -102,7 +112,11 @@ result_objects = sa.Table(
     sa.Column("case_id", sa.ForeignKey("cases.case_id"), nullable=False, index=True),
     sa.Column("kind", sa.String(16), nullable=False),
     sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("sop_class_uid", sa.String(64), nullable=False),
+    sa.Column("series_instance_uid", sa.String(64), nullable=False),
+    sa.Column("current", sa.Boolean, nullable=False),
 )
+"""`current` is false of what an earlier run of the case said, and a later one does not say."""
 
 receipts = sa.Table(
     "receipts",

@@ -194,6 +194,7 @@ class OrthancArchive:
                     return ResultObject(
                         kind=kind,
                         sop_class_uid=identity.sop_class_uid,
+                        series_instance_uid=identity.series_instance_uid,
                         sop_instance_uid=identity.sop_instance_uid,
                         content=content,
                     )

@@ -81,6 +81,7 @@ def result_object(ds: Dataset, kind: ResultKind) -> ResultObject:
     return ResultObject(
         kind=kind,
         sop_class_uid=str(ds.SOPClassUID),
+        series_instance_uid=str(ds.SeriesInstanceUID),
         sop_instance_uid=str(ds.SOPInstanceUID),
         content=buffer.getvalue(),
     )
