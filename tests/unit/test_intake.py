@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +12,9 @@ from lines import STUDY_ID, Shelf, a_ledger, a_pipeline, a_series, a_study
 from clic_edge.domain.case import CaseState
 from clic_edge.pipeline.intake import NO_PIPELINE, intake, propose
 from clic_edge.pipeline.reconcile import CURSOR, reconcile
+
+if TYPE_CHECKING:
+    from clic_edge.ledger import Ledger
 
 PIPELINES = (a_pipeline("brain", description="T1"), a_pipeline("spine", description="spine"))
 
@@ -59,6 +63,41 @@ def test_a_case_is_named_by_its_instances_in_whatever_order_they_come(
     )
     assert as_shuffled.case_id == as_it_is.case_id
     assert (as_grown.case_id == as_it_is.case_id) == (extra == 0)
+
+
+def _delivered(ledger: Ledger, shelf: Shelf, study_id: str = STUDY_ID) -> str:
+    (case,) = intake(study_id, PIPELINES[:1], archive=shelf, ledger=ledger)
+    begun = ledger.cases.begin(case.case_id, 0)
+    assert begun is not None
+    ledger.cases.close(begun, CaseState.DELIVERED)
+    return case.case_id
+
+
+def test_a_study_whose_patient_was_corrected_under_the_same_uids_is_a_new_case() -> None:
+    ledger, shelf = a_ledger(), Shelf(studies={STUDY_ID: a_study()})
+    old = _delivered(ledger, shelf)
+    corrected = replace(a_series(), identity_digest="another name")
+    shelf.studies[STUDY_ID] = a_study(corrected)
+    (new,) = intake(STUDY_ID, PIPELINES[:1], archive=shelf, ledger=ledger)
+    assert new.case_id != old
+    assert ledger.cases.case(old).state is CaseState.SUPERSEDED
+
+
+def test_a_study_that_lies_under_two_patients_changes_nothing_by_itself() -> None:
+    ledger, shelf = a_ledger(), Shelf(studies={"wrong": a_study(study_id="wrong")})
+    old = _delivered(ledger, shelf, "wrong")
+    shelf.studies["right"] = a_study(study_id="right")
+    intake("right", PIPELINES[:1], archive=shelf, ledger=ledger)
+    assert ledger.cases.case(old).state is CaseState.DELIVERED  # it lies under both: a person knows
+
+
+def test_a_study_that_left_its_first_patient_is_a_new_case_in_its_place() -> None:
+    ledger, shelf = a_ledger(), Shelf(studies={"wrong": a_study(study_id="wrong")})
+    old = _delivered(ledger, shelf, "wrong")
+    shelf.studies = {"right": a_study(study_id="right")}
+    (new,) = intake("right", PIPELINES[:1], archive=shelf, ledger=ledger)
+    assert ledger.cases.case(old).state is CaseState.SUPERSEDED
+    assert new.state is CaseState.RECEIVED
 
 
 def test_two_studies_are_never_one_case() -> None:

@@ -6,6 +6,26 @@ No `repr` here shows a patient: these values may end up in a traceback.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+CORRECTED = (
+    "PatientName",
+    "PatientID",
+    "IssuerOfPatientID",
+    "PatientBirthDate",
+    "PatientSex",
+    "AccessionNumber",
+)
+"""What a hospital corrects under the same UIDs, and every result copies."""
+
+
+def digest_of(values: Sequence[str]) -> str:
+    """Return a digest of values in order; it goes into a case id, and nowhere else."""
+    return sha256("\n".join(values).encode()).hexdigest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +67,8 @@ class SeriesSummary:
     slice_thickness_mm: float | None
     called_ae_title: str
     calling_ae_title: str
+    identity_digest: str = field(default="", repr=False)
+    """`digest_of` what a correction of the patient or the order changes; `CORRECTED` names it."""
 
     @property
     def number_of_instances(self) -> int:

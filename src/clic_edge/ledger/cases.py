@@ -55,6 +55,10 @@ class Admission:
     code: str = ""
     reason: str = ""
     """Set when the case ends at once as refused: no pipeline takes the study."""
+    study_digest: str = ""
+    """Of the Study Instance UID: the same whatever patient the study is filed under."""
+    moved_from: tuple[str, ...] = ()
+    """Handles that the study had before its patient was corrected; gone from the archive."""
 
 
 class CaseStore:
@@ -70,6 +74,7 @@ class CaseStore:
         now = datetime.now(UTC)
         with self._engine.begin() as connection:
             row = {name: getattr(admission, name) for name in Admission.__slots__}
+            del row["moved_from"]
             row |= {"series_ids": list(admission.series_ids), "state": state, "attempt": 0}
             row |= {"received_at": now, "updated_at": now}
             if insert_once(connection, cases, [row]):
@@ -83,7 +88,7 @@ class CaseStore:
 
     def _supersede(self, connection: sa.Connection, admission: Admission) -> None:
         others = (
-            (cases.c.study_id == admission.study_id)
+            cases.c.study_id.in_([admission.study_id, *admission.moved_from])
             & cases.c.pipeline.in_([admission.pipeline, "-"])
             & (cases.c.case_id != admission.case_id)
             & cases.c.superseded_by.is_(None)
@@ -238,6 +243,12 @@ class CaseStore:
     def of_study(self, study_id: str) -> tuple[Case, ...]:
         """Return the cases of a study, oldest first."""
         return self._select(cases.c.study_id == study_id)
+
+    def other_handles(self, study_digest: str, study_id: str) -> tuple[str, ...]:
+        """Return the handles that a study has or had beside this one."""
+        same = (cases.c.study_digest == study_digest) & (cases.c.study_id != study_id)
+        with self._engine.connect() as connection:
+            return tuple(connection.scalars(sa.select(cases.c.study_id).where(same).distinct()))
 
     def under_way(self) -> tuple[Case, ...]:
         """Return the cases that have not ended, oldest first."""

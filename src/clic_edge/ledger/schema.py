@@ -62,7 +62,9 @@ cases = sa.Table(
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.Column("next_attempt_at", UtcDateTime),
     sa.Column("superseded_by", sa.String(64)),
+    sa.Column("study_digest", sa.String(64), nullable=False, index=True),
 )
+"""`study_digest` finds a study again that the archive has under another handle: another patient."""
 
 predictions = sa.Table(
     "predictions",

@@ -9,7 +9,14 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from clic_edge.domain.result import Receipt, ResultKind, ResultObject
-from clic_edge.domain.study import Instance, Series, SeriesSummary, StudySummary
+from clic_edge.domain.study import (
+    CORRECTED,
+    Instance,
+    Series,
+    SeriesSummary,
+    StudySummary,
+    digest_of,
+)
 from clic_edge.errors import Defect, Refusal, Transient
 from clic_edge.pacs.headers import Identity, by_number, number, read_header, read_identity, text
 from clic_edge.pacs.transport import Changes
@@ -31,6 +38,7 @@ SUMMARY = (
     "SliceThickness",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    *CORRECTED,
 )
 SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 
@@ -191,6 +199,7 @@ def _summary(series_id: str, files: dict[str, Path]) -> SeriesSummary:
         slice_thickness_mm=_slice_thickness_mm(header),
         called_ae_title="",
         calling_ae_title="",
+        identity_digest=digest_of([text(header, keyword) for keyword in CORRECTED]),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from pydantic import BaseModel, Field, ValidationError
 
 from clic_edge.domain.result import ResultKind, ResultObject
-from clic_edge.domain.study import Instance, Series, SeriesSummary, StudySummary
+from clic_edge.domain.study import Instance, Series, SeriesSummary, StudySummary, digest_of
 from clic_edge.errors import Defect, Refusal, Transient
 from clic_edge.pacs.headers import by_number, number, read_identity
 from clic_edge.pacs.transport import Changes
@@ -58,8 +58,21 @@ class _Tags(BaseModel):
     image_type: str | None = Field(None, alias="ImageType")
     manufacturer: str | None = Field(None, alias="Manufacturer")
     slice_thickness: str | None = Field(None, alias="SliceThickness")
+    name: str | None = Field(None, alias="PatientName")
+    patient_id: str | None = Field(None, alias="PatientID")
+    issuer: str | None = Field(None, alias="IssuerOfPatientID")
+    birth_date: str | None = Field(None, alias="PatientBirthDate")
+    sex: str | None = Field(None, alias="PatientSex")
+    accession_number: str | None = Field(None, alias="AccessionNumber")
     shared: list[_Groups] = Field([], alias="SharedFunctionalGroupsSequence")
     per_frame: list[_Groups] = Field([], alias="PerFrameFunctionalGroupsSequence")
+
+    @property
+    def identity_digest(self) -> str:
+        """Digest of the attributes of `CORRECTED`."""
+        order = (self.accession_number,)
+        patient = (self.name, self.patient_id, self.issuer, self.birth_date, self.sex)
+        return digest_of([value or "" for value in (*patient, *order)])
 
     @property
     def slice_thickness_mm(self) -> float | None:
@@ -217,6 +230,7 @@ class OrthancArchive:
             slice_thickness_mm=tags.slice_thickness_mm,
             called_ae_title=metadata.called_ae_title,
             calling_ae_title=metadata.calling_ae_title,
+            identity_digest=tags.identity_digest,
         )
 
     def _siblings(self, instance_id: str) -> dict[str, str]:

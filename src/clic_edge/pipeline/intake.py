@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from clic_edge.domain.study import digest_of
 from clic_edge.errors import Refusal
 from clic_edge.ledger.cases import Admission
 from clic_edge.pipeline.routing import OWN_MANUFACTURER, route
@@ -39,7 +41,31 @@ def intake(
     except Refusal:
         return ()
     admissions = propose(study, pipelines, expedited=expedited)
-    return tuple(ledger.cases.admit(admission) for admission in admissions)
+    moved_from = _moved_from(study, archive=archive, ledger=ledger) if admissions else ()
+    return tuple(
+        ledger.cases.admit(replace(admission, moved_from=moved_from)) for admission in admissions
+    )
+
+
+def _moved_from(study: StudySummary, *, archive: Archive, ledger: Ledger) -> tuple[str, ...]:
+    """Return the handles under which the study lay before it was filed under another patient.
+
+    While it lies under both nothing is concluded: which patient is the right one, a person knows.
+    """
+    digest = digest_of([study.study_instance_uid])
+    return tuple(
+        handle
+        for handle in ledger.cases.other_handles(digest, study.study_id)
+        if _is_gone(archive, handle)
+    )
+
+
+def _is_gone(archive: Archive, study_id: str) -> bool:
+    try:
+        archive.study(study_id)
+    except Refusal:
+        return True
+    return False
 
 
 def propose(
@@ -49,6 +75,7 @@ def propose(
     foreign = [s for s in study.series if s.manufacturer.strip().casefold() != OWN_MANUFACTURER]
     if not foreign:
         return ()
+    study_digest = digest_of([study.study_instance_uid])
     routing = route(study, pipelines)
     if not routing.taken:
         return (
@@ -57,6 +84,7 @@ def propose(
                 study_id=study.study_id,
                 pipeline=NO_PIPELINE,
                 series_ids=(),
+                study_digest=study_digest,
                 code="no-pipeline",
                 reason=routing.why_not or "no pipeline is configured",
             ),
@@ -67,6 +95,7 @@ def propose(
             study_id=study.study_id,
             pipeline=taken.pipeline,
             series_ids=tuple(series.series_id for series in taken.taken),
+            study_digest=study_digest,
             expedited=expedited,
         )
         for taken in routing.taken
@@ -74,7 +103,7 @@ def propose(
 
 
 def _case_id(study_id: str, pipeline: str, series: Iterable[SeriesSummary]) -> str:
-    """Return a digest that changes when an instance is added, and with nothing else."""
-    instances = sorted(instance for one in series for instance in one.instance_ids)
-    text = "\n".join((study_id, pipeline, *instances))
+    """Return a digest that changes when an instance is added or the patient corrected, and only then."""
+    content = sorted((*sorted(one.instance_ids), one.identity_digest) for one in series)
+    text = "\n".join((study_id, pipeline, *(part for one in content for part in one)))
     return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""Refusals of single series, and results that were replaced."""
+"""Refusals of single series, results that were replaced, studies that changed their patient."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("case_id", "series_id", name="pk_series_refusals"),
         sa.ForeignKeyConstraint(["case_id"], ["cases.case_id"], name="fk_series_refusals_case_id"),
     )
+    study_digest = sa.Column("study_digest", sa.String(64), nullable=False, server_default="")
+    op.add_column("cases", study_digest)
+    op.create_index("ix_cases_study_digest", "cases", ["study_digest"])
     for column in (
         sa.Column("sop_class_uid", sa.String(64), nullable=False, server_default=""),
         sa.Column("series_instance_uid", sa.String(64), nullable=False, server_default=""),
