@@ -1,6 +1,7 @@
 """Nothing invalid or misplaced leaves: every result is read back from its bytes and compared.
 
-The objects are read with pydicom and numpy alone, not with the library that wrote them.
+The objects are read with pydicom and numpy alone, not with the library that wrote them;
+segmentations once more by dcmqi and DCMTK, which share nothing with either.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import numpy as np
 from clic_edge.dicom.reading import read_instance, translated
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.errors import Defect
+from clic_edge.results.check_geometry import check_geometry
 from clic_edge.results.check_seg import check_segmentation
 from clic_edge.results.check_sr import check_report
 from clic_edge.results.identity import IDENTITY
@@ -40,8 +42,11 @@ def check(results: tuple[ResultObject, ...], analysis: Analysis) -> None:
     Raises
     ------
     Defect
-        ``wrong-patient``, ``seg-misplaced``, ``seg-differs``, ``sr-differs``,
-        ``findings-differ`` or ``result-invalid``.
+        ``wrong-patient``, ``seg-misplaced``, ``seg-differs``, ``geometry-unproved``,
+        ``sr-differs``, ``findings-differ`` or ``result-invalid``.
+    Transient, ConfigError
+        ``geometry-reader-stopped``, ``geometry-reader-missing``: nothing is proved, so nothing
+        leaves.
 
     """
     source = read_source(analysis)
@@ -53,6 +58,7 @@ def check(results: tuple[ResultObject, ...], analysis: Analysis) -> None:
             _check_envelope(ds, analysis, source, result=result)
             if result.kind is ResultKind.SEG:
                 check_segmentation(ds, analysis, source)
+                check_geometry(ds, result, analysis)
             else:
                 check_report(ds, analysis, source, results=results)
 
