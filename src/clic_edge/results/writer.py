@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from clic_edge.domain.prediction import Prediction
-    from clic_edge.domain.result import ResultObject
+    from clic_edge.domain.prediction import ModelIdentity, Prediction
+    from clic_edge.domain.result import ResultObject, ResultReference, SeriesRefusal
     from clic_edge.domain.study import Series
     from clic_edge.domain.volume import SliceSource
 
@@ -26,6 +26,25 @@ class Analysis:
     prediction: Prediction
     language: str = "en"
     """Of code meanings and sentences for the reader: ``en`` or ``da`` (RFC 5646)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """What became of a case, for its reader: all that its root SR (`results.summary`) tells."""
+
+    case_id: str
+    started_at: datetime
+    series: Series
+    """One of the case's series: its header says whose study it is."""
+    pipeline_title: str
+    model: ModelIdentity
+    analyses: tuple[tuple[Prediction, tuple[ResultObject, ...]], ...]
+    """For each series that was analysed, what was found and what was made of it."""
+    refusals: tuple[SeriesRefusal, ...]
+    """For each series that was not: why."""
+    predecessors: tuple[ResultReference, ...] = ()
+    """What the PACS holds of earlier, and this takes the place of."""
+    language: str = "en"
 
 
 class Writer(Protocol):
