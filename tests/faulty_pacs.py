@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
+from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, evt
+from pynetdicom import AE, build_role, evt
 from pynetdicom.sop_class import (
     Comprehensive3DSRStorage,
     SegmentationStorage,
+    StorageCommitmentPushModel,
+    StorageCommitmentPushModelInstance,
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
@@ -23,9 +26,28 @@ from servers import free_port
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from pydicom.dataset import Dataset
+    from pynetdicom.association import Association
 
 AE_TITLE = "FAULTY"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Commitment:
+    """How the PACS answers a request for storage commitment; by default at once, truly."""
+
+    report_port: int | None = None
+    """Reports on an association of its own to this port; None: on that of the request."""
+    reports: int = 1
+    """How often it reports."""
+    after_s: float = 0.0
+    reason: int = 0x0112
+    """Failure Reason of what it does not hold."""
+    status: int = 0x0000
+    """Answer to the request."""
+    hangs_up: bool = False
+    """Ends the association of the request instead of reporting on it."""
+    proposes_roles: bool = True
+    """Says that it is the SCP when it opens an association; some PACS do not."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +67,10 @@ class Fault:
     answer_after_s: float = 0.0
     matches: tuple[tuple[str, Dataset], ...] = ()
     """Answers to C-FIND, by Query/Retrieve Level."""
+    loses: frozenset[int] = frozenset()
+    """Instances, counted from 0, that it accepts and does not hold afterwards."""
+    commitment: Commitment | None = None
+    """None: it does not offer storage commitment."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +79,18 @@ class FaultyPacs:
 
     port: int
     received: list[Dataset] = field(default_factory=list)
+    requests: list[str] = field(default_factory=list)
+    """The Transaction UIDs of the commitments that it was asked for."""
+    answers: list[int] = field(default_factory=list)
+    """What it was answered to its reports."""
+
+    def held(self, fault: Fault) -> set[str]:
+        """Return the SOP Instance UIDs of what it took and did not lose."""
+        return {
+            str(ds.SOPInstanceUID)
+            for index, ds in enumerate(self.received)
+            if index not in fault.loses
+        }
 
 
 @contextmanager
@@ -65,6 +103,8 @@ def faulty_pacs(fault: Fault, port: int | None = None) -> Iterator[FaultyPacs]:
         ae.add_supported_context(sop_class, list(fault.transfer_syntaxes))
     ae.add_supported_context(StudyRootQueryRetrieveInformationModelFind)
     ae.add_supported_context(Verification)
+    if fault.commitment:
+        ae.add_supported_context(StorageCommitmentPushModel)
     if fault.refuse_association:
         ae.require_called_aet = True
         ae.ae_title = "SOMEBODY_ELSE"
@@ -73,7 +113,8 @@ def faulty_pacs(fault: Fault, port: int | None = None) -> Iterator[FaultyPacs]:
         block=False,
         evt_handlers=[
             (evt.EVT_C_STORE, _take, [fault, pacs]),
-            (evt.EVT_C_FIND, _find, [fault]),
+            (evt.EVT_C_FIND, _find, [fault, pacs]),
+            (evt.EVT_N_ACTION, _commit, [fault, pacs]),
         ],
     )
     try:
@@ -96,12 +137,79 @@ def _take(event: evt.Event, fault: Fault, pacs: FaultyPacs) -> int:
     return fault.statuses[min(index, len(fault.statuses) - 1)]
 
 
-def _find(event: evt.Event, fault: Fault) -> Iterator[tuple[int, Dataset | None]]:
+def _find(event: evt.Event, fault: Fault, pacs: FaultyPacs) -> Iterator[tuple[int, Dataset | None]]:
+    if event.identifier.QueryRetrieveLevel == "IMAGE" and not fault.matches:
+        held = pacs.held(fault)
+        for ds in pacs.received:
+            if (
+                ds.SOPInstanceUID in held
+                and ds.SeriesInstanceUID == event.identifier.SeriesInstanceUID
+            ):
+                yield 0xFF00, _named(ds.SOPClassUID, ds.SOPInstanceUID)
     for level, match in fault.matches:
         if level == event.identifier.QueryRetrieveLevel:
             yield 0xFF00, match
     if fault.statuses[0]:
         yield fault.statuses[0], None
+
+
+def _named(sop_class_uid: str, sop_instance_uid: str) -> Dataset:
+    match = Dataset()
+    match.SOPClassUID, match.SOPInstanceUID = sop_class_uid, sop_instance_uid
+    return match
+
+
+def _commit(event: evt.Event, fault: Fault, pacs: FaultyPacs) -> tuple[int, None]:
+    commitment = fault.commitment
+    assert commitment
+    information = event.action_information
+    pacs.requests.append(str(information.TransactionUID))
+    if not commitment.status:
+        # After the answer to the request, as the standard wants it.
+        threading.Timer(
+            max(commitment.after_s, 0.02), _report, [event.assoc, information, fault, pacs]
+        ).start()
+    return commitment.status, None
+
+
+def _report(association: Association, request: Dataset, fault: Fault, pacs: FaultyPacs) -> None:
+    commitment, held = fault.commitment, pacs.held(fault)
+    assert commitment
+    if commitment.hangs_up:
+        association.abort()
+    if commitment.hangs_up or not commitment.reports:
+        return
+    committed, failed = [], []
+    for one in request.ReferencedSOPSequence:
+        (committed if one.ReferencedSOPInstanceUID in held else failed).append(one)
+    for item in failed:
+        item.FailureReason = commitment.reason
+    request.ReferencedSOPSequence = committed
+    if failed:
+        request.FailedSOPSequence = failed
+    if commitment.report_port:
+        association = _own_association(commitment)
+    for _ in range(commitment.reports):
+        status, _ = association.send_n_event_report(
+            request,
+            2 if failed else 1,
+            StorageCommitmentPushModel,
+            StorageCommitmentPushModelInstance,
+        )
+        pacs.answers.append(status.get("Status", -1))
+    if commitment.report_port:
+        association.release()
+
+
+def _own_association(commitment: Commitment) -> Association:
+    ae = AE(AE_TITLE)
+    ae.add_requested_context(StorageCommitmentPushModel)
+    role = build_role(StorageCommitmentPushModel, scp_role=True)
+    association = ae.associate(
+        "127.0.0.1", commitment.report_port, ext_neg=[role] if commitment.proposes_roles else []
+    )
+    assert association.is_established
+    return association
 
 
 @contextmanager

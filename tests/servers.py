@@ -23,7 +23,7 @@ import pytest
 from pydicom import dcmread
 from pynetdicom import AE, evt
 
-from clic_edge.pacs.dimse import _prepare
+from clic_edge.pacs.association import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -253,7 +253,7 @@ def send_datasets(
         "127.0.0.1",
         server.dicom_port,
         ae_title=server.ae_title,
-        evt_handlers=[(evt.EVT_CONN_OPEN, _prepare, [threading.Event()])],
+        evt_handlers=[(evt.EVT_CONN_OPEN, prepare, [threading.Event()])],
     )
     assert association.is_established
     for ds in datasets:

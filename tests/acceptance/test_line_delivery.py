@@ -116,7 +116,8 @@ def test_a_pacs_that_is_out_of_resources_is_asked_again_until_it_has_some(site: 
 def test_an_association_that_the_pacs_aborts_is_tried_again(site: Site) -> None:
     with faulty_pacs(Fault(abort_at=1), OFTEN_DOWN):
         study_id = site.send(hippocampus_study(207, description="away"))
-        case = _await_reason(site, study_id, "association-aborted")
+        case = _await_reason(site, study_id, "destination-rejected")
+        assert "association ended" in case.reason
     with faulty_pacs(Fault(), OFTEN_DOWN) as pacs:
         site.await_case(study_id, CaseState.DELIVERED)
     assert _received(pacs) == _results(site, case)

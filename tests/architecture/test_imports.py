@@ -53,6 +53,8 @@ IMPLEMENTATIONS = {
     "clic_edge.results.sr",
     "clic_edge.pacs.orthanc",
     "clic_edge.pacs.rest",
+    "clic_edge.pacs.association",
+    "clic_edge.pacs.commitment",
     "clic_edge.pacs.dimse",
     "clic_edge.pacs.dicomweb",
     "clic_edge.pacs.folder",

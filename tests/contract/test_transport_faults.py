@@ -104,18 +104,25 @@ def test_a_refused_association_is_tried_again_later() -> None:
     assert caught.value.code == "association-refused"
 
 
-def test_an_association_aborted_in_the_middle_is_tried_again_later() -> None:
-    with faulty_pacs(Fault(abort_at=1)) as pacs, pytest.raises(Transient) as caught:
+def test_an_association_aborted_at_the_first_object_is_tried_again_later() -> None:
+    with faulty_pacs(Fault(abort_at=0)) as pacs, pytest.raises(Transient) as caught:
         DimseDestination("pacs", _peer(pacs)).deliver([SEG, SR])
     assert caught.value.code == "association-aborted"
+    assert pacs.received == []
+
+
+def test_what_was_answered_before_the_association_was_aborted_is_not_forgotten() -> None:
+    with faulty_pacs(Fault(abort_at=1)) as pacs:
+        receipts = DimseDestination("pacs", _peer(pacs)).deliver([SEG, SR, make_result(number=3)])
+    assert _answers(receipts) == [(True, "0x0000"), *[(False, "association ended")] * 2]
     assert len(pacs.received) == 1
 
 
 def test_a_pacs_that_aborts_while_the_next_object_is_encoded_does_not_hang_us() -> None:
     large = make_result(ResultKind.SEG, number=2, frames=40_000)
-    with faulty_pacs(Fault(abort_after_answer=True)) as pacs, pytest.raises(Transient) as caught:
-        DimseDestination("pacs", _peer(pacs, timeout_s=2)).deliver([SR, large])
-    assert caught.value.code == "association-aborted"
+    with faulty_pacs(Fault(abort_after_answer=True)) as pacs:
+        receipts = DimseDestination("pacs", _peer(pacs, timeout_s=2)).deliver([SR, large])
+    assert _answers(receipts) == [(True, "0x0000"), (False, "association ended")]
 
 
 def test_a_slow_pacs_is_waited_for_and_one_too_slow_is_tried_again_later() -> None:

@@ -13,15 +13,17 @@ import requests
 from dicomweb_client import DICOMwebClient
 from pydicom.dataset import Dataset
 
+from clic_edge.domain.confirmation import Confirmation, Proof, found
 from clic_edge.domain.result import Receipt
 from clic_edge.errors import Transient
-from clic_edge.pacs.headers import read_result
+from clic_edge.pacs.encoding import Encoding, compress, transcribe
+from clic_edge.pacs.headers import read_result, text
 from clic_edge.pacs.transport import STORED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from clic_edge.domain.result import ResultObject
+    from clic_edge.domain.result import ResultObject, ResultReference
 
 # Both log URLs, which hold UIDs.
 logging.getLogger("dicomweb_client").setLevel(logging.CRITICAL + 1)
@@ -31,6 +33,8 @@ CONNECT_SECONDS = 10.0
 # The server looked at the objects and will not have them; sending them again changes nothing.
 # 409 says so for each object, the others for all.
 REJECTIONS = frozenset({400, 409, 413, 415, 422})
+NOT_FOUND = 404
+AS_WRITTEN = Encoding()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,9 +55,10 @@ class DicomwebPeer:
 class DicomwebDestination:
     """A PACS that takes results by STOW-RS."""
 
-    def __init__(self, name: str, peer: DicomwebPeer) -> None:
+    def __init__(self, name: str, peer: DicomwebPeer, encoding: Encoding = AS_WRITTEN) -> None:
         self._name = name
         self._peer = peer
+        self._encoding = encoding
 
     def deliver(self, results: Sequence[ResultObject]) -> tuple[Receipt, ...]:
         """Send the objects in one request; the receipt holds ``HTTP 200`` or the reason given.
@@ -61,24 +66,15 @@ class DicomwebDestination:
         An object that the answer does not name was not accepted.
         Raises Transient ``destination-unreachable`` or ``destination-unavailable``.
         """
-        if not results:
-            return ()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # pydicom's warnings quote values
-            datasets = [read_result(result) for result in results]
-            unnamed = "not answered"
-            try:
-                answer = _client(self._peer).store_instances(datasets)
-            except requests.RequestException as error:
-                response = error.response
-                if response is None or response.status_code not in REJECTIONS:
-                    raise _failure(self._peer, response) from error
-                unnamed = f"HTTP {response.status_code}"
-                answer = _store_response(response)
-        statuses = _statuses(answer)
+            prepared = [self._prepared(result) for result in results]
+            datasets = [ds for ds in prepared if ds is not None]
+            statuses, unnamed = self._send(datasets) if datasets else ({}, "")
         receipts = []
-        for result in results:
-            accepted, status = statuses.get(result.sop_instance_uid, (False, unnamed))
+        for result, ds in zip(results, prepared, strict=True):
+            refusal = unnamed if ds else f"not writable in {self._encoding.character_set}"
+            accepted, status = statuses.get(result.sop_instance_uid, (False, refusal))
             receipts.append(
                 Receipt(
                     destination=self._name,
@@ -88,6 +84,69 @@ class DicomwebDestination:
                 )
             )
         return tuple(receipts)
+
+    def _prepared(self, result: ResultObject) -> Dataset | None:
+        """Return the object in the destination's encoding, None where it can't be written so."""
+        ds = read_result(result)
+        if preferred := self._encoding.preferred(result.kind, ds):
+            compress(ds, preferred)
+        return ds if transcribe(ds, self._encoding.character_set) else None
+
+    def _send(self, datasets: Sequence[Dataset]) -> tuple[dict[str, tuple[bool, str]], str]:
+        """Return the status of each object that is named in the answer, and that of the others."""
+        try:
+            return _statuses(_client(self._peer).store_instances(datasets)), "not answered"
+        except requests.RequestException as error:
+            response = error.response
+            if response is None or response.status_code not in REJECTIONS:
+                raise _failure(self._peer, response) from error
+            return _statuses(_store_response(response)), f"HTTP {response.status_code}"
+
+
+class DicomwebWitness:
+    """A PACS that is asked by QIDO-RS whether it holds what it accepted."""
+
+    def __init__(self, name: str, peer: DicomwebPeer) -> None:
+        self._name = name
+        self._peer = peer
+
+    def confirm(
+        self, results: Sequence[ResultReference], *, study_instance_uid: str
+    ) -> tuple[Confirmation, ...]:
+        """Ask for the instances of each series that the objects are in.
+
+        Raises Transient as `DicomwebDestination.deliver`.
+        """
+        series = dict.fromkeys(result.series_instance_uid for result in results)
+        held: dict[str, str] = {}
+        for one in series:
+            held |= self._instances(study_instance_uid, one)
+        return tuple(
+            found(
+                self._name,
+                result,
+                how=Proof.QIDO,
+                sop_class_uid=held.get(result.sop_instance_uid),
+            )
+            for result in results
+        )
+
+    def _instances(self, study_instance_uid: str, series_instance_uid: str) -> dict[str, str]:
+        """Return the SOP Class UID, maybe empty, of each instance of a series."""
+        try:
+            matches = _client(self._peer).search_for_instances(
+                study_instance_uid,
+                series_instance_uid,
+                fields=["SOPInstanceUID", "SOPClassUID"],
+                get_remaining=True,
+            )
+        except requests.RequestException as error:
+            if error.response is not None and error.response.status_code == NOT_FOUND:
+                return {}  # not even the series
+            # Not chained: the message quotes the URL, and that holds UIDs.
+            raise _failure(self._peer, error.response) from None
+        instances = [Dataset.from_json(match) for match in matches]
+        return {text(one, "SOPInstanceUID"): text(one, "SOPClassUID") for one in instances}
 
 
 class DicomwebCensus:

@@ -2,96 +2,107 @@
 
 from __future__ import annotations
 
-import logging
-import socket
-import threading
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
-from pynetdicom import AE, _config, evt
 from pynetdicom.sop_class import (  # type: ignore[attr-defined] # defined by a loop
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
 
+from clic_edge.domain.confirmation import Confirmation, Proof, found
 from clic_edge.domain.result import Receipt
 from clic_edge.errors import Defect, Transient
+from clic_edge.pacs.association import (
+    Contexts,
+    DimsePeer,
+    aborted,
+    associated,
+    status_of,
+    unanswered,
+)
+from clic_edge.pacs.encoding import Encoding, compress, contexts_of, transcribe
 from clic_edge.pacs.headers import read_result, text
 from clic_edge.pacs.transport import STORED
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from pynetdicom.association import Association
 
-    from clic_edge.domain.result import ResultObject
+    from clic_edge.domain.result import ResultObject, ResultReference
 
-# pynetdicom logs requests, responses and tracebacks, all of which name patients.
-logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
-_config.LOG_HANDLER_LEVEL = "none"
-_config.LOG_REQUEST_IDENTIFIERS = False
-_config.LOG_RESPONSE_IDENTIFIERS = False
+__all__ = ["DimseCensus", "DimseDestination", "DimsePeer", "DimseWitness", "echo", "find"]
 
-CONNECT_SECONDS = 10.0
 PENDING = frozenset({0xFF00, 0xFF01})
-_Contexts = frozenset[tuple[str, str]]
-_FIND: _Contexts = frozenset({(StudyRootQueryRetrieveInformationModelFind, ImplicitVRLittleEndian)})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DimsePeer:
-    """Where a PACS listens, and what the two call each other."""
-
-    host: str
-    port: int
-    called_ae_title: str
-    calling_ae_title: str = "CLICEDGE"
-    timeout_s: float = 60.0
-    """For one answer; a connection is given up after at most ten seconds."""
+FIND: Contexts = frozenset({(StudyRootQueryRetrieveInformationModelFind, ImplicitVRLittleEndian)})
+AS_WRITTEN = Encoding()
 
 
 class DimseDestination:
     """A PACS that takes results by C-STORE."""
 
-    def __init__(self, name: str, peer: DimsePeer) -> None:
+    def __init__(self, name: str, peer: DimsePeer, encoding: Encoding = AS_WRITTEN) -> None:
         self._name = name
         self._peer = peer
+        self._encoding = encoding
 
     def deliver(self, results: Sequence[ResultObject]) -> tuple[Receipt, ...]:
         """Send the objects in one association; the receipt holds the status, e.g. ``0xA700``.
 
-        An object goes as it is encoded, or in implicit VR where the peer takes nothing else.
+        An object goes as it is encoded, or in implicit VR where the peer takes nothing else: the
+        same attributes, but no longer the same bytes. When the peer ends the association after
+        its first answers, the objects that it did not answer have receipts that say so.
         Raises Transient ``destination-unreachable``, ``association-refused`` or
         ``association-aborted``.
         """
         if not results:
             return ()  # an association without contexts cannot be asked for
         datasets = [read_result(result) for result in results]
-        contexts = frozenset(context for ds in datasets for context in _storage_contexts(ds))
-        with _associated(self._peer, contexts) as association:
-            return tuple(
-                self._store(association, result, ds)
-                for result, ds in zip(results, datasets, strict=True)
-            )
+        contexts = frozenset(
+            context
+            for result, ds in zip(results, datasets, strict=True)
+            for context in contexts_of(ds, self._encoding.preferred(result.kind, ds))
+        )
+        receipts: list[Receipt] = []
+        with associated(self._peer, contexts) as association:
+            for result, ds in zip(results, datasets, strict=True):
+                try:
+                    receipts.append(self._store(association, result, ds))
+                except Transient:
+                    if not receipts:
+                        raise
+                    receipts += self._unanswered(results[len(receipts) :])
+                    break
+        return tuple(receipts)
 
     def _store(self, association: Association, result: ResultObject, ds: Dataset) -> Receipt:
         accepted = {
             (context.abstract_syntax, context.transfer_syntax[0])
             for context in association.accepted_contexts
         }
-        if accepted.isdisjoint(_storage_contexts(ds)):
+        preferred = self._encoding.preferred(result.kind, ds)
+        if preferred and (ds.SOPClassUID, preferred) in accepted:
+            compress(ds, preferred)
+        if accepted.isdisjoint(contexts_of(ds, None)):
             return self._receipt(result, accepted=False, status="context rejected")
+        if not transcribe(ds, self._encoding.character_set):
+            status = f"not writable in {self._encoding.character_set}"
+            return self._receipt(result, accepted=False, status=status)
         try:
             answer = association.send_c_store(ds)
         except RuntimeError as error:  # the peer ended the association after its last answer
-            raise _aborted(self._peer) from error
+            raise aborted(self._peer) from error
         except ValueError as error:
             raise Defect("unsendable-result", f"The {result.kind} cannot be encoded.") from error
-        status = _status(self._peer, answer)
-        return self._receipt(result, accepted=status in STORED, status=f"0x{status:04X}")
+        status_code = status_of(self._peer, answer)
+        return self._receipt(result, accepted=status_code in STORED, status=f"0x{status_code:04X}")
+
+    def _unanswered(self, results: Sequence[ResultObject]) -> list[Receipt]:
+        return [
+            self._receipt(result, accepted=False, status="association ended") for result in results
+        ]
 
     def _receipt(self, result: ResultObject, *, accepted: bool, status: str) -> Receipt:
         return Receipt(
@@ -115,10 +126,10 @@ class DimseCensus:
         they say nothing either, their instances are counted.
         Raises Transient as `DimseDestination.deliver`, and ``query-refused``.
         """
-        with _associated(self._peer, _FIND) as association:
+        with associated(self._peer, FIND) as association:
             query = _query("STUDY", "NumberOfStudyRelatedInstances")
             query.StudyInstanceUID = study_instance_uid
-            studies = self._find(association, query)
+            studies = find(association, query, peer=self._peer)
             if not studies:
                 return None
             count = _count(studies[0], "NumberOfStudyRelatedInstances")
@@ -130,119 +141,79 @@ class DimseCensus:
         query = _query("SERIES", "NumberOfSeriesRelatedInstances", "SeriesInstanceUID")
         query.StudyInstanceUID = study_instance_uid
         total = 0
-        for series in self._find(association, query):
+        for series in find(association, query, peer=self._peer):
             count = _count(series, "NumberOfSeriesRelatedInstances")
             if count is None:
                 images = _query("IMAGE", "SOPInstanceUID")
                 images.StudyInstanceUID = study_instance_uid
                 images.SeriesInstanceUID = text(series, "SeriesInstanceUID")
-                count = len(self._find(association, images))
+                count = len(find(association, images, peer=self._peer))
             total += count
         return total
 
-    def _find(self, association: Association, query: Dataset) -> list[Dataset]:
-        if not association.accepted_contexts:
-            raise _unanswered(self._peer)
-        try:
-            answers = list(
-                association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind)
+
+class DimseWitness:
+    """A PACS that is asked by C-FIND whether it holds what it accepted."""
+
+    def __init__(self, name: str, peer: DimsePeer) -> None:
+        self._name = name
+        self._peer = peer
+
+    def confirm(
+        self, results: Sequence[ResultReference], *, study_instance_uid: str
+    ) -> tuple[Confirmation, ...]:
+        """Ask for the instances of each series that the objects are in.
+
+        Raises Transient as `DimseCensus.count_instances`.
+        """
+        series = dict.fromkeys(result.series_instance_uid for result in results)
+        held: dict[str, str] = {}
+        with associated(self._peer, FIND) as association:
+            for one in series:
+                held |= self._instances(association, study_instance_uid, one)
+        return tuple(
+            found(
+                self._name,
+                result,
+                how=Proof.C_FIND,
+                sop_class_uid=held.get(result.sop_instance_uid),
             )
-        except RuntimeError as error:  # the peer ended the association after its last answer
-            raise _aborted(self._peer) from error
-        statuses = {_status(self._peer, status) for status, _ in answers}
-        if statuses - PENDING - {0}:
-            raise _unanswered(self._peer)
-        return [match for _, match in answers if match is not None]
+            for result in results
+        )
+
+    def _instances(
+        self, association: Association, study_instance_uid: str, series_instance_uid: str
+    ) -> dict[str, str]:
+        """Return the SOP Class UID, maybe empty, of each instance of a series."""
+        query = _query("IMAGE", "SOPInstanceUID", "SOPClassUID")
+        query.StudyInstanceUID = study_instance_uid
+        query.SeriesInstanceUID = series_instance_uid
+        return {
+            text(match, "SOPInstanceUID"): text(match, "SOPClassUID")
+            for match in find(association, query, peer=self._peer)
+        }
+
+
+def find(association: Association, query: Dataset, *, peer: DimsePeer) -> list[Dataset]:
+    """Return what matches a query. Raises Transient as `DimseCensus.count_instances`."""
+    if not association.accepted_contexts:
+        raise unanswered(peer)
+    try:
+        answers = list(association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind))
+    except RuntimeError as error:  # the peer ended the association after its last answer
+        raise aborted(peer) from error
+    statuses = {status_of(peer, status) for status, _ in answers}
+    if statuses - PENDING - {0}:
+        raise unanswered(peer)
+    return [match for _, match in answers if match is not None]
 
 
 def echo(peer: DimsePeer) -> None:
     """Return when the peer answers a C-ECHO. Raises Transient as `DimseCensus.count_instances`."""
-    contexts: _Contexts = frozenset({(Verification, ImplicitVRLittleEndian)})
-    with _associated(peer, contexts) as association:
-        if not association.accepted_contexts or _status(peer, association.send_c_echo()) != 0:
-            raise _unanswered(peer)
-
-
-@contextmanager
-def _associated(peer: DimsePeer, contexts: _Contexts) -> Iterator[Association]:
-    """Open an association for pairs of SOP class and transfer syntax, and release it.
-
-    Yields one without accepted contexts when the peer accepted the association but none of them.
-    """
-    ae = AE(peer.calling_ae_title)
-    ae.connection_timeout = min(CONNECT_SECONDS, peer.timeout_s)
-    ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = peer.timeout_s
-    for sop_class, transfer_syntax in sorted(contexts):
-        ae.add_requested_context(sop_class, transfer_syntax)
-    connected = threading.Event()
-    try:
-        association = ae.associate(
-            peer.host,
-            peer.port,
-            ae_title=peer.called_ae_title,
-            evt_handlers=[(evt.EVT_CONN_OPEN, _prepare, [connected])],
-        )
-    except OSError as error:  # the name does not resolve
-        raise _unreachable(peer) from error
-    if not connected.is_set():
-        raise _unreachable(peer)
-    if association.is_rejected:
-        raise Transient(
-            "association-refused",
-            f"The PACS at {_where(peer)} refused the association; does it know our AE title?",
-        )
-    if not association.is_established and not association.rejected_contexts:
-        raise _aborted(peer)
-    try:
-        yield association
-    finally:
-        if association.is_established:
-            association.release()
-
-
-def _prepare(event: evt.Event, connected: threading.Event) -> None:
-    connected.set()
-    # Small packets do not wait for acknowledgements: 300 slices in 1.3 s and not in 14.7 s.
-    transport = event.assoc.dul.socket
-    if transport and transport.socket:
-        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # pynetdicom's reactor polls the same queue for requests of the peer and now and then, measured
-    # once in 2400, takes the answer that we wait for. We only ask, so nothing is there for it.
-    take = event.assoc.dimse.get_msg
-    event.assoc.dimse.get_msg = (  # type: ignore[method-assign] # see above
-        lambda block=False: take(block=True) if block else (None, None)
-    )
-
-
-def _unreachable(peer: DimsePeer) -> Transient:
-    return Transient("destination-unreachable", f"Nothing answers at {_where(peer)}.")
-
-
-def _aborted(peer: DimsePeer) -> Transient:
-    return Transient("association-aborted", f"The PACS at {_where(peer)} ended the association.")
-
-
-def _unanswered(peer: DimsePeer) -> Transient:
-    return Transient("query-refused", f"The PACS at {_where(peer)} does not answer the query.")
-
-
-def _where(peer: DimsePeer) -> str:
-    return f"{peer.host}:{peer.port}"
-
-
-def _status(peer: DimsePeer, answer: Dataset) -> int:
-    """Return Status (0000,0900); pynetdicom's empty answer means abort or the end of patience."""
-    if "Status" not in answer:
-        raise _aborted(peer)
-    return int(answer.Status)
-
-
-def _storage_contexts(ds: Dataset) -> Iterator[tuple[str, str]]:
-    """Yield what to propose for the dataset: as encoded, and implicit VR where it can be turned."""
-    syntax = ds.file_meta.TransferSyntaxUID
-    yield ds.SOPClassUID, syntax
-    if syntax.is_little_endian and not syntax.is_compressed:
-        yield ds.SOPClassUID, ImplicitVRLittleEndian
+    contexts: Contexts = frozenset({(Verification, ImplicitVRLittleEndian)})
+    with associated(peer, contexts) as association:
+        if not association.accepted_contexts or status_of(peer, association.send_c_echo()) != 0:
+            raise unanswered(peer)
 
 
 def _query(level: str, *return_keys: str) -> Dataset:

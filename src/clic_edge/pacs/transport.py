@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from clic_edge.domain.result import Receipt, ResultKind, ResultObject
+    from clic_edge.domain.confirmation import Confirmation
+    from clic_edge.domain.result import Receipt, ResultKind, ResultObject, ResultReference
     from clic_edge.domain.study import Series, StudySummary
 
 # The answers after which an instance is at the destination: success, the three warnings of
@@ -67,6 +68,23 @@ class Destination(Protocol):
         Transient
             The destination could not be reached or ended the association; nothing is known of
             the objects without a receipt.
+
+        """
+        ...
+
+
+class Witness(Protocol):
+    """A PACS that can say whether it holds what it accepted: a proof beyond the receipt."""
+
+    def confirm(
+        self, results: Sequence[ResultReference], *, study_instance_uid: str
+    ) -> tuple[Confirmation, ...]:
+        """Return what the PACS says of each object, all of one study, in their order.
+
+        Raises
+        ------
+        Transient
+            It could not be asked, or has not answered yet; nothing is known of the objects.
 
         """
         ...
