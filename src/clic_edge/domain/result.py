@@ -64,11 +64,6 @@ class Receipt:
     status: str
     """``0x0000`` of a C-STORE response, ``HTTP 200`` of STOW-RS, ``written`` of a folder."""
 
-    @property
-    def is_proven(self) -> bool:
-        """Whether the destination was asked afterwards, and holds the object."""
-        return self.accepted and self.status.partition(": ")[0] in PROOFS
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesRefusal:
@@ -79,44 +74,3 @@ class SeriesRefusal:
     code: str
     reason: str
     """One sentence without an identity, for the reader."""
-
-
-PROOFS = frozenset({"commitment", "c-find", "qido"})
-"""How a destination is asked whether it holds what it accepted."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Confirmation:
-    """What a destination says when it is asked for a result object that it had accepted."""
-
-    destination: str
-    sop_instance_uid: str
-    held: bool
-    how: str
-    """One of `PROOFS`."""
-    status: str
-    """``committed``, ``found``, ``not found``, ``0x0112 no such object``, …"""
-
-    @classmethod
-    def found(
-        cls, destination: str, result: ResultObject, *, how: str, sop_class_uid: str | None
-    ) -> Confirmation:
-        """Return what a query proves: the SOP class that it gave (maybe empty), None for no match."""
-        status = "found" if sop_class_uid in {"", result.sop_class_uid} else "other SOP class"
-        return cls(
-            destination=destination,
-            sop_instance_uid=result.sop_instance_uid,
-            held=status == "found",
-            how=how,
-            status="not found" if sop_class_uid is None else status,
-        )
-
-    @property
-    def receipt(self) -> Receipt:
-        """The receipt that takes the place of the first answer: what is not held is sent again."""
-        return Receipt(
-            destination=self.destination,
-            sop_instance_uid=self.sop_instance_uid,
-            accepted=self.held,
-            status=f"{self.how}: {self.status}",
-        )
