@@ -16,9 +16,10 @@ from clic_edge.config import (
 from clic_edge.deid.keys import load_key
 from clic_edge.deid.profile import load_profile
 from clic_edge.dicom.policy import VolumePolicy
+from clic_edge.domain.result import ResultKind
 from clic_edge.errors import ConfigError, Transient
 from clic_edge.pacs import dicomweb, dimse, folder
-from clic_edge.pipeline.line import Line, Patience, ReadyPipeline
+from clic_edge.pipeline.line import Line, Patience, ReadyDestination, ReadyPipeline
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -50,6 +51,7 @@ def build_line(
         ledger=ledger,
         key=key or load_key(settings.appliance.deid_key),
         pipelines=tuple(make_ready(settings, pipeline) for pipeline in pipelines),
+        language=settings.appliance.language,
         patience=Patience(
             first=timedelta(seconds=worker.first_retry_seconds),
             longest=timedelta(seconds=worker.longest_retry_seconds),
@@ -68,7 +70,11 @@ def make_ready(settings: Settings, pipeline: Pipeline) -> ReadyPipeline:
         runtime=LazyRuntime(settings.appliance.models / pipeline.model),
         writers=tuple(_writer(name) for name in pipeline.writers),
         destinations=tuple(
-            (name, make_destination(name, settings.destinations[name]))
+            ReadyDestination(
+                name=name,
+                transport=make_destination(name, settings.destinations[name]),
+                takes=frozenset(ResultKind),
+            )
             for name in pipeline.destinations
         ),
         census=make_census(settings.destinations[expected_from]) if expected_from else None,
@@ -96,9 +102,9 @@ def make_destination(name: str, settings: DestinationSettings) -> Destination:
     """Return the transport to a destination."""
     match settings:
         case DimseDestination():
-            return dimse.DimseDestination(name, _dimse_peer(settings))
+            return dimse.DimseDestination(name, dimse_peer(settings))
         case DicomwebDestination():
-            return dicomweb.DicomwebDestination(name, _dicomweb_peer(settings))
+            return dicomweb.DicomwebDestination(name, dicomweb_peer(settings))
         case FolderDestination():
             return folder.FolderDestination(name, settings.path)
 
@@ -107,9 +113,9 @@ def make_census(settings: DestinationSettings) -> StudyCensus:
     """Return who can say how many instances a study has. Raises ConfigError for a folder."""
     match settings:
         case DimseDestination():
-            return dimse.DimseCensus(_dimse_peer(settings))
+            return dimse.DimseCensus(dimse_peer(settings))
         case DicomwebDestination():
-            return dicomweb.DicomwebCensus(_dicomweb_peer(settings))
+            return dicomweb.DicomwebCensus(dicomweb_peer(settings))
         case FolderDestination():
             raise ConfigError(
                 "folder-cannot-count", "A folder does not know how many instances a study has."
@@ -120,15 +126,16 @@ def probe_destination(settings: DestinationSettings) -> None:
     """Return when the destination answers (C-ECHO, QIDO-RS), else raise Transient."""
     match settings:
         case DimseDestination():
-            dimse.echo(_dimse_peer(settings))
+            dimse.echo(dimse_peer(settings))
         case DicomwebDestination():
-            dicomweb.DicomwebCensus(_dicomweb_peer(settings)).count_instances("2.25.0")
+            dicomweb.DicomwebCensus(dicomweb_peer(settings)).count_instances("2.25.0")
         case FolderDestination():
             if not settings.path.parent.is_dir():
                 raise Transient("destination-unreachable", f"{settings.path.parent} is no folder.")
 
 
-def _dimse_peer(settings: DimseDestination) -> dimse.DimsePeer:
+def dimse_peer(settings: DimseDestination) -> dimse.DimsePeer:
+    """Return where a PACS listens."""
     return dimse.DimsePeer(
         host=settings.host,
         port=settings.port,
@@ -138,7 +145,8 @@ def _dimse_peer(settings: DimseDestination) -> dimse.DimsePeer:
     )
 
 
-def _dicomweb_peer(settings: DicomwebDestination) -> dicomweb.DicomwebPeer:
+def dicomweb_peer(settings: DicomwebDestination) -> dicomweb.DicomwebPeer:
+    """Return where a DICOMweb service answers. Raises ConfigError ``no-secret``."""
     return dicomweb.DicomwebPeer(
         url=settings.url,
         user=settings.username,

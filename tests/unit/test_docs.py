@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 from clic_edge import __version__
 from clic_edge.cli import app
 from clic_edge.cli.predictions import COLUMNS
-from clic_edge.config import Pipeline, Settings
+from clic_edge.config import DestinationProfile, Pipeline, Settings
 from clic_edge.config.toml import keys_of
 from clic_edge.domain.volume import Acquisition
 
@@ -40,7 +40,9 @@ SAID_ELSEWHERE = {
     "deid.profile": set(),  # names the file before what is wrong with its options
     "dicom.reading": {("Defect", "unreadable-instance")},
     "demo.show": set(),  # repeats the code of the case
+    "pipeline.delivery": set(),  # repeats why no series was analysed
     "pipeline.intake": {("Refusal", "no-pipeline")},
+    "pipeline.stages": set(),  # as above
 }
 """Codes that do not stand beside the error's class, by the module that holds them."""
 
@@ -158,7 +160,7 @@ def test_every_target_of_make_explains_itself_and_is_on_a_page() -> None:
 
 
 def known_keys() -> set[str]:
-    keys = {*keys_of(Settings), *keys_of(Pipeline)}
+    keys = {key for model in (Settings, Pipeline, DestinationProfile) for key in keys_of(model)}
     return keys | {key.rpartition(".")[0] for key in keys}
 
 
@@ -167,7 +169,7 @@ def tables(content: object, prefix: str = "") -> Iterator[str]:
         yield prefix
         return
     for key, value in content.items():
-        name = "NAME" if prefix == "destinations" else key
+        name = "NAME" if prefix in {"destinations", "compression"} else key
         dotted = f"{prefix}.{name}" if prefix else name
         yield from [dotted] if prefix == "rule" else tables(value, dotted)
 

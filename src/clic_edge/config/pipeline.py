@@ -53,6 +53,8 @@ class Pipeline(Strict):
     """Which series are taken."""
     completeness: Completeness = Field(default_factory=Completeness)
     volume: VolumeChoices = Field(default_factory=VolumeChoices)
+    refusals: Literal["deliver", "keep"] = "deliver"
+    """Whether readers find in the PACS why nothing was analysed, or only the appliance says so."""
 
 
 def load_pipelines(folder: Path) -> tuple[Pipeline, ...]:

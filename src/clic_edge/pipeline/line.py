@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect
 
 if TYPE_CHECKING:
@@ -17,8 +18,19 @@ if TYPE_CHECKING:
     from clic_edge.dicom.policy import VolumePolicy
     from clic_edge.inference.runtime import Runtime
     from clic_edge.ledger import Ledger
-    from clic_edge.pacs.transport import Archive, Destination, StudyCensus
+    from clic_edge.pacs.transport import Archive, Destination, StudyCensus, Witness
     from clic_edge.results.writer import Writer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyDestination:
+    """A destination with its transport, and what it gets."""
+
+    name: str
+    transport: Destination
+    takes: frozenset[ResultKind]
+    witness: Witness | None = None
+    """Who is asked whether the destination holds what it accepted; None where nobody can be."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +43,20 @@ class ReadyPipeline:
     runtime: Callable[[], Runtime]
     """Loads the model at the first call and returns the same runtime ever after."""
     writers: tuple[Writer, ...]
-    destinations: tuple[tuple[str, Destination], ...]
-    """Name and transport, in the order of the settings."""
+    destinations: tuple[ReadyDestination, ...]
+    """In the order of the settings."""
     census: StudyCensus | None = None
     """Who knows how many instances a study should have."""
+
+    @property
+    def takes(self) -> frozenset[ResultKind]:
+        """What any of the destinations gets."""
+        return frozenset[ResultKind]().union(*(one.takes for one in self.destinations))
+
+    @property
+    def tells_refusals(self) -> bool:
+        """Whether a reader finds in the PACS why nothing was analysed."""
+        return self.settings.refusals == "deliver" and ResultKind.SUMMARY in self.takes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +77,8 @@ class Line:
     key: DeidKey = field(repr=False)
     pipelines: tuple[ReadyPipeline, ...]
     patience: Patience
+    language: str = "en"
+    """Of what a reader reads in the results."""
 
     def pipeline(self, name: str) -> ReadyPipeline:
         """Return a pipeline by name. Raises Defect ``pipeline-gone``."""

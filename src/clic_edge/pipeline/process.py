@@ -12,7 +12,8 @@ from clic_edge import telemetry
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ClicEdgeError, Refusal, Transient
 from clic_edge.ledger.database import DatabaseAway, database_away
-from clic_edge.pipeline.stages import accept, deliver, finish, predict, write
+from clic_edge.pipeline.delivery import confirm, deliver, finish
+from clic_edge.pipeline.stages import accept, predict, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,9 +25,10 @@ if TYPE_CHECKING:
 STAGES: tuple[Stage, ...] = (
     accept,  #  the study is complete, and still what was routed
     predict,  # series ▶ de-identify ▶ volume ▶ model ▶ prediction log
-    write,  #   prediction ▶ SEG, SR ▶ checked ▶ kept beside the source
+    write,  #   predictions, refusals ▶ SEG, SR, root ▶ checked ▶ kept beside the source
     deliver,  # kept results ▶ every destination ▶ receipts
-    finish,  #  all accepted: the case is delivered
+    confirm,  # receipts ▶ storage commitment, or a query ▶ proof
+    finish,  #  all held: the case is delivered, or refused and told
 )
 
 

@@ -23,7 +23,7 @@ WORKFLOW = "process_case"
 FIRST_ATTEMPTS = "cases"
 RETRIES = "retries"
 """Queued apart, so that a PACS that is away for days never holds up new cases."""
-LINE_VERSION = "1"
+LINE_VERSION = "2"
 """Version of the line's stages, not of the package: an upgrade takes over cases in flight."""
 _UNDER_WAY = ["ENQUEUED", "PENDING", "DELAYED"]
 
@@ -51,12 +51,16 @@ class DurableQueue:
         self._client.enqueue_in_transaction(connection, options, case_id, attempt)
 
     def stranded(self, cases: Iterable[Case]) -> tuple[Case, ...]:
-        """Return those whose attempt is in no queue and in no worker's hands."""
+        """Return those whose attempt is in no queue and in no worker's hands, of this line's version."""
         wanted = {workflow_id(case.case_id, case.attempt): case for case in cases}
         if not wanted:
             return ()
         held = self._client.list_workflows(
-            workflow_ids=list(wanted), status=_UNDER_WAY, load_input=False, load_output=False
+            workflow_ids=list(wanted),
+            status=_UNDER_WAY,
+            app_version=LINE_VERSION,
+            load_input=False,
+            load_output=False,
         )
         lost = wanted.keys() - {workflow.workflow_id for workflow in held}
         return tuple(wanted[name] for name in sorted(lost))

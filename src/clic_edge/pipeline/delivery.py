@@ -1,0 +1,154 @@
+"""The stages behind the results: sent, proven to be held, and the case closed."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+from clic_edge import telemetry
+from clic_edge.domain.case import CaseState
+from clic_edge.domain.confirmation import is_proven
+from clic_edge.errors import Defect, Refusal, Transient
+from clic_edge.pipeline.supersession import superseded
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from clic_edge.domain.case import Case
+    from clic_edge.domain.result import Receipt, ResultObject
+    from clic_edge.ledger.deliveries import ResultRow
+    from clic_edge.pipeline.line import Line, ReadyDestination
+
+
+def deliver(line: Line, case: Case) -> None:
+    """Send to each destination what it takes and has not accepted yet.
+
+    One destination that is down does not keep the results from the others.
+
+    Raises
+    ------
+    Transient
+        A destination is out of reach, or rejected an object; what was accepted is remembered.
+
+    """
+    if superseded(line, case, line.archive.study(case.study_id)):
+        return
+    if not line.ledger.deliveries.results(case.case_id):
+        raise Defect("nothing-to-deliver", "The case has no result object, so it is not delivered.")
+    destinations = line.pipeline(case.pipeline).destinations
+    _raise_first(_deliver_to(line, case, destination) for destination in destinations)
+
+
+def _deliver_to(line: Line, case: Case, destination: ReadyDestination) -> Transient | None:
+    accepted = {
+        uid for uid, receipt in _receipts(line, case, destination).items() if receipt.accepted
+    }
+    rows = [row for row in _rows(line, case, destination) if row.sop_instance_uid not in accepted]
+    if not rows:
+        return None
+    missing = [_kept(line, row) for row in rows]
+    try:
+        receipts = destination.transport.deliver(missing)
+    except Transient as hindrance:
+        return hindrance
+    line.ledger.deliveries.receive(receipts)
+    for receipt in receipts:
+        telemetry.receipt_came(
+            case_id=case.case_id, destination=destination.name, accepted=receipt.accepted
+        )
+    rejected = [receipt for receipt in receipts if not receipt.accepted]
+    if len(receipts) == len(missing) and not rejected:
+        return None
+    statuses = ", ".join(sorted({receipt.status for receipt in rejected})) or "no answer"
+    return Transient(
+        "destination-rejected",
+        f"{destination.name} took {len(receipts) - len(rejected)} of {len(missing)} objects "
+        f"({statuses}).",
+    )
+
+
+def confirm(line: Line, case: Case) -> None:
+    """Ask each destination that can be asked whether it holds what it accepted.
+
+    Raises
+    ------
+    Transient
+        ``result-not-held``: an object is not there; it is sent again. Also as the witness raises,
+        when it has not answered yet.
+
+    """
+    destinations = line.pipeline(case.pipeline).destinations
+    _raise_first(_confirm_at(line, case, destination) for destination in destinations)
+
+
+def _confirm_at(line: Line, case: Case, destination: ReadyDestination) -> Transient | None:
+    if destination.witness is None:
+        return None
+    receipts = _receipts(line, case, destination)
+    proven = {uid for uid, receipt in receipts.items() if is_proven(receipt)}
+    asked = [row for row in _rows(line, case, destination) if row.sop_instance_uid not in proven]
+    if not asked:
+        return None
+    study = line.archive.study(case.study_id)
+    try:
+        confirmations = destination.witness.confirm(
+            asked, study_instance_uid=study.study_instance_uid
+        )
+    except Transient as hindrance:
+        return hindrance
+    line.ledger.deliveries.receive(tuple(one.receipt for one in confirmations))
+    lost = [one for one in confirmations if not one.held]
+    if not lost:
+        return None
+    statuses = ", ".join(sorted({one.status for one in lost}))
+    return Transient(
+        "result-not-held",
+        f"{destination.name} had accepted {len(lost)} of {len(asked)} objects that it does not "
+        f"hold ({statuses}); they are sent again.",
+    )
+
+
+def finish(line: Line, case: Case) -> None:
+    """Close the case as delivered.
+
+    Raises
+    ------
+    Refusal
+        No series was analysed; the reader has been told why.
+
+    """
+    digest = line.pipeline(case.pipeline).runtime().model.digest
+    refusals = line.ledger.deliveries.refusals(case.case_id, digest)
+    if len(refusals) == len(case.series_ids):
+        raise Refusal(refusals[0].code, refusals[0].reason)
+    line.ledger.cases.close(case, CaseState.DELIVERED)
+
+
+def _raise_first(hindrances: Iterable[Transient | None]) -> None:
+    """Go through all, then raise the first that there was."""
+    for hindrance in [one for one in hindrances if one]:
+        raise hindrance
+
+
+def _rows(line: Line, case: Case, destination: ReadyDestination) -> list[ResultRow]:
+    results = line.ledger.deliveries.results(case.case_id)
+    return [row for row in results if row.kind in destination.takes]
+
+
+def _receipts(line: Line, case: Case, destination: ReadyDestination) -> dict[str, Receipt]:
+    return {
+        receipt.sop_instance_uid: receipt
+        for receipt in line.ledger.deliveries.receipts(case.case_id)
+        if receipt.destination == destination.name
+    }
+
+
+def _kept(line: Line, row: ResultRow) -> ResultObject:
+    """Return a result as it was checked, byte for byte."""
+    result = line.archive.result(row.sop_instance_uid, row.kind)
+    if hashlib.sha256(result.content).hexdigest() != row.digest:
+        raise Defect(
+            "result-changed",
+            f"The {row.kind} in the archive is not the one that was checked; it was not sent.",
+        )
+    return result

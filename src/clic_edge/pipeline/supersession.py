@@ -1,0 +1,34 @@
+"""Is a case still what its study asks for?"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clic_edge.domain.case import CaseState
+from clic_edge.errors import Refusal
+from clic_edge.pipeline.intake import propose
+
+if TYPE_CHECKING:
+    from clic_edge.domain.case import Case
+    from clic_edge.domain.study import StudySummary
+    from clic_edge.pipeline.line import Line
+
+
+def superseded(line: Line, case: Case, study: StudySummary) -> bool:
+    """Whether the study changed since routing; then a case on what it is now takes this one's place.
+
+    Raises
+    ------
+    Refusal
+        ``series-gone``: the rule takes nothing of the study any more.
+
+    """
+    proposed = propose(study, (line.pipeline(case.pipeline).settings,))
+    if case.case_id in {now.case_id for now in proposed}:
+        return False
+    if case.pipeline not in {now.pipeline for now in proposed}:
+        raise Refusal("series-gone", "The series that the rule took is not in the study any more.")
+    for now in proposed:
+        line.ledger.cases.admit(now)
+    line.ledger.cases.close(case, CaseState.SUPERSEDED, reason="late images made a new case")
+    return True
