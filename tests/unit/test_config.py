@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from clic_edge.config import (
+    DestinationProfile,
     DimseDestination,
     FolderDestination,
     Pipeline,
@@ -255,7 +256,7 @@ def test_the_reference_lists_every_key_and_no_other(root: Path) -> None:
     documented = re.findall(r"^\| `([^`]+)` \|", reference, re.MULTILINE)
     assert sorted(documented) == sorted(
         key
-        for model in (Settings, Pipeline)
+        for model in (Settings, Pipeline, DestinationProfile)
         for key in keys_of(model)
         if not key.startswith("rule.")  # have a page of their own
     )

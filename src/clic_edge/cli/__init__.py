@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clic_edge import __version__
-from clic_edge.cli import cases, deid, demo, export, folder, model, predictions, site
+from clic_edge.cli import cases, deid, demo, export, folder, model, pacs, predictions, site
 from clic_edge.cli.console import problem
 from clic_edge.cli.context import DEFAULT_SETTINGS, Context
 from clic_edge.errors import ClicEdgeError
@@ -35,6 +35,7 @@ app.command()(site.check)
 app.command()(folder.route)
 app.command()(folder.run)
 app.add_typer(cases.app, name="cases")
+app.add_typer(pacs.app, name="pacs")
 app.command()(predictions.predictions)
 app.command()(model.validate)
 app.add_typer(deid.app, name="deid")

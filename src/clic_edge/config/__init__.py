@@ -1,5 +1,12 @@
 """Frozen settings from TOML. Light: also imported inside Orthanc."""
 
+from clic_edge.config.destination import (
+    Commitment,
+    DestinationProfile,
+    destination_profile,
+    kinds_for,
+    profile_path,
+)
 from clic_edge.config.pipeline import (
     Completeness,
     Pipeline,
@@ -20,8 +27,10 @@ from clic_edge.config.settings import (
 
 __all__ = [
     "Bounds",
+    "Commitment",
     "Completeness",
     "Destination",
+    "DestinationProfile",
     "DicomwebDestination",
     "DimseDestination",
     "FolderDestination",
@@ -31,7 +40,10 @@ __all__ = [
     "Settings",
     "VolumeChoices",
     "cross_check",
+    "destination_profile",
+    "kinds_for",
     "load_pipelines",
     "load_settings",
+    "profile_path",
     "read_secret",
 ]

@@ -6,10 +6,17 @@ from types import MappingProxyType
 from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, PositiveFloat, PositiveInt, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    PositiveFloat,
+    PositiveInt,
+    ValidationInfo,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
-from clic_edge.config.toml import RelativePath, Strict, read_toml
+from clic_edge.config.toml import RelativePath, Strict, absolute, read_toml
 from clic_edge.errors import ConfigError
 
 Port = Annotated[int, Field(ge=1, le=65535)]
@@ -35,7 +42,15 @@ def _database_address(url: str) -> str:
     return url
 
 
+def _profile(named: str | None, info: ValidationInfo) -> str | None:
+    if named is None or not named.endswith(".toml"):
+        return named
+    return str(absolute(Path(named), info))
+
+
 WebAddress = Annotated[str, AfterValidator(_web_address)]
+ProfileName = Annotated[str | None, AfterValidator(_profile)]
+"""A file in `appliance.destination_profiles`, without `.toml`; or, with `.toml`, a path."""
 
 
 class Appliance(Strict):
@@ -51,6 +66,8 @@ class Appliance(Strict):
     """SQLAlchemy URL of ledger and queue; default a SQLite file in `state_dir`."""
     deid_key: RelativePath = Field(default_factory=lambda known: known["state_dir"] / "deid.key")
     """File with the site's secret key for pseudonyms; default `deid.key` in `state_dir`."""
+    language: Literal["en", "da"] = "en"
+    """Of code meanings and sentences in the results: English or Danish."""
     crosswalk_days: Annotated[int, Field(ge=0)] = 0
     """Days until the sealed way back of an exported cohort expires; 0 keeps none."""
     pipelines: RelativePath = Path("pipelines")
@@ -59,6 +76,8 @@ class Appliance(Strict):
     """Folder with one model package in each subfolder."""
     deid_profiles: RelativePath = Path("deid")
     """Folder with one TOML file for each de-identification profile."""
+    destination_profiles: RelativePath = Path("destinations")
+    """Folder with one TOML file for each destination profile."""
 
 
 class Orthanc(Strict):
@@ -113,6 +132,8 @@ class DimseDestination(Strict):
     """What the PACS knows us as."""
     timeout_s: PositiveFloat = 30.0
     """Seconds to wait for a connection and for each answer."""
+    profile: ProfileName = None
+    """What it takes: the name of a profile, or a path; by default SEG, SR and summary."""
 
 
 class DicomwebDestination(Strict):
@@ -128,6 +149,8 @@ class DicomwebDestination(Strict):
     """File whose first line is the password."""
     timeout_s: PositiveFloat = 30.0
     """Seconds to wait for an answer."""
+    profile: ProfileName = None
+    """What it takes: the name of a profile, or a path; by default SEG, SR and summary."""
 
 
 class FolderDestination(Strict):
@@ -137,6 +160,8 @@ class FolderDestination(Strict):
     """`folder`"""
     path: RelativePath
     """Made when it does not exist."""
+    profile: ProfileName = None
+    """What it takes: the name of a profile, or a path; by default SEG, SR and summary."""
 
 
 Destination = DimseDestination | DicomwebDestination | FolderDestination

@@ -52,7 +52,8 @@ ItemT = TypeVar("ItemT")
 Location = tuple[str | int, ...]
 
 
-def _absolute(path: Path, info: ValidationInfo) -> Path:
+def absolute(path: Path, info: ValidationInfo) -> Path:
+    """Return a path that starts from the folder of the file that names it."""
     folder = info.context[_FOLDER] if info.context else Path.cwd()
     return folder / path.expanduser()
 
@@ -63,7 +64,7 @@ def _not_empty(values: tuple[ItemT, ...]) -> tuple[ItemT, ...]:
     return values
 
 
-RelativePath = Annotated[Path, Field(strict=False), AfterValidator(_absolute)]
+RelativePath = Annotated[Path, Field(strict=False), AfterValidator(absolute)]
 """A path; a relative one starts from the folder of the file that names it."""
 Several = Annotated[tuple[ItemT, ...], Field(strict=False), AfterValidator(_not_empty)]
 """An array with at least one value."""

@@ -99,7 +99,7 @@ class DicomwebDestination:
         except requests.RequestException as error:
             response = error.response
             if response is None or response.status_code not in REJECTIONS:
-                raise _failure(self._peer, response) from error
+                raise unavailable(self._peer, response) from error
             return _statuses(_store_response(response)), f"HTTP {response.status_code}"
 
 
@@ -144,7 +144,7 @@ class DicomwebWitness:
             if error.response is not None and error.response.status_code == NOT_FOUND:
                 return {}  # not even the series
             # Not chained: the message quotes the URL, and that holds UIDs.
-            raise _failure(self._peer, error.response) from None
+            raise unavailable(self._peer, error.response) from None
         instances = [Dataset.from_json(match) for match in matches]
         return {text(one, "SOPInstanceUID"): text(one, "SOPClassUID") for one in instances}
 
@@ -168,7 +168,7 @@ class DicomwebCensus:
             )
         except requests.RequestException as error:
             # Not chained: the message quotes the URL, and that holds the UID.
-            raise _failure(self._peer, error.response) from None
+            raise unavailable(self._peer, error.response) from None
         if not studies:
             return None
         number = Dataset.from_json(studies[0]).get("NumberOfStudyRelatedInstances")
@@ -179,17 +179,27 @@ class DicomwebCensus:
         return int(number)
 
 
-def _client(peer: DicomwebPeer) -> DICOMwebClient:
+def session_of(peer: DicomwebPeer) -> requests.Session:
+    """Return a session that trusts and shows what the peer's settings say, and nothing else."""
     session = requests.Session()
     session.trust_env = False  # what the appliance reaches stands in its settings alone
     session.verify = peer.ca_bundle or True
     session.auth = (peer.user, peer.password) if peer.user else None
-    session.hooks["response"].append(_without_parameters)
-    session.headers["Accept"] = "application/dicom+json"
     if peer.token:
         session.headers["Authorization"] = f"Bearer {peer.token}"
-    timeout = (min(CONNECT_SECONDS, peer.timeout_s), peer.timeout_s)
-    client = DICOMwebClient(peer.url, session=session, timeout=timeout)
+    return session
+
+
+def timeouts(peer: DicomwebPeer) -> tuple[float, float]:
+    """Return the seconds for a connection and for an answer."""
+    return min(CONNECT_SECONDS, peer.timeout_s), peer.timeout_s
+
+
+def _client(peer: DicomwebPeer) -> DICOMwebClient:
+    session = session_of(peer)
+    session.hooks["response"].append(_without_parameters)
+    session.headers["Accept"] = "application/dicom+json"
+    client = DICOMwebClient(peer.url, session=session, timeout=timeouts(peer))
     client.set_http_retry_params(retry=False)  # the case waits; this call does not
     return client
 
@@ -221,7 +231,8 @@ def _statuses(answer: Dataset) -> dict[str, tuple[bool, str]]:
     return statuses
 
 
-def _failure(peer: DicomwebPeer, response: requests.Response | None) -> Transient:
+def unavailable(peer: DicomwebPeer, response: requests.Response | None) -> Transient:
+    """Return the error for an answer that is none of the objects' business, or for no answer."""
     if response is None:
         return Transient("destination-unreachable", f"Nothing answers at {_where(peer)}.")
     seconds = response.headers.get("Retry-After", "")
