@@ -12,8 +12,10 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from factories import NOW
 from servers import postgres_server
 
+from clic_edge.domain.assessment import Assessment, Reason, Source, Verdict
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.prediction import (
@@ -32,6 +34,7 @@ from clic_edge.domain.result import Receipt, ResultKind, ResultObject, SeriesRef
 from clic_edge.domain.volume import Geometry, SliceSource
 from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.ledger import Ledger
+from clic_edge.ledger.assessments import standing
 from clic_edge.ledger.cases import Admission
 from clic_edge.ledger.database import migrate, open_engine, require_ledger
 from clic_edge.ledger.predictions import LoggedPrediction
@@ -514,6 +517,39 @@ def test_a_waiting_case_that_runs_again_keeps_its_results(ledger: Ledger) -> Non
     ledger.cases.wait(begun(ledger), delay=timedelta(hours=1), code="away", reason="It is away.")
     ledger.cases.retry("c1")
     assert len(ledger.deliveries.results("c1")) == 1
+
+
+def said(verdict: Verdict, *, minute: int = 0, reader: str = "reader-1") -> Assessment:
+    return Assessment(
+        case_id="c1",
+        prediction_id="p1",
+        finding="anterior",
+        verdict=verdict,
+        reason=None if verdict is Verdict.ACCEPTED else Reason.BOUNDARY,
+        reader=reader,
+        source=Source.PAGE,
+        at=NOW + timedelta(minutes=minute),
+    )
+
+
+def test_an_assessment_is_remembered_once_and_a_later_one_stands_beside_it(ledger: Ledger) -> None:
+    ledger.cases.admit(admission())
+    ledger.predictions.log(logged(), FEATURES)
+    first, again = said(Verdict.ACCEPTED), said(Verdict.ACCEPTED, minute=1)
+    changed = replace(said(Verdict.MODIFIED, minute=2), dice=0.8, volume_mm3=12.5)
+    other = said(Verdict.REJECTED, minute=3, reader="reader-2")
+    assert ledger.assessments.record([first]) == 1
+    assert ledger.assessments.record([again]) == 0
+    assert ledger.assessments.record([changed, other]) == 2
+    assert ledger.assessments.of_case("c1") == (first, changed, other)
+    assert ledger.assessments.since(changed.at) == (changed, other)
+    assert standing(ledger.assessments.of_case("c1")) == (changed, other)
+    details = [e.detail for e in ledger.records.audit("c1") if e.action == "assessed"]
+    assert details == [
+        "anterior: accepted",
+        "anterior: modified, boundary",
+        "anterior: rejected, boundary",
+    ]
 
 
 def test_the_newest_answer_of_a_destination_counts(ledger: Ledger) -> None:

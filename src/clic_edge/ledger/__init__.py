@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clic_edge.ledger.assessments import AssessmentStore
 from clic_edge.ledger.cases import CaseStore
 from clic_edge.ledger.deliveries import DeliveryStore
 from clic_edge.ledger.predictions import PredictionStore
@@ -21,11 +22,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """The four stores on one database."""
+    """The stores on one database."""
 
     cases: CaseStore
     predictions: PredictionStore
     deliveries: DeliveryStore
+    assessments: AssessmentStore
     records: RecordStore
 
     @classmethod
@@ -35,5 +37,6 @@ class Ledger:
             cases=CaseStore(engine, queue),
             predictions=PredictionStore(engine),
             deliveries=DeliveryStore(engine),
+            assessments=AssessmentStore(engine),
             records=RecordStore(engine),
         )

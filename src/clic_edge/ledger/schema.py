@@ -97,6 +97,24 @@ segmentations = sa.Table(
     sa.Column("content", sa.LargeBinary, nullable=False),
 )
 
+assessments = sa.Table(
+    "assessments",
+    metadata,
+    sa.Column("assessment_id", sa.String(64), primary_key=True),
+    sa.Column("case_id", sa.ForeignKey("cases.case_id"), nullable=False, index=True),
+    sa.Column(
+        "prediction_id", sa.ForeignKey("predictions.prediction_id"), nullable=False, index=True
+    ),
+    sa.Column("finding", sa.String(64), nullable=False),
+    sa.Column("verdict", sa.String(16), nullable=False),
+    sa.Column("reason", sa.String(32), nullable=False),
+    sa.Column("reader", sa.String(64), nullable=False),
+    sa.Column("source", sa.String(16), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False, index=True),
+    sa.Column("dice", sa.Float),
+    sa.Column("volume_mm3", sa.Float),
+)
+
 series_refusals = sa.Table(
     "series_refusals",
     metadata,
