@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -15,6 +16,8 @@ from clic_edge.ledger.schema import cases, receipts, result_objects, series_refu
 from clic_edge.ledger.sql import insert_once, insert_or_replace
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from sqlalchemy.engine import Engine
 
     from clic_edge.domain.result import ResultObject
@@ -26,6 +29,8 @@ class ResultRow(ResultReference):
 
     digest: str
     """SHA-256 of the content."""
+    prediction_id: str | None
+    """The prediction that it tells of; None where it tells of the whole case."""
 
 
 class DeliveryStore:
@@ -51,8 +56,16 @@ class DeliveryStore:
             rows = connection.execute(query.order_by(series_refusals.c.series_id))
             return tuple(SeriesRefusal(**row._mapping) for row in rows)
 
-    def record(self, case_id: str, results: tuple[ResultObject, ...]) -> None:
+    def record(
+        self,
+        case_id: str,
+        results: tuple[ResultObject, ...],
+        *,
+        told_of: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Remember what a case produced; recording the same again changes nothing.
+
+        `told_of` gives the prediction of those results that tell of one, by SOP Instance UID.
 
         Raises
         ------
@@ -65,6 +78,7 @@ class DeliveryStore:
                 digest = hashlib.sha256(result.content).hexdigest()
                 row = {name: getattr(result, name) for name in ResultReference.__slots__}
                 row |= {"case_id": case_id, "digest": digest, "current": True}
+                row |= {"prediction_id": told_of.get(result.sop_instance_uid)}
                 if insert_once(connection, result_objects, [row]):
                     continue
                 query = sa.select(result_objects.c.digest)

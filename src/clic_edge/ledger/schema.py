@@ -135,8 +135,9 @@ result_objects = sa.Table(
     sa.Column("sop_class_uid", sa.String(64), nullable=False),
     sa.Column("series_instance_uid", sa.String(64), nullable=False),
     sa.Column("current", sa.Boolean, nullable=False),
+    sa.Column("prediction_id", sa.String(64)),
 )
-"""`current` is false of what an earlier run of the case said, and a later one does not say."""
+"""`prediction_id` is null of what tells of a whole case. `current` is false of what an earlier run of the case said, and a later one does not say."""
 
 receipts = sa.Table(
     "receipts",

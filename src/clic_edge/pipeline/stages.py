@@ -116,6 +116,7 @@ def write(line: Line, case: Case) -> None:
         raise Defect("case-not-started", "The case has no start; results would carry no time.")
     model = pipeline.runtime().model
     analyses: list[tuple[Prediction, tuple[ResultObject, ...]]] = []
+    told_of: dict[str, str] = {}
     series = None
     for logged in _predictions(line, case, model.digest):
         series = line.archive.series(logged.series_id)
@@ -127,7 +128,9 @@ def write(line: Line, case: Case) -> None:
             prediction=logged.prediction,
             language=line.language,
         )
-        analyses.append((logged.prediction, _written(pipeline, analysis)))
+        made = _written(pipeline, analysis)
+        analyses.append((logged.prediction, made))
+        told_of |= {one.sop_instance_uid: logged.prediction_id for one in made}
     story = Story(
         case_id=case.case_id,
         started_at=case.started_at,
@@ -139,9 +142,9 @@ def write(line: Line, case: Case) -> None:
         predecessors=line.ledger.deliveries.replaced(case.case_id),
         language=line.language,
     )
-    results = (*(one for _, made in analyses for one in made), *_told(pipeline, story))
+    results = (*(one for _, several in analyses for one in several), *_told(pipeline, story))
     line.archive.keep(results)
-    line.ledger.deliveries.record(case.case_id, results)
+    line.ledger.deliveries.record(case.case_id, results, told_of=told_of)
 
 
 def _predictions(line: Line, case: Case, model_digest: str) -> tuple[LoggedPrediction, ...]:

@@ -30,5 +30,6 @@ def upgrade() -> None:
         sa.Column("sop_class_uid", sa.String(64), nullable=False, server_default=""),
         sa.Column("series_instance_uid", sa.String(64), nullable=False, server_default=""),
         sa.Column("current", sa.Boolean, nullable=False, server_default=sa.true()),
+        sa.Column("prediction_id", sa.String(64)),
     ):
         op.add_column("result_objects", column)
