@@ -139,6 +139,18 @@ def test_of_several_encodings_of_the_segments_the_first_that_was_written_goes() 
     assert kinds_for(profile, {"seg-fractional"}) == ("seg-fractional",)
 
 
+def test_all_encodings_go_where_they_are_asked_for() -> None:
+    profile = DestinationProfile(results=("seg-fractional", "seg", "seg"), segmentations="all")
+    assert kinds_for(profile, {"seg", "seg-fractional"}) == ("seg-fractional", "seg")
+
+
+def test_a_folder_without_a_profile_gets_all_that_there_is(tmp_path: Path) -> None:
+    profile = destination_profile(settings(tmp_path, FOLDER), "pacs")
+    kinds = {kind.lower() for kind in ResultKind}
+    assert {*kinds_for(profile, kinds)} == kinds
+    assert (profile.confirm, profile.commitment.way) == ("none", "none")
+
+
 @pytest.mark.parametrize("takes", [True, False])
 def test_a_rejection_note_goes_where_it_is_taken_and_last(*, takes: bool) -> None:
     profile = DestinationProfile(results=("seg",), rejection_notes=takes)

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
@@ -12,6 +12,7 @@ from clic_edge.config.settings import (
     Destination,
     DicomwebDestination,
     DimseDestination,
+    FolderDestination,
     Port,
     Settings,
 )
@@ -50,7 +51,9 @@ class DestinationProfile(Strict):
     title: str = ""
     """For people."""
     results: Several[Kind] = ("seg", "sr", "summary")
-    """The kinds that it gets; of several encodings of a segmentation the first that was written."""
+    """The kinds that it gets, in order of preference."""
+    segmentations: Literal["first", "all"] = "first"
+    """Of several encodings of the segments: the first of `results` that was written, or all."""
     compression: Annotated[
         Mapping[Kind, Literal["none", "deflated", "rle"]], AfterValidator(MappingProxyType)
     ] = Field(default_factory=dict)
@@ -64,12 +67,16 @@ class DestinationProfile(Strict):
     commitment: Commitment = Field(default_factory=Commitment)
 
 
+FOLDER = DestinationProfile(results=get_args(Kind), segmentations="all", rejection_notes=True)
+
+
 def kinds_for(profile: DestinationProfile, written: Collection[str]) -> tuple[str, ...]:
-    """Return which of the kinds that a case wrote go to a destination, in its own order."""
+    """Return which of the kinds that a case writes go to a destination, in its own order."""
     kinds: list[str] = []
+    one_only = ALTERNATIVES if profile.segmentations == "first" else frozenset()
     for kind in profile.results:
-        taken = ALTERNATIVES & {*kinds} if kind in ALTERNATIVES else kind in kinds
-        if kind in written and not taken:
+        taken = {kind} | (one_only if kind in one_only else set())
+        if kind in written and taken.isdisjoint(kinds):
             kinds.append(kind)
     if profile.rejection_notes and REJECTION in written:
         kinds.append(REJECTION)
@@ -77,7 +84,9 @@ def kinds_for(profile: DestinationProfile, written: Collection[str]) -> tuple[st
 
 
 def destination_profile(settings: Settings, name: str) -> DestinationProfile:
-    """Return the profile of a destination; without one, SEG, SR and summary go out, unproven.
+    """Return the profile of a destination, without one that of a folder or of a PACS unknown.
+
+    A folder then gets all that there is, a PACS SEG, SR and summary, and neither is asked.
 
     Raises
     ------
@@ -87,7 +96,7 @@ def destination_profile(settings: Settings, name: str) -> DestinationProfile:
     """
     destination = settings.destinations[name]
     if destination.profile is None:
-        return DestinationProfile()
+        return FOLDER if isinstance(destination, FolderDestination) else DestinationProfile()
     path = profile_path(settings, destination.profile)
     profile = read_toml(DestinationProfile, path)
     if problem := _misfit(destination, profile):
