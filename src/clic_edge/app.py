@@ -5,6 +5,7 @@ Light at import, for Orthanc's plugin: what a worker needs loads when a worker s
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
@@ -84,14 +85,20 @@ class Appliance:
 def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None) -> None:
     """Run the worker until `stop` is set. Raises ConfigError instead of starting half-way."""
     from clic_edge import telemetry  # noqa: PLC0415 - the plugin needs none of these
-    from clic_edge.assembly import build_line  # noqa: PLC0415 - as above
+    from clic_edge.assembly import build_line, commitment_ports  # noqa: PLC0415 - as above
+    from clic_edge.pacs.commitment import Reports, listening  # noqa: PLC0415 - as above
     from clic_edge.pipeline.worker import Pace, Worker, durably  # noqa: PLC0415 - as above
 
     settings = appliance.settings
     settings.appliance.state_dir.mkdir(parents=True, exist_ok=True)
     migrate(appliance.engine)
+    reports = Reports()
     line = build_line(
-        settings, appliance.pipelines, archive=appliance.archive(), ledger=appliance.ledger
+        settings,
+        appliance.pipelines,
+        archive=appliance.archive(),
+        ledger=appliance.ledger,
+        reports=reports,
     )
     if settings.worker.metrics_port:
         telemetry.serve_metrics(settings.worker.metrics_port)
@@ -101,7 +108,10 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
         reconcile_seconds=settings.worker.reconcile_seconds,
     )
     worker = Worker(line, engine=appliance.engine, queue=appliance.queue, pace=pace)
-    worker.run(stop, step or durably)
+    with ExitStack() as ports:
+        for port in commitment_ports(settings, appliance.pipelines):
+            ports.enter_context(listening(port, reports))
+        worker.run(stop, step or durably)
 
 
 def writer_names() -> tuple[str, ...]:

@@ -7,30 +7,31 @@ from datetime import timedelta
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from clic_edge.config import (
-    DicomwebDestination,
-    DimseDestination,
-    FolderDestination,
-    read_secret,
-)
+from clic_edge.config import destination_profile, kinds_for
 from clic_edge.deid.keys import load_key
 from clic_edge.deid.profile import load_profile
 from clic_edge.dicom.policy import VolumePolicy
 from clic_edge.domain.result import ResultKind
-from clic_edge.errors import ConfigError, Transient
-from clic_edge.pacs import dicomweb, dimse, folder
+from clic_edge.pacs.commitment import Reports
 from clic_edge.pipeline.line import Line, Patience, ReadyDestination, ReadyPipeline
+from clic_edge.transports import make_census, make_destination, make_witness
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
     from pathlib import Path
 
-    from clic_edge.config import Destination as DestinationSettings
-    from clic_edge.config import Pipeline, Settings
+    from clic_edge.config import DestinationProfile, Pipeline, Settings
     from clic_edge.deid.keys import DeidKey
     from clic_edge.inference.runtime import Runtime
     from clic_edge.ledger import Ledger
-    from clic_edge.pacs.transport import Archive, Destination, StudyCensus
+    from clic_edge.pacs.transport import Archive
     from clic_edge.results.writer import Writer
+
+IN_ORDER = ("seg", "seg-labelmap", "seg-fractional", "sr", "pm", "pr", "sc", "pdf", "ko")
+"""The writers of one series, in the order in which they run: a report refers to what is there."""
+
+PER_CASE = ("summary", "rejection")
+"""What the line writes once for a case."""
 
 
 def build_line(
@@ -40,17 +41,20 @@ def build_line(
     archive: Archive,
     ledger: Ledger,
     key: DeidKey | None = None,
+    reports: Reports | None = None,
 ) -> Line:
     """Return the line with every pipeline made ready; models load at their first case.
 
-    Without a `key` the site's is read. Raises ConfigError when a file that is named is not sound.
+    Without a `key` the site's is read; `reports` are those of storage commitment. Raises ConfigError when a file that is named is not sound.
     """
     worker = settings.worker
     return Line(
         archive=archive,
         ledger=ledger,
         key=key or load_key(settings.appliance.deid_key),
-        pipelines=tuple(make_ready(settings, pipeline) for pipeline in pipelines),
+        pipelines=tuple(
+            make_ready(settings, pipeline, reports or Reports()) for pipeline in pipelines
+        ),
         language=settings.appliance.language,
         patience=Patience(
             first=timedelta(seconds=worker.first_retry_seconds),
@@ -60,25 +64,49 @@ def build_line(
     )
 
 
-def make_ready(settings: Settings, pipeline: Pipeline) -> ReadyPipeline:
+def make_ready(settings: Settings, pipeline: Pipeline, reports: Reports) -> ReadyPipeline:
     """Return a pipeline with all that its settings name."""
     expected_from = pipeline.completeness.expected_from
+    profiles = {name: destination_profile(settings, name) for name in pipeline.destinations}
+    writers = pipeline.writers or _asked_for(profiles.values())
     return ReadyPipeline(
         settings=pipeline,
         profile=load_profile(settings.appliance.deid_profiles / f"{pipeline.deid_profile}.toml"),
         volume_policy=VolumePolicy(**pipeline.volume.model_dump()),
         runtime=LazyRuntime(settings.appliance.models / pipeline.model),
-        writers=tuple(_writer(name) for name in pipeline.writers),
+        writers=tuple(_writer(name) for name in writers),
         destinations=tuple(
             ReadyDestination(
                 name=name,
-                transport=make_destination(name, settings.destinations[name]),
-                takes=frozenset(ResultKind),
+                transport=make_destination(name, settings.destinations[name], profile),
+                takes=_taken(profile, writers),
+                witness=make_witness(name, settings.destinations[name], profile, reports=reports),
             )
-            for name in pipeline.destinations
+            for name, profile in profiles.items()
         ),
         census=make_census(settings.destinations[expected_from]) if expected_from else None,
     )
+
+
+def _asked_for(profiles: Iterable[DestinationProfile]) -> tuple[str, ...]:
+    """Return the writers of what any destination takes, those first that others refer to."""
+    asked = {kind for profile in profiles for kind in profile.results}
+    installed = entry_points(group="clic_edge.writers").names
+    return tuple(name for name in IN_ORDER if name in asked & installed)
+
+
+def _taken(profile: DestinationProfile, writers: Collection[str]) -> frozenset[ResultKind]:
+    """Return the kinds that a destination gets; of a third party's writer whatever it takes."""
+    ours = all(name in IN_ORDER for name in writers)
+    written = (*(writers if ours else IN_ORDER), *PER_CASE)
+    return frozenset(ResultKind(kind.upper()) for kind in kinds_for(profile, written))
+
+
+def commitment_ports(settings: Settings, pipelines: tuple[Pipeline, ...]) -> tuple[int, ...]:
+    """Return the ports to which PACS bring their reports of storage commitment."""
+    names = sorted({name for pipeline in pipelines for name in pipeline.destinations})
+    ports = (destination_profile(settings, name).commitment.port for name in names)
+    return tuple(sorted({port for port in ports if port is not None}))
 
 
 class LazyRuntime:
@@ -96,63 +124,6 @@ class LazyRuntime:
                 (found,) = entry_points(group="clic_edge.runtimes", name="onnx")
                 self._runtime = found.load().load(self._folder)
             return self._runtime
-
-
-def make_destination(name: str, settings: DestinationSettings) -> Destination:
-    """Return the transport to a destination."""
-    match settings:
-        case DimseDestination():
-            return dimse.DimseDestination(name, dimse_peer(settings))
-        case DicomwebDestination():
-            return dicomweb.DicomwebDestination(name, dicomweb_peer(settings))
-        case FolderDestination():
-            return folder.FolderDestination(name, settings.path)
-
-
-def make_census(settings: DestinationSettings) -> StudyCensus:
-    """Return who can say how many instances a study has. Raises ConfigError for a folder."""
-    match settings:
-        case DimseDestination():
-            return dimse.DimseCensus(dimse_peer(settings))
-        case DicomwebDestination():
-            return dicomweb.DicomwebCensus(dicomweb_peer(settings))
-        case FolderDestination():
-            raise ConfigError(
-                "folder-cannot-count", "A folder does not know how many instances a study has."
-            )
-
-
-def probe_destination(settings: DestinationSettings) -> None:
-    """Return when the destination answers (C-ECHO, QIDO-RS), else raise Transient."""
-    match settings:
-        case DimseDestination():
-            dimse.echo(dimse_peer(settings))
-        case DicomwebDestination():
-            dicomweb.DicomwebCensus(dicomweb_peer(settings)).count_instances("2.25.0")
-        case FolderDestination():
-            if not settings.path.parent.is_dir():
-                raise Transient("destination-unreachable", f"{settings.path.parent} is no folder.")
-
-
-def dimse_peer(settings: DimseDestination) -> dimse.DimsePeer:
-    """Return where a PACS listens."""
-    return dimse.DimsePeer(
-        host=settings.host,
-        port=settings.port,
-        called_ae_title=settings.called_ae_title,
-        calling_ae_title=settings.calling_ae_title,
-        timeout_s=settings.timeout_s,
-    )
-
-
-def dicomweb_peer(settings: DicomwebDestination) -> dicomweb.DicomwebPeer:
-    """Return where a DICOMweb service answers. Raises ConfigError ``no-secret``."""
-    return dicomweb.DicomwebPeer(
-        url=settings.url,
-        user=settings.username,
-        password=read_secret(settings.password_file) if settings.password_file else "",
-        timeout_s=settings.timeout_s,
-    )
 
 
 def _writer(name: str) -> Writer:

@@ -31,6 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "web": VALUES | {"config", "ledger", "drift"},
     "app": EVERYTHING,
     "assembly": EVERYTHING,
+    "transports": EVERYTHING,
     "plugin": EVERYTHING,
     "cli": EVERYTHING,
     "demo": EVERYTHING,

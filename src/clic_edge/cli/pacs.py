@@ -111,8 +111,8 @@ def _destination(context: typer.Context, name: str) -> Destination:
 def _probe_dimse(
     destination: DimseDestination, *, commitment: bool, report_port: int | None
 ) -> Findings:
-    from clic_edge.assembly import dimse_peer  # noqa: PLC0415 - for a fast --help
     from clic_edge.pacs import probe as asking  # noqa: PLC0415 - as above
+    from clic_edge.transports import dimse_peer  # noqa: PLC0415 - for a fast --help
 
     peer = dimse_peer(destination)
     offers: list[Offer] = []
@@ -137,8 +137,8 @@ def _probe_dimse(
 
 
 def _probe_web(destination: DicomwebDestination) -> Findings:
-    from clic_edge.assembly import dicomweb_peer  # noqa: PLC0415 - for a fast --help
     from clic_edge.pacs.probe_web import services  # noqa: PLC0415 - as above
+    from clic_edge.transports import dicomweb_peer  # noqa: PLC0415 - for a fast --help
 
     found = services(dicomweb_peer(destination))
     _show_services(found)

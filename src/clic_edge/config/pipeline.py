@@ -45,8 +45,8 @@ class Pipeline(Strict):
     """A subfolder of `appliance.models`."""
     deid_profile: str = Field(min_length=1)
     """A file in `appliance.deid_profiles`, without `.toml`."""
-    writers: Several[str] = ("seg", "sr")
-    """What is written, in this order: the SR refers to the SEG before it."""
+    writers: Several[str] | None = None
+    """What is written, in this order; by default what the destinations' profiles ask for."""
     destinations: Several[str]
     """Where it goes: names from `[destinations.NAME]`."""
     rule: Rule
@@ -115,7 +115,7 @@ def _unknown_names(
     profiles = {path.stem for path in settings.appliance.deid_profiles.glob("*.toml")}
     yield from _unknown("model", (pipeline.model,), models)
     yield from _unknown("deid_profile", (pipeline.deid_profile,), profiles)
-    yield from _unknown("writers", pipeline.writers, writers)
+    yield from _unknown("writers", pipeline.writers or (), writers)
     yield from _unknown("destinations", pipeline.destinations, settings.destinations)
     if pipeline.completeness.expected_from is not None:
         yield from _unknown(

@@ -1,0 +1,109 @@
+"""Settings of destinations to transports: who takes results, who counts, who bears witness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from clic_edge.config import (
+    DicomwebDestination,
+    DimseDestination,
+    FolderDestination,
+    read_secret,
+)
+from clic_edge.domain.result import ResultKind
+from clic_edge.errors import ConfigError, Transient
+from clic_edge.pacs import dicomweb, dimse, folder
+from clic_edge.pacs.association import DimsePeer
+from clic_edge.pacs.commitment import CommitmentTerms, CommitmentWitness
+from clic_edge.pacs.encoding import Encoding
+
+if TYPE_CHECKING:
+    from clic_edge.config import Destination as DestinationSettings
+    from clic_edge.config import DestinationProfile
+    from clic_edge.pacs.commitment import Reports
+    from clic_edge.pacs.transport import Destination, StudyCensus, Witness
+
+
+def make_destination(
+    name: str, settings: DestinationSettings, profile: DestinationProfile
+) -> Destination:
+    """Return the transport to a destination; to a folder, objects go as they were written."""
+    encoding = Encoding(
+        compression=tuple(
+            (ResultKind(kind.upper()), way) for kind, way in profile.compression.items()
+        ),
+        character_set=profile.character_set,
+    )
+    match settings:
+        case DimseDestination():
+            return dimse.DimseDestination(name, dimse_peer(settings), encoding)
+        case DicomwebDestination():
+            return dicomweb.DicomwebDestination(name, dicomweb_peer(settings), encoding)
+        case FolderDestination():
+            return folder.FolderDestination(name, settings.path)
+
+
+def make_witness(
+    name: str, settings: DestinationSettings, profile: DestinationProfile, *, reports: Reports
+) -> Witness | None:
+    """Return who says whether a destination holds what it accepted; None where nobody is asked."""
+    match settings:
+        case DimseDestination() if profile.commitment.way != "none":
+            terms = CommitmentTerms(
+                same_association=profile.commitment.way == "same-association",
+                listens=profile.commitment.port is not None,
+                timeout_s=profile.commitment.timeout_s,
+            )
+            return CommitmentWitness(name, dimse_peer(settings), terms=terms, reports=reports)
+        case DimseDestination() if profile.confirm == "c-find":
+            return dimse.DimseWitness(name, dimse_peer(settings))
+        case DicomwebDestination() if profile.confirm == "qido":
+            return dicomweb.DicomwebWitness(name, dicomweb_peer(settings))
+        case _:
+            return None
+
+
+def make_census(settings: DestinationSettings) -> StudyCensus:
+    """Return who can say how many instances a study has. Raises ConfigError for a folder."""
+    match settings:
+        case DimseDestination():
+            return dimse.DimseCensus(dimse_peer(settings))
+        case DicomwebDestination():
+            return dicomweb.DicomwebCensus(dicomweb_peer(settings))
+        case FolderDestination():
+            raise ConfigError(
+                "folder-cannot-count", "A folder does not know how many instances a study has."
+            )
+
+
+def probe_destination(settings: DestinationSettings) -> None:
+    """Return when the destination answers (C-ECHO, QIDO-RS), else raise Transient."""
+    match settings:
+        case DimseDestination():
+            dimse.echo(dimse_peer(settings))
+        case DicomwebDestination():
+            dicomweb.DicomwebCensus(dicomweb_peer(settings)).count_instances("2.25.0")
+        case FolderDestination():
+            if not settings.path.parent.is_dir():
+                raise Transient("destination-unreachable", f"{settings.path.parent} is no folder.")
+
+
+def dimse_peer(settings: DimseDestination) -> DimsePeer:
+    """Return where a PACS listens."""
+    return DimsePeer(
+        host=settings.host,
+        port=settings.port,
+        called_ae_title=settings.called_ae_title,
+        calling_ae_title=settings.calling_ae_title,
+        timeout_s=settings.timeout_s,
+    )
+
+
+def dicomweb_peer(settings: DicomwebDestination) -> dicomweb.DicomwebPeer:
+    """Return where a DICOMweb service answers. Raises ConfigError ``no-secret``."""
+    return dicomweb.DicomwebPeer(
+        url=settings.url,
+        user=settings.username,
+        password=read_secret(settings.password_file) if settings.password_file else "",
+        timeout_s=settings.timeout_s,
+    )
