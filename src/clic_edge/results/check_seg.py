@@ -2,30 +2,59 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom.pixels.utils import iter_pixels
 
 from clic_edge.errors import Defect
 from clic_edge.results import provenance
 from clic_edge.results.source import ImageReference, corners
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Hashable, Iterator, Mapping
 
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
-    from clic_edge.domain.prediction import SegmentFinding
+    from clic_edge.domain.prediction import Prediction
     from clic_edge.results.source import Plane, Source
     from clic_edge.results.writer import Analysis
 
 TOLERANCE_MM = 0.01
 """How far a written plane may lie from the original's, at its corners."""
 
+LOCATION = (
+    "PlanePositionSequence",
+    "PlaneOrientationSequence",
+    "PixelMeasuresSequence",
+    "DerivationImageSequence",
+)
+"""The functional groups that say where a frame lies, and on which original."""
+
+SEGMENT = "SegmentIdentificationSequence"
+BACKGROUND = 0
+"""Segment Number of what is no segment, in a label map (PS3.3 C.8.20.2)."""
+
+UNKNOWN = -1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Expected:
+    """What the prediction says must be in the object."""
+
+    frame: Callable[[int, int], NDArray[np.generic]]
+    """The pixels of a Segment Number on a slice."""
+    voxels: int
+    """How many pixels of all frames aren't 0."""
+
 
 def check_segmentation(ds: Dataset, analysis: Analysis, source: Source) -> None:
-    """Return when there is one frame for each segment on each slice where it has voxels.
+    """Return when each frame is what the prediction says, and no voxel is left out.
+
+    Frames are compared one by one, whichever of the three forms they have; since each is right,
+    and they have as many voxels together as the prediction, none is missing.
 
     Raises
     ------
@@ -39,60 +68,133 @@ def check_segmentation(ds: Dataset, analysis: Analysis, source: Source) -> None:
         raise Defect("seg-misplaced", "The segmentation has another Frame of Reference.")
     if (ds.Rows, ds.Columns) != prediction.geometry.shape[1:]:
         raise Defect("seg-differs", "The segmentation's frames have another size.")
-    frames = _frames(ds, source)
-    if ds.NumberOfFrames != len(frames):
+    expected = EXPECTED[ds.SegmentationType](prediction, _segments(ds, analysis))
+    places = list(_places(ds, source))
+    if ds.NumberOfFrames != len(places) or len(set(places)) != len(places):
         raise Defect("seg-differs", "The segmentation has another number of frames than it says.")
-    for number, finding in _segments(ds, analysis).items():
-        for k, labels in enumerate(prediction.label_map):
-            mask = labels == finding.definition.number
-            index = frames.pop((number, k), None)
-            if index is None:
-                same = not mask.any()
-            else:
-                same = mask.any() and np.array_equal(_pixels(ds, index), mask)
-            if not same:
-                raise Defect("seg-differs", f"Segment {number} differs on slice {k + 1}.")
-    if frames:
-        raise Defect("seg-differs", "The segmentation has frames of an unknown segment.")
+    voxels = 0
+    for (number, k), pixels in zip(places, iter_pixels(ds), strict=True):
+        in_frame = int(np.count_nonzero(pixels))
+        if not in_frame or not np.array_equal(pixels, expected.frame(number, k)):
+            raise Defect("seg-differs", f"Segment {number} differs on slice {k + 1}.")
+        voxels += in_frame
+    if voxels != expected.voxels:
+        raise Defect("seg-differs", "The segmentation leaves a part of the mask out.")
 
 
-def _segments(ds: Dataset, analysis: Analysis) -> Mapping[int, SegmentFinding]:
-    """Return the finding of each Segment Number; exactly those with voxels must be there."""
-    found = {
-        provenance.tracking_uid(analysis, one.definition): one
+def _segments(ds: Dataset, analysis: Analysis) -> Mapping[int, int]:
+    """Return the model's number of each Segment Number; the background has none."""
+    own = {
+        provenance.tracking_uid(analysis, one.definition): one.definition.number
         for one in analysis.prediction.segments
-        if one.voxel_count
     }
-    written = {str(item.TrackingUID): int(item.SegmentNumber) for item in ds.SegmentSequence}
-    if written.keys() != found.keys():
+    written = {
+        int(item.SegmentNumber): own.get(str(item.get("TrackingUID")), UNKNOWN)
+        for item in ds.SegmentSequence
+        if item.SegmentNumber != BACKGROUND
+    }
+    if len(written) != len(set(written.values())):
+        raise Defect("seg-differs", "The segmentation has a segment twice.")
+    return written
+
+
+def _expected_bits(prediction: Prediction, segments: Mapping[int, int]) -> _Expected:
+    _require(segments, {one.definition.number for one in prediction.segments if one.voxel_count})
+    label_map = prediction.label_map
+    return _Expected(
+        frame=lambda number, k: label_map[k] == segments[number],
+        voxels=int(np.count_nonzero(label_map)),
+    )
+
+
+def _expected_labels(prediction: Prediction, segments: Mapping[int, int]) -> _Expected:
+    _require(segments, {one.definition.number for one in prediction.segments if one.voxel_count})
+    label_map = prediction.label_map
+    numbers = np.zeros(np.iinfo(label_map.dtype).max + 1, np.uint16)
+    for number, label in segments.items():
+        numbers[label] = number
+    return _Expected(
+        frame=lambda _, k: numbers.take(label_map[k]), voxels=int(np.count_nonzero(label_map))
+    )
+
+
+def _expected_fractions(prediction: Prediction, segments: Mapping[int, int]) -> _Expected:
+    maps = {one.segment: one.values for one in prediction.maps if one.segment is not None}
+    voxels = {
+        label: sum(int(np.count_nonzero(_fractions(plane))) for plane in values)
+        for label, values in maps.items()
+    }
+    _require(segments, {label for label, count in voxels.items() if count})
+    return _Expected(
+        frame=lambda number, k: _fractions(maps[segments[number]][k]),
+        voxels=sum(voxels.values()),
+    )
+
+
+def _fractions(probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    steps: NDArray[np.float32] = np.rint(probabilities * np.float32(255))
+    return steps
+
+
+EXPECTED = {
+    "BINARY": _expected_bits,
+    "LABELMAP": _expected_labels,
+    "FRACTIONAL": _expected_fractions,
+}
+
+
+def _require(segments: Mapping[int, int], found: set[int]) -> None:
+    if set(segments.values()) != found:
         raise Defect("seg-differs", "The segmentation has other segments than the model found.")
-    return {number: found[uid] for uid, number in written.items()}
 
 
-def _frames(ds: Dataset, source: Source) -> dict[tuple[int, int], int]:
-    """Return each frame's index by Segment Number and slice, found by its position."""
-    size = (int(ds.Rows), int(ds.Columns))
+def _places(ds: Dataset, source: Source) -> Iterator[tuple[int, int]]:
+    """Yield each frame's Segment Number (0 where it shows all) and the slice it lies on.
+
+    Frames of one slice, and those of one segment, say it with the same bytes: parsed once.
+    """
+    shared, size = ds.SharedFunctionalGroupsSequence[0], (int(ds.Rows), int(ds.Columns))
     planes = np.array([plane.corners(*size) for plane in source.planes])
-    shared = ds.SharedFunctionalGroupsSequence[0]
-    frames: dict[tuple[int, int], int] = {}
-    for index, frame in enumerate(ds.PerFrameFunctionalGroupsSequence):
-        lies = corners(
-            _group(frame, shared, "PlanePositionSequence").ImagePositionPatient,
-            _group(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient,
-            _group(frame, shared, "PixelMeasuresSequence").PixelSpacing,
-            size=size,
-        )
-        distances = np.linalg.norm(planes - lies, axis=2).max(axis=1)
-        k = int(distances.argmin())
-        if distances[k] > TOLERANCE_MM:
-            raise Defect(
-                "seg-misplaced",
-                f"A frame of the segmentation lies {distances[k]:.3g} mm from the nearest image.",
+    slices: dict[Hashable, int] = {}
+    numbers: dict[Hashable, int] = {}
+    for frame in ds.PerFrameFunctionalGroupsSequence:
+        location = tuple(_encoded(frame, keyword) for keyword in LOCATION)
+        if location not in slices:
+            lies = corners(
+                _group(frame, shared, "PlanePositionSequence").ImagePositionPatient,
+                _group(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient,
+                _group(frame, shared, "PixelMeasuresSequence").PixelSpacing,
+                size=size,
             )
-        _check_reference(frame, source.planes[k])
-        segment = _group(frame, shared, "SegmentIdentificationSequence")
-        frames[int(segment.ReferencedSegmentNumber), k] = index
-    return frames
+            k = slices[location] = _slice(lies, planes)
+            _check_reference(frame, source.planes[k])
+        segment = _encoded(frame, SEGMENT)
+        if segment not in numbers:
+            numbers[segment] = (
+                int(_group(frame, shared, SEGMENT).ReferencedSegmentNumber)
+                if SEGMENT in frame or SEGMENT in shared
+                else BACKGROUND
+            )
+        yield numbers[segment], slices[location]
+
+
+def _encoded(frame: Dataset, keyword: str) -> Hashable:
+    """Return a functional group's bytes; where a reader has parsed them already, its identity."""
+    element = frame.get_item(keyword) if keyword in frame else None
+    value = getattr(element, "value", None)
+    return value if isinstance(value, bytes) else id(element)
+
+
+def _slice(lies: NDArray[np.float64], planes: NDArray[np.float64]) -> int:
+    """Return the plane on which the corners of a frame lie."""
+    distances = np.linalg.norm(planes - lies, axis=2).max(axis=1)
+    k = int(distances.argmin())
+    if distances[k] > TOLERANCE_MM:
+        raise Defect(
+            "seg-misplaced",
+            f"A frame of the segmentation lies {distances[k]:.3g} mm from the nearest image.",
+        )
+    return k
 
 
 def _group(frame: Dataset, shared: Dataset, keyword: str) -> Dataset:
@@ -108,12 +210,3 @@ def _check_reference(frame: Dataset, plane: Plane) -> None:
     )
     if image != plane.image or item.get("ReferencedFrameNumber") != plane.frame_number:
         raise Defect("seg-misplaced", "A frame of the segmentation refers to another image.")
-
-
-def _pixels(ds: Dataset, index: int) -> NDArray[np.bool_]:
-    """Return one frame of packed bits; frames don't begin on whole bytes (PS3.5 8.1.1)."""
-    size = ds.Rows * ds.Columns
-    first, last = index * size, (index + 1) * size
-    packed = np.frombuffer(ds.PixelData, np.uint8)[first // 8 : -(-last // 8)]
-    bits = np.unpackbits(packed, bitorder="little")[first % 8 :][:size]
-    return bits.reshape(ds.Rows, ds.Columns).astype(np.bool_)

@@ -22,7 +22,20 @@ if TYPE_CHECKING:
 MANUFACTURER = "clic-edge"
 """Manufacturer (0008,0070) of every object that we write; intake ignores what carries it."""
 
-SERIES_OFFSET = {ResultKind.SEG: 91, ResultKind.SR: 92}
+SERIES_OFFSET = {
+    ResultKind.SUMMARY: 90,
+    ResultKind.SEG: 91,
+    ResultKind.SR: 92,
+    ResultKind.SEG_LABELMAP: 93,
+    ResultKind.SEG_FRACTIONAL: 94,
+    ResultKind.PM: 95,
+    ResultKind.PR: 96,
+    ResultKind.KO: 97,
+    ResultKind.SC: 98,
+    ResultKind.PDF: 99,
+    ResultKind.REJECTION: 99,
+}
+"""Last two digits of the Series Number: results stand together behind what they are made of."""
 LARGEST_SERIES_NUMBER = 9_999_999
 
 
