@@ -36,8 +36,11 @@ def settings(folder: Path, destination: str, profile: str = "") -> Settings:
     return load_settings(path)
 
 
-def test_without_a_profile_seg_sr_and_summary_go_out_and_nothing_is_asked(tmp_path: Path) -> None:
-    profile = destination_profile(settings(tmp_path, DIMSE), "pacs")
+@pytest.mark.parametrize("destination", [DIMSE, WEB, FOLDER])
+def test_without_a_profile_seg_sr_and_summary_go_out_and_nothing_is_asked(
+    tmp_path: Path, destination: str
+) -> None:
+    profile = destination_profile(settings(tmp_path, destination), "pacs")
     assert profile == DestinationProfile()
     assert profile.results == ("seg", "sr", "summary")
     assert (profile.confirm, profile.commitment.way) == ("none", "none")
@@ -142,13 +145,6 @@ def test_of_several_encodings_of_the_segments_the_first_that_was_written_goes() 
 def test_all_encodings_go_where_they_are_asked_for() -> None:
     profile = DestinationProfile(results=("seg-fractional", "seg", "seg"), segmentations="all")
     assert kinds_for(profile, {"seg", "seg-fractional"}) == ("seg-fractional", "seg")
-
-
-def test_a_folder_without_a_profile_gets_all_that_there_is(tmp_path: Path) -> None:
-    profile = destination_profile(settings(tmp_path, FOLDER), "pacs")
-    kinds = {kind.lower() for kind in ResultKind}
-    assert {*kinds_for(profile, kinds)} == kinds
-    assert (profile.confirm, profile.commitment.way) == ("none", "none")
 
 
 @pytest.mark.parametrize("takes", [True, False])

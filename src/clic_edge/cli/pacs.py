@@ -90,7 +90,7 @@ def probe(
     elif isinstance(destination, DicomwebDestination):
         findings = _probe_web(destination)
     else:
-        raise ConfigError("nothing-to-probe", f"{name} is a folder: it takes every object.")
+        raise ConfigError("nothing-to-probe", f"{name} is a folder: it takes whatever it is sent.")
     profile = suggest(findings)
     stdout.print(Text("It would get ", "bold").append(", ".join(profile.results), ""))
     stdout.print(Text("Proof: ", "bold").append(_proof(profile), ""))

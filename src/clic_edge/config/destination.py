@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal, Self, get_args
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
@@ -12,7 +12,6 @@ from clic_edge.config.settings import (
     Destination,
     DicomwebDestination,
     DimseDestination,
-    FolderDestination,
     Port,
     Settings,
 )
@@ -67,9 +66,6 @@ class DestinationProfile(Strict):
     commitment: Commitment = Field(default_factory=Commitment)
 
 
-FOLDER = DestinationProfile(results=get_args(Kind), segmentations="all", rejection_notes=True)
-
-
 def kinds_for(profile: DestinationProfile, written: Collection[str]) -> tuple[str, ...]:
     """Return which of the kinds that a case writes go to a destination, in its own order."""
     kinds: list[str] = []
@@ -84,9 +80,7 @@ def kinds_for(profile: DestinationProfile, written: Collection[str]) -> tuple[st
 
 
 def destination_profile(settings: Settings, name: str) -> DestinationProfile:
-    """Return the profile of a destination, without one that of a folder or of a PACS unknown.
-
-    A folder then gets all that there is, a PACS SEG, SR and summary, and neither is asked.
+    """Return the profile of a destination; without one, SEG, SR and summary go out, unproven.
 
     Raises
     ------
@@ -96,7 +90,7 @@ def destination_profile(settings: Settings, name: str) -> DestinationProfile:
     """
     destination = settings.destinations[name]
     if destination.profile is None:
-        return FOLDER if isinstance(destination, FolderDestination) else DestinationProfile()
+        return DestinationProfile()
     path = profile_path(settings, destination.profile)
     profile = read_toml(DestinationProfile, path)
     if problem := _misfit(destination, profile):
