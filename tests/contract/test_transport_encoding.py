@@ -87,6 +87,21 @@ def test_an_object_is_deflated_where_the_pacs_takes_it_and_plain_where_not() -> 
         assert pacs.received[0].PatientName == _read(SEG).PatientName
 
 
+def test_implicit_vr_changes_no_attribute_of_an_object() -> None:
+    ds = _read(SR)
+    outer, inner = Dataset(), Dataset()
+    inner.CodeValue, inner.CodingSchemeDesignator, inner.CodeMeaning = "mm3", "UCUM", "mm³"
+    outer.NumericValue, outer.FloatingPointValue = ["1234.5"], [1234.5]
+    outer.MeasurementUnitsCodeSequence = [inner]
+    ds.ContentSequence = [Dataset(), outer]
+    with faulty_pacs(Fault(transfer_syntaxes=(ImplicitVRLittleEndian,))) as pacs:
+        results = [SEG, replace(SR, content=file_bytes(ds))]
+        assert _statuses(_to(pacs, Encoding()), results) == ["0x0000"] * 2
+    for arrived, result in zip(pacs.received, results, strict=True):
+        assert arrived.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+        assert arrived.to_json_dict() == _read(result).to_json_dict()
+
+
 def test_a_real_pacs_reads_what_was_deflated() -> None:
     with dcmtk_receiver("+xd") as receiver:
         peer = DimsePeer(
