@@ -99,7 +99,11 @@ def test_implicit_vr_changes_no_attribute_of_an_object() -> None:
         assert _statuses(_to(pacs, Encoding()), results) == ["0x0000"] * 2
     for arrived, result in zip(pacs.received, results, strict=True):
         assert arrived.file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
-        assert arrived.to_json_dict() == _read(result).to_json_dict()
+        sent = _read(result)
+        assert arrived.get("PixelData") == sent.get("PixelData")
+        for ds in (arrived, sent):
+            ds.pop("PixelData", None)  # OB, and OW in implicit VR (PS3.5 A.1): the same bytes
+        assert arrived.to_json_dict() == sent.to_json_dict()
 
 
 def test_a_real_pacs_reads_what_was_deflated() -> None:
