@@ -17,6 +17,7 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     RLELossless,
 )
 from results_in_code import make_result, make_results
@@ -37,7 +38,7 @@ pytestmark = pytest.mark.servers
 SEG, SR = make_results()
 PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 DEFLATED = Encoding(compression=((ResultKind.SEG, "deflated"), (ResultKind.SR, "deflated")))
-RLE = Encoding(compression=((ResultKind.SEG, "rle"), (ResultKind.SEG_FRACTIONAL, "rle")))
+PACKED = {"rle": RLELossless, "jpeg-2000": JPEG2000Lossless}
 LATIN = Encoding(character_set="ISO_IR 100")
 POLE = Patient(name="Łukasz^Żółć", uid_root="1.2.826.0.1.3680043.10.1561.5")
 
@@ -54,6 +55,10 @@ def _fractional() -> ResultObject:
     values = np.arange(ds.NumberOfFrames * ds.Rows * ds.Columns) // 500 % 256
     ds.PixelData = values.astype(np.uint8).tobytes()
     return replace(SEG, kind=ResultKind.SEG_FRACTIONAL, content=file_bytes(ds))
+
+
+def _packing(way: str) -> Encoding:
+    return Encoding(compression=((ResultKind.SEG, way), (ResultKind.SEG_FRACTIONAL, way)))
 
 
 def _to(pacs: FaultyPacs, encoding: Encoding) -> DimseDestination:
@@ -85,6 +90,16 @@ def test_an_object_is_deflated_where_the_pacs_takes_it_and_plain_where_not() -> 
         assert {ds.file_meta.TransferSyntaxUID for ds in pacs.received} == {expected}
         assert pacs.received[0].PixelData == _read(SEG).PixelData
         assert pacs.received[0].PatientName == _read(SEG).PatientName
+
+
+def test_what_was_written_deflated_is_unpacked_where_the_pacs_takes_it_plain_only() -> None:
+    deflated = make_result(syntax=DeflatedExplicitVRLittleEndian)
+    for syntax in (*PLAIN, DeflatedExplicitVRLittleEndian):
+        with faulty_pacs(Fault(transfer_syntaxes=(syntax,))) as pacs:
+            assert _statuses(_to(pacs, Encoding()), [deflated]) == ["0x0000"]
+        (arrived,) = pacs.received
+        assert arrived.file_meta.TransferSyntaxUID == syntax
+        assert arrived.PixelData == _read(deflated).PixelData
 
 
 def test_implicit_vr_changes_no_attribute_of_an_object() -> None:
@@ -119,7 +134,8 @@ def test_a_real_pacs_reads_what_was_deflated() -> None:
 
 
 @pytest.mark.parametrize("web", [False, True], ids=["c_store", "stow_rs"])
-def test_bytes_are_packed_by_rle_and_bits_go_as_they_are(*, web: bool) -> None:
+@pytest.mark.parametrize("way", PACKED)
+def test_bytes_are_packed_and_bits_go_as_they_are(way: str, *, web: bool) -> None:
     fractional = replace(_fractional(), sop_instance_uid=f"{SEG.sop_instance_uid}.1")
     ds = _read(fractional)
     ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = fractional.sop_instance_uid
@@ -128,23 +144,23 @@ def test_bytes_are_packed_by_rle_and_bits_go_as_they_are(*, web: bool) -> None:
         destination: Destination
         if web:
             peer = DicomwebPeer(url=f"{server.url}/dicom-web", timeout_s=10)
-            destination = DicomwebDestination("pacs", peer, RLE)
+            destination = DicomwebDestination("pacs", peer, _packing(way))
         else:
             dimse = DimsePeer(
                 host="127.0.0.1", port=server.dicom_port, called_ae_title=server.ae_title
             )
-            destination = DimseDestination("pacs", dimse, RLE)
+            destination = DimseDestination("pacs", dimse, _packing(way))
         assert all(receipt.accepted for receipt in destination.deliver([SEG, fractional]))
         arrived = {ds.SOPInstanceUID: ds for ds in _in_orthanc(server)}
     binary, packed = arrived[SEG.sop_instance_uid], arrived[fractional.sop_instance_uid]
     assert binary.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
-    assert packed.file_meta.TransferSyntaxUID == RLELossless
+    assert packed.file_meta.TransferSyntaxUID == PACKED[way]
     assert np.array_equal(packed.pixel_array, ds.pixel_array)
 
 
 def test_pixels_are_not_packed_for_a_pacs_that_only_takes_them_plain() -> None:
     with faulty_pacs(Fault()) as pacs:
-        assert _statuses(_to(pacs, RLE), [_fractional()]) == ["0x0000"]
+        assert _statuses(_to(pacs, _packing("rle")), [_fractional()]) == ["0x0000"]
     (arrived,) = pacs.received
     assert arrived.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
     assert arrived.PixelData == _read(_fractional()).PixelData

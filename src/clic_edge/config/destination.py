@@ -54,7 +54,8 @@ class DestinationProfile(Strict):
     segmentations: Literal["first", "all"] = "first"
     """Of several encodings of the segments: the first of `results` that was written, or all."""
     compression: Annotated[
-        Mapping[Kind, Literal["none", "deflated", "rle"]], AfterValidator(MappingProxyType)
+        Mapping[Kind, Literal["none", "deflated", "rle", "jpeg-2000"]],
+        AfterValidator(MappingProxyType),
     ] = Field(default_factory=dict)
     """How a kind is compressed on its way; nothing is by default."""
     character_set: Literal["ISO_IR 192", "ISO_IR 100", "ISO_IR 101", "ISO_IR 144"] = "ISO_IR 192"

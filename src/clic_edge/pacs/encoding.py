@@ -9,6 +9,7 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    JPEG2000Lossless,
     RLELossless,
 )
 
@@ -26,7 +27,13 @@ CODECS = {"ISO_IR 100": "iso-8859-1", "ISO_IR 101": "iso-8859-2", "ISO_IR 144": 
 """Single-byte character sets that a destination may ask for (PS3.3 C.12.1.1.2)."""
 _TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """The representations that Specific Character Set governs (PS3.5 6.1.2.2)."""
-_SYNTAXES = {"deflated": DeflatedExplicitVRLittleEndian, "rle": RLELossless}
+_SYNTAXES = {
+    "deflated": DeflatedExplicitVRLittleEndian,
+    "rle": RLELossless,
+    "jpeg-2000": JPEG2000Lossless,
+}
+_WHOLE_BYTES = frozenset({8, 16})
+"""Bits Allocated of pixels that RLE and JPEG 2000 pack; a binary mask holds bits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +41,7 @@ class Encoding:
     """How a destination wants what it is sent; by default as it was written."""
 
     compression: tuple[tuple[ResultKind, str], ...] = field(default=())
-    """``deflated`` or ``rle``, by kind; what can't be compressed so goes as it is."""
+    """``deflated``, ``rle`` or ``jpeg-2000``, by kind; what can't be so goes as it is."""
     character_set: str = UTF_8
 
     def preferred(self, kind: ResultKind, ds: Dataset) -> str | None:
@@ -42,18 +49,18 @@ class Encoding:
         if ds.file_meta.TransferSyntaxUID != ExplicitVRLittleEndian:
             return None  # already compressed, or as old writers leave it
         wanted = dict(self.compression).get(kind, "none")
-        if wanted == "rle" and ("PixelData" not in ds or ds.BitsAllocated % 8):
-            return None  # PS3.5 G: RLE packs bytes, a binary mask holds bits
-        return _SYNTAXES.get(wanted)
+        has_bytes = "PixelData" in ds and ds.BitsAllocated in _WHOLE_BYTES
+        return _SYNTAXES.get(wanted) if has_bytes or wanted == "deflated" else None
 
 
 def contexts_of(ds: Dataset, preferred: str | None) -> Iterator[tuple[str, str]]:
-    """Yield what to propose for a dataset: preferred, as encoded, implicit VR where it can be."""
+    """Yield what to propose for a dataset: preferred, as encoded, plain where it can be."""
     syntax = ds.file_meta.TransferSyntaxUID
     if preferred:
         yield ds.SOPClassUID, preferred
     yield ds.SOPClassUID, syntax
     if syntax.is_little_endian and not syntax.is_compressed:
+        yield ds.SOPClassUID, ExplicitVRLittleEndian
         yield ds.SOPClassUID, ImplicitVRLittleEndian
 
 
@@ -66,7 +73,7 @@ def compress(ds: Dataset, syntax: str) -> None:
         ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
         return
     try:
-        ds.compress(RLELossless, generate_instance_uid=False)
+        ds.compress(syntax, generate_instance_uid=False)
     except (AttributeError, RuntimeError, TypeError, ValueError) as error:
         raise Defect("unsendable-result", "The pixels cannot be compressed.") from error
 
