@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
 from factories import Stack, file_bytes, make_datasets, ramp
-from pydicom.dataset import Dataset
-from pydicom.uid import EnhancedMRImageStorage
+from multiframe import enhanced
 
 from clic_edge.dicom.policy import VolumePolicy
 from clic_edge.dicom.volumes import build_volume
@@ -12,49 +13,11 @@ from clic_edge.domain.clean import CleanInstance, CleanSeries
 from clic_edge.domain.volume import SliceSource
 from clic_edge.errors import ClicEdgeError
 
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
 OBLIQUE = Stack(orientation=(0.8, 0.6, 0, 0, 0, -1), pixel_spacing=(0.5, 0.25), slice_step=2.0)
 ARRIVAL = (4, 0, 6, 2, 7, 1, 5, 3)
-
-
-def item(**attributes: object) -> Dataset:
-    ds = Dataset()
-    for keyword, value in attributes.items():
-        setattr(ds, keyword, value)
-    return ds
-
-
-def enhanced(frames: list[Dataset]) -> Dataset:
-    """Return one enhanced MR with the single-frame images as its frames, in their order."""
-    multi = frames[0]
-    groups = [
-        item(
-            PlanePositionSequence=[item(ImagePositionPatient=frame.ImagePositionPatient)],
-            PixelValueTransformationSequence=[item(RescaleSlope=number, RescaleIntercept=-number)],
-            FrameContentSequence=[item(TemporalPositionIndex=1)],
-        )
-        for number, frame in enumerate(frames, start=1)
-    ]
-    shared = item(
-        PlaneOrientationSequence=[item(ImageOrientationPatient=multi.ImageOrientationPatient)],
-        PixelMeasuresSequence=[item(PixelSpacing=multi.PixelSpacing, SliceThickness=2.5)],
-        MRTimingAndRelatedParametersSequence=[item(RepetitionTime=9.0, FlipAngle=15.0)],
-        MREchoSequence=[item(EffectiveEchoTime=4.0)],
-    )
-    multi.PixelData = b"".join(frame.PixelData for frame in frames)
-    multi.NumberOfFrames = len(frames)
-    multi.SOPClassUID = multi.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
-    multi.PerFrameFunctionalGroupsSequence = groups
-    multi.SharedFunctionalGroupsSequence = [shared]
-    for keyword in (
-        "ImagePositionPatient",
-        "ImageOrientationPatient",
-        "PixelSpacing",
-        "SliceThickness",
-        "RepetitionTime",
-        "EchoTime",
-    ):
-        delattr(multi, keyword)
-    return multi
 
 
 def clean(*datasets: Dataset) -> CleanSeries:

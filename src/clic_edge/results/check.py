@@ -13,7 +13,7 @@ import numpy as np
 from clic_edge.dicom.reading import read_instance, translated
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.errors import Defect
-from clic_edge.results.check_geometry import check_geometry
+from clic_edge.results.check_geometry import check_geometry, tolerance_mm
 from clic_edge.results.check_seg import check_segmentation
 from clic_edge.results.check_sr import check_report
 from clic_edge.results.identity import IDENTITY
@@ -24,10 +24,6 @@ if TYPE_CHECKING:
 
     from clic_edge.results.source import Source
     from clic_edge.results.writer import Analysis
-
-GRID_TOLERANCE = 0.5
-"""How far the model's grid may lie from the originals, in voxels. Scanners round positions, so
-it is never exact; a flip or a shift is a voxel at least."""
 
 VOLUME_TOLERANCE = 1e-6
 """Relative; a volume is a count times a constant."""
@@ -72,7 +68,7 @@ def _check_grid(analysis: Analysis, source: Source) -> None:
     expected = (indices @ geometry.affine.T)[:, :3].reshape(-1, 3, 3)
     found = np.array([plane.corners(rows, columns) for plane in source.planes])
     if expected.shape != found.shape or (
-        np.linalg.norm(expected - found, axis=2).max() > GRID_TOLERANCE * min(geometry.spacing_mm)
+        np.linalg.norm(expected - found, axis=2).max() > tolerance_mm(geometry)
     ):
         raise Defect("seg-misplaced", "The model's grid doesn't lie where the images lie.")
 

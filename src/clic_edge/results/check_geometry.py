@@ -19,6 +19,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
     RLELossless,
 )
+from pydicom.valuerep import DSfloat
 
 from clic_edge.dicom.reading import translated
 from clic_edge.domain.result import ResultKind
@@ -27,20 +28,20 @@ from clic_edge.results import provenance
 from clic_edge.results.dcmqi import reread
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
-    from clic_edge.domain.prediction import Prediction
     from clic_edge.domain.result import ResultObject
     from clic_edge.domain.volume import Geometry
     from clic_edge.results.dcmqi import LabelVolume, Reread
     from clic_edge.results.writer import Analysis
 
-TOLERANCE_VOXELS = 0.45
-"""How far a plane or a corner may lie from the model's, along each axis of its grid. Scanners
-round positions and a grid is fitted to them; a flip or a shift is half a voxel at least."""
+TOLERANCE_SHARE, TOLERANCE_MM = 0.1, 0.2
+"""How far a plane or a corner may lie from the model's grid, as a share of the distance of slices
+and in mm; the smaller one counts. Scanners round positions, and `fit_grid` lets a slice lie half
+as far from the grid that it fits."""
 
 VOLUME_TOLERANCE = 1e-3
 """Relative; the size of a voxel is written in decimals."""
@@ -71,129 +72,149 @@ def check_geometry(ds: Dataset, result: ResultObject, analysis: Analysis) -> Non
         As `reread` raises.
 
     """
-    prediction = analysis.prediction
+    geometry = analysis.prediction.geometry
     fractional = result.kind is ResultKind.SEG_FRACTIONAL
     with (
         translated("geometry-unproved", "The segmentation can't be compared in space."),
-        reread(_for_dcmtk(ds, result), merged=not fractional) as found,
+        reread(result.content, _for_dcmqi(ds, result, geometry), merged=not fractional) as found,
     ):
-        numbers = _numbers(found, analysis)
-        occupied = _occupied(prediction, numbers)
-        _check_planes(found.positions, prediction.geometry, occupied)
+        _check_planes(found.positions, geometry)
         if fractional:
-            for volume in found.volumes:
-                _check_values(volume, prediction, numbers, largest=found.largest_fraction or 0)
-        elif len(found.volumes) == 1:
-            _check_labels(found.volumes[0], prediction, numbers, occupied=occupied)
+            _check_fractions(found, analysis)
         else:
-            raise Defect("seg-differs", "Segments overlap where the model's don't.")
+            _check_labels(found, analysis)
 
 
-def _for_dcmtk(ds: Dataset, result: ResultObject) -> bytes:
-    """Return the segmentation in a transfer syntax that DCMTK reads."""
-    if ds.file_meta.TransferSyntaxUID in READ_BY_DCMTK:
+def _for_dcmqi(ds: Dataset, result: ResultObject, geometry: Geometry) -> bytes:
+    """Return the segmentation as dcmqi can read it: not as JPEG, and not leaning."""
+    native, leans = ds.file_meta.TransferSyntaxUID in READ_BY_DCMTK, _leans(geometry)
+    if native and not leans:
         return result.content
-    native = pydicom.dcmread(io.BytesIO(result.content))
-    native.decompress()
+    copy = pydicom.dcmread(io.BytesIO(result.content))
+    if not native:
+        copy.decompress()
+    if leans:
+        _straighten(copy)
     buffer = io.BytesIO()
-    native.save_as(buffer, enforce_file_format=True)
+    copy.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
 
 
-def _numbers(found: Reread, analysis: Analysis) -> Mapping[int, int]:
-    """Return the model's number of each Segment Number; no segment with voxels is missing."""
-    findings = {
-        provenance.tracking_uid(analysis, one.definition): one
-        for one in analysis.prediction.segments
-    }
-    with_voxels = {uid for uid, one in findings.items() if one.voxel_count}
-    told = {number: uid for number, uid in found.segments.items() if number}
-    if not with_voxels <= set(told.values()) <= findings.keys() or len({*told.values()}) != len(
-        told
-    ):
-        raise Defect("seg-differs", "The segmentation has other segments than the model found.")
-    return {number: findings[uid].definition.number for number, uid in told.items()}
+def _normal(orientation: Iterable[float]) -> NDArray[np.float64]:
+    row, column = np.array([float(value) for value in orientation]).reshape(2, 3)
+    normal: NDArray[np.float64] = np.cross(row, column)
+    return normal / np.linalg.norm(normal)
 
 
-def _occupied(prediction: Prediction, numbers: Mapping[int, int]) -> NDArray[np.bool_]:
-    """Return for each slice whether it holds a voxel of a segment."""
-    kept = np.zeros(256, np.bool_)
-    kept[list(numbers.values())] = True
-    return np.array([kept[plane].any() for plane in prediction.label_map])
+def _leans(geometry: Geometry) -> bool:
+    """Whether the stack is tilted, over its whole depth, by more than a fraction of a pixel."""
+    step, normal = geometry.affine[:3, 0], _normal(geometry.affine[:3, [2, 1]].T.ravel())
+    aside = np.linalg.norm(step - step @ normal * normal) * geometry.shape[0]
+    return bool(aside > min(geometry.spacing_mm[1:]) / 8)
 
 
-def _check_planes(
-    positions: NDArray[np.float64], geometry: Geometry, occupied: NDArray[np.bool_]
-) -> None:
+def _straighten(ds: Dataset) -> None:
+    """Push each frame along its plane until it stands over the lowest: dcmqi takes no others."""
+    shared = ds.SharedFunctionalGroupsSequence[0]
+    normal = _normal(shared.PlaneOrientationSequence[0].ImageOrientationPatient)
+    planes = [one.PlanePositionSequence[0] for one in ds.PerFrameFunctionalGroupsSequence]
+    positions = np.array([one.ImagePositionPatient for one in planes], np.float64)
+    lowest = positions[(positions @ normal).argmin()]
+    for plane, position in zip(planes, positions, strict=True):
+        above = lowest + (position - lowest) @ normal * normal
+        plane.ImagePositionPatient = [DSfloat(float(one), auto_format=True) for one in above]
+
+
+def tolerance_mm(geometry: Geometry) -> float:
+    """Return how far a plane or a corner may lie from the model's grid."""
+    return min(TOLERANCE_MM, TOLERANCE_SHARE * geometry.spacing_mm[0])
+
+
+def _check_planes(positions: NDArray[np.float64], geometry: Geometry) -> None:
     """Compare each frame's position with the slices of the model's grid."""
-    places = (positions - geometry.affine[:3, 3]) @ np.linalg.inv(geometry.affine[:3, :3]).T
-    slices = np.rint(places[:, 0]).astype(int)
-    places[:, 0] -= slices
-    if np.abs(places).max() > TOLERANCE_VOXELS or not _within(slices, geometry):
-        raise Defect("seg-misplaced", "A frame of the segmentation lies on none of the slices.")
-    if not set(np.flatnonzero(occupied)) <= set(slices):
-        raise Defect("seg-differs", "A slice on which the model found something has no frame.")
+    origin, step = geometry.affine[:3, 3], geometry.affine[:3, 0]
+    slices = np.rint((positions - origin) @ step / (step @ step)).astype(int)
+    off = np.linalg.norm(origin + np.outer(slices, step) - positions, axis=1).max()
+    if off > tolerance_mm(geometry) or not _within(slices, geometry):
+        raise Defect("seg-misplaced", f"A frame lies {off:.3g} mm from the slices of the mask.")
 
 
 def _within(slices: NDArray[np.signedinteger], geometry: Geometry) -> bool:
     return bool(slices.min() >= 0 and slices.max() < geometry.shape[0])
 
 
-def _check_labels(
-    volume: LabelVolume,
-    prediction: Prediction,
-    numbers: Mapping[int, int],
-    *,
-    occupied: NDArray[np.bool_],
-) -> None:
+def _numbers(found: Reread, analysis: Analysis, expected: set[int]) -> Mapping[int, int]:
+    """Return the Segment Number of each of the model's numbers, which must be those expected."""
+    own = {
+        provenance.tracking_uid(analysis, one.definition): one.definition.number
+        for one in analysis.prediction.segments
+    }
+    numbers = {own.get(uid): number for number, uid in found.segments.items()}
+    if numbers.keys() != expected or len(numbers) != len(found.segments):
+        raise Defect("seg-differs", "The segmentation has other segments than the model found.")
+    return {label: number for label, number in numbers.items() if label is not None}
+
+
+def _check_labels(found: Reread, analysis: Analysis) -> None:
     """Compare Segment Numbers, voxel for voxel, on the slices of the volume and beyond."""
-    wanted = np.zeros(256, volume.voxel_type)
-    for number, own in numbers.items():
-        wanted[own] = number
+    prediction = analysis.prediction
+    with_voxels = {one.definition.number for one in prediction.segments if one.voxel_count}
+    numbers = _numbers(found, analysis, with_voxels)
+    if not found.volumes:
+        raise Defect("seg-misplaced", "A frame of the segmentation lies beside the others.")
+    if len(found.volumes) > 1:
+        raise Defect("seg-differs", "Segments overlap where the model's don't.")
+    volume = found.volumes[0]
+    wanted = np.zeros(np.iinfo(prediction.label_map.dtype).max + 1, volume.voxel_type)
+    wanted[list(numbers)] = list(numbers.values())
     slices = _slices(volume, prediction.geometry)
-    if not set(np.flatnonzero(occupied)) <= set(slices):
+    if any(wanted[plane].any() for plane in np.delete(prediction.label_map, slices, axis=0)):
         raise Defect("seg-differs", "The segmentation ends before the mask does.")
     for k, plane in zip(slices, volume.slices(), strict=True):
         if not np.array_equal(plane, wanted[prediction.label_map[k]]):
             raise Defect("seg-differs", f"The segmentation differs on slice {k + 1}.")
 
 
-def _check_values(
-    volume: LabelVolume, prediction: Prediction, numbers: Mapping[int, int], *, largest: int
-) -> None:
-    """Compare a segment's fractions with its probabilities, to half a step of the fractions."""
-    own = numbers.get(volume.number)
-    values = next((one.values for one in prediction.maps if one.segment == own), None)
-    if own is None or values is None:
-        raise Defect("seg-differs", "The segmentation has fractions that the model didn't give.")
-    slices = _slices(volume, prediction.geometry)
-    beyond = np.delete(values, slices, axis=0)
-    if beyond.max(initial=0) * largest > HALF_STEP:
-        raise Defect("seg-differs", "The segmentation ends before the probabilities do.")
-    for k, plane in zip(slices, volume.slices(), strict=True):
-        if np.abs(plane - values[k] * largest).max() > HALF_STEP:
-            raise Defect("seg-differs", f"The segmentation differs on slice {k + 1}.")
+def _check_fractions(found: Reread, analysis: Analysis) -> None:
+    """Compare each segment's fractions with its probabilities, to half a step of the fractions."""
+    prediction, largest = analysis.prediction, found.largest_fraction or 0
+    maps = {
+        one.segment: one.values
+        for one in prediction.maps
+        if one.segment is not None and np.rint(one.values.max() * np.float32(largest)) > 0
+    }
+    numbers = _numbers(found, analysis, set(maps))
+    volumes = {volume.number: volume for volume in found.volumes}
+    for label, number in numbers.items():
+        if number not in volumes:
+            raise Defect("seg-misplaced", "A frame of the segmentation lies beside the others.")
+        volume, values = volumes[number], maps[label]
+        slices = _slices(volume, prediction.geometry)
+        if np.delete(values, slices, axis=0).max(initial=0) * largest > HALF_STEP:
+            raise Defect("seg-differs", "The segmentation ends before the probabilities do.")
+        for k, plane in zip(slices, volume.slices(), strict=True):
+            if np.abs(plane - values[k] * largest).max() > HALF_STEP:
+                raise Defect("seg-differs", f"The segmentation differs on slice {k + 1}.")
 
 
 def _slices(volume: LabelVolume, geometry: Geometry) -> NDArray[np.signedinteger]:
     """Return for each slice of the volume its index in the model's grid; both grids agree."""
-    own, normal = geometry.affine, np.cross(geometry.affine[:3, 2], geometry.affine[:3, 1])
-    normal /= np.linalg.norm(normal)
+    own, normal = geometry.affine, _normal(geometry.affine[:3, [2, 1]].T.ravel())
     between = own[:3, 0] @ normal
     first = int(np.rint((volume.affine[:3, 3] - own[:3, 3]) @ normal / between))
     direction = int(np.sign(volume.affine[:3, 0] @ normal * between))
     expected = own.copy()
     expected[:3, 3] += first * own[:3, 0]
-    expected[:3, 0] = direction * between * normal  # dcmqi straightens a tilted stack
+    expected[:3, 0] = direction * between * normal  # straight, as `_for_dcmqi` made it
     corners = np.array([(*corner, 1) for corner in product(*((0, n - 1) for n in volume.shape))])
-    off = np.linalg.solve(own[:3, :3], ((volume.affine - expected) @ corners.T)[:3])
+    off = np.linalg.norm(((volume.affine - expected) @ corners.T)[:3], axis=0).max()
     slices = first + direction * np.arange(volume.shape[0])
     volumes = np.linalg.det([volume.affine, expected])
     if (
-        np.abs(off).max() > TOLERANCE_VOXELS
+        off > tolerance_mm(geometry)
         or volume.shape[1:] != geometry.shape[1:]
         or not _within(slices, geometry)
         or abs(volumes[0] - volumes[1]) > VOLUME_TOLERANCE * abs(volumes[1])
     ):
-        raise Defect("seg-misplaced", "The segmentation doesn't lie where the model put it.")
+        raise Defect("seg-misplaced", f"A corner lies {off:.3g} mm from where the model put it.")
     return slices

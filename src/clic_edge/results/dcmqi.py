@@ -15,7 +15,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -88,9 +88,10 @@ class Reread:
 
 
 @contextmanager
-def reread(content: bytes, *, merged: bool) -> Iterator[Reread]:
-    """Yield the segmentation as dcmqi assembles it; its volumes exist within the context.
+def reread(content: bytes, copy: bytes, *, merged: bool) -> Iterator[Reread]:
+    """Yield where DCMTK finds the planes of `content`, and the volumes that dcmqi makes of `copy`.
 
+    `copy` is the same segmentation, or one that dcmqi can read. Volumes exist within the context.
     With `merged`, segments that don't overlap come in one volume, whose voxels are Segment
     Numbers.
 
@@ -105,10 +106,13 @@ def reread(content: bytes, *, merged: bool) -> Iterator[Reread]:
 
     """
     memory = MEMORY if MEMORY.is_dir() else None
-    with tempfile.TemporaryDirectory(dir=memory) as name, _in_memory(content) as source:
+    with ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory(dir=memory))
+        source = stack.enter_context(_in_memory(content))
+        readable = source if copy is content else stack.enter_context(_in_memory(copy))
         answer = ["--outputDirectory", name, "-t", "nrrd"]
         options = ["--mergeSegments"] if merged else []
-        source.read_by(_segimage2itkimage(), "--inputDICOM", source.path, *answer, *options)
+        readable.read_by(_segimage2itkimage(), "--inputDICOM", readable.path, *answer, *options)
         asked = ["-q", "+L", "+P", "0020,0032", "+P", "0062,000e"]
         attributes = source.read_by(_dcmdump(), *asked, source.path)
         with translated("geometry-unproved", "dcmqi or DCMTK answers in an unknown form."):
@@ -205,10 +209,10 @@ def _reread(folder: Path, attributes: bytes) -> Reread:
 
 
 def _segments(path: Path) -> dict[int, str]:
+    """Return the tracking UIDs; a label map's background, number 0, has none and isn't one."""
     listed = json.loads(path.read_bytes())["segmentAttributes"]
-    return {
-        int(one["labelID"]): str(one["TrackingUniqueIdentifier"]) for many in listed for one in many
-    }
+    segments = {int(one["labelID"]): one for many in listed for one in many}
+    return {n: str(one["TrackingUniqueIdentifier"]) for n, one in segments.items() if n}
 
 
 def _volume(path: Path) -> LabelVolume:
