@@ -298,6 +298,33 @@ def test_a_pacs_that_hangs_up_instead_of_reporting_is_not_waited_for() -> None:
     assert caught.value.code == "commitment-pending"
 
 
+def test_of_two_late_reports_the_newest_counts_and_the_older_never() -> None:
+    port, reports = free_port(), Reports()
+    instances = frozenset({"1.2.1"})
+    with listening(port, reports):
+        first, second = reports.open(instances), reports.open(instances)
+        for transaction, committed in ((first, True), (second, False)):
+            item = Dataset()
+            item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = "1.2", "1.2.1"
+            item.FailureReason = 0x0112
+            report = Dataset()
+            report.TransactionUID = transaction
+            report.ReferencedSOPSequence = [item] if committed else []
+            report.FailedSOPSequence = [] if committed else [item]
+            _send_report(port, report)
+    newest = reports.late(instances)
+    assert newest
+    assert newest.status("1.2.1") == "0x0112 no such object"
+    assert reports.late(instances) is None
+
+
+def test_nobody_is_asked_about_nothing() -> None:
+    nobody = DimsePeer(host="127.0.0.1", port=free_port(), called_ae_title="NOBODY")
+    witness = CommitmentWitness("pacs", nobody, terms=OWN, reports=Reports())
+    assert witness.confirm([], study_instance_uid=STUDY) == ()
+    assert DimseWitness("pacs", nobody).confirm([], study_instance_uid=STUDY) == ()
+
+
 def test_requests_without_a_report_do_not_pile_up() -> None:
     reports = Reports()
     for number in range(1100):

@@ -97,17 +97,20 @@ class Reports:
         transaction = str(information.get("TransactionUID", ""))
         with self._news:
             if transaction in self._asked:
+                self._reported.pop(transaction, None)  # the newest is last
                 self._reported[transaction] = _report(information)
                 self._news.notify_all()
         return 0x0000, None
 
     def late(self, instances: frozenset[str]) -> Report | None:
-        """Return, once, what was reported after its request was given up, for these instances."""
+        """Return, once, what was reported after its request was given up, for these instances.
+
+        The newest report counts; older ones are forgotten with it.
+        """
         with self._news:
-            for transaction in self._reported:
-                if instances <= self._asked[transaction]:
-                    return self._forget(transaction)
-        return None
+            of_these = [one for one in self._reported if instances <= self._asked[one]]
+            reports = [self._forget(transaction) for transaction in of_these]
+        return reports[-1] if reports else None
 
     def wait(
         self, transaction: str, seconds: float, holds_out: Callable[[], bool]
@@ -189,6 +192,8 @@ class CommitmentWitness:
 
         """
         del study_instance_uid  # the request names instances alone
+        if not results:
+            return ()
         instances = frozenset(result.sop_instance_uid for result in results)
         report = self._reports.late(instances) or self._ask(results, instances)
         if report is None:

@@ -166,6 +166,8 @@ class DimseWitness:
 
         Raises Transient as `DimseCensus.count_instances`.
         """
+        if not results:
+            return ()
         series = dict.fromkeys(result.series_instance_uid for result in results)
         held: dict[str, str] = {}
         with associated(self._peer, FIND) as association:
