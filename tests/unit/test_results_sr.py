@@ -62,7 +62,7 @@ def test_the_report_is_an_unverified_measurement_report_by_a_device() -> None:
     assert ds.SOPClassUID == pydicom.uid.Comprehensive3DSRStorage
     assert ds.ContentTemplateSequence[0].TemplateIdentifier == "1500"
     assert (ds.CompletionFlag, ds.VerificationFlag) == ("COMPLETE", "UNVERIFIED")
-    assert named(ds, "121049")[0].ConceptCodeSequence[0].CodeValue == "en-US"
+    assert named(ds, "121049")[0].ConceptCodeSequence[0].CodeValue == "en"
     assert named(ds, "121005")[0].ConceptCodeSequence[0].CodeValue == "121007"
     assert uid_of(ds, "121012") == provenance.device_uid(analysis.prediction.model)
 

@@ -10,9 +10,9 @@ from lines import STUDY_ID, Shelf, a_line, a_pipeline, a_study
 
 from clic_edge.domain.prediction import ModelIdentity
 from clic_edge.errors import Defect, Transient
-from clic_edge.pipeline.intake import intake
 from clic_edge.pipeline.delivery import deliver
-from clic_edge.pipeline.stages import write
+from clic_edge.pipeline.intake import intake
+from clic_edge.pipeline.telling import write
 
 if TYPE_CHECKING:
     from clic_edge.domain.case import Case

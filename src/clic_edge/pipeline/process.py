@@ -13,7 +13,8 @@ from clic_edge.domain.case import CaseState
 from clic_edge.errors import ClicEdgeError, Refusal, Transient
 from clic_edge.ledger.database import DatabaseAway, database_away
 from clic_edge.pipeline.delivery import confirm, deliver, finish
-from clic_edge.pipeline.stages import accept, predict, write
+from clic_edge.pipeline.stages import accept, predict
+from clic_edge.pipeline.telling import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,10 +1,9 @@
-"""The stages up to the results. Each can be run again: what it made is found, not made twice."""
+"""The stages up to the prediction. Each can be run again: what it made is found, not made twice."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from datetime import timedelta
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,19 +14,14 @@ from clic_edge.domain.case import Case
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.result import SeriesRefusal
 from clic_edge.drift.features import input_features, output_features
-from clic_edge.errors import Defect, Refusal, Transient
+from clic_edge.errors import Refusal
 from clic_edge.ledger.predictions import LoggedPrediction
 from clic_edge.pipeline.completeness import require_complete
 from clic_edge.pipeline.line import Line
 from clic_edge.pipeline.supersession import superseded
-from clic_edge.results.check import check
-from clic_edge.results.writer import Analysis, Story
 
 if TYPE_CHECKING:
-    from clic_edge.domain.prediction import Prediction
-    from clic_edge.domain.result import ResultObject
     from clic_edge.domain.study import Series
-    from clic_edge.pipeline.line import ReadyPipeline
 
 _T = TypeVar("_T")
 Stage = Callable[[Line, Case], None]
@@ -102,77 +96,6 @@ def _predict_series(
         model=f"{prediction.model.model_id} {prediction.model.version}",
         device=prediction.device,
     )
-
-
-def write(line: Line, case: Case) -> None:
-    """Make the result objects, prove them, and keep them beside their source.
-
-    The last of them is the root: what was made of which series, or why nothing was.
-    """
-    pipeline = line.pipeline(case.pipeline)
-    if line.ledger.deliveries.results(case.case_id):
-        return
-    if case.started_at is None:
-        raise Defect("case-not-started", "The case has no start; results would carry no time.")
-    model = pipeline.runtime().model
-    analyses: list[tuple[Prediction, tuple[ResultObject, ...]]] = []
-    told_of: dict[str, str] = {}
-    series = None
-    for logged in _predictions(line, case, model.digest):
-        series = line.archive.series(logged.series_id)
-        analysis = Analysis(
-            case_id=case.case_id,
-            started_at=case.started_at,
-            series=series,
-            slices=logged.slices,
-            prediction=logged.prediction,
-            language=line.language,
-        )
-        made = _written(pipeline, analysis)
-        analyses.append((logged.prediction, made))
-        told_of |= {one.sop_instance_uid: logged.prediction_id for one in made}
-    story = Story(
-        case_id=case.case_id,
-        started_at=case.started_at,
-        series=series or line.archive.series(case.series_ids[0]),
-        pipeline_title=pipeline.settings.title,
-        model=model,
-        analyses=tuple(analyses),
-        refusals=line.ledger.deliveries.refusals(case.case_id, model.digest),
-        predecessors=line.ledger.deliveries.replaced(case.case_id),
-        language=line.language,
-    )
-    results = (*(one for _, several in analyses for one in several), *_told(pipeline, story))
-    line.archive.keep(results)
-    line.ledger.deliveries.record(case.case_id, results, told_of=told_of)
-
-
-def _predictions(line: Line, case: Case, model_digest: str) -> tuple[LoggedPrediction, ...]:
-    """Return one for each series but the refused; the model may have changed since."""
-    logged = line.ledger.predictions.of_case(case.case_id, model_digest)
-    refused = line.ledger.deliveries.refusals(case.case_id, model_digest)
-    done = {one.series_id for one in logged} | {one.series_id for one in refused}
-    if done != set(case.series_ids):
-        raise Transient(
-            "prediction-stale",
-            "The model changed after it had predicted; it predicts again.",
-            retry_after=timedelta(seconds=1),
-        )
-    return logged
-
-
-def _written(pipeline: ReadyPipeline, analysis: Analysis) -> tuple[ResultObject, ...]:
-    made: tuple[ResultObject, ...] = ()
-    for writer in pipeline.writers:
-        made = (*made, *writer.write(analysis, made))
-    check(made, analysis)
-    return made
-
-
-def _told(pipeline: ReadyPipeline, story: Story) -> tuple[ResultObject, ...]:
-    """Return what is written once for a case, where a destination takes it."""
-    del pipeline, story
-    return ()
 
 
 class _Clock:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from clic_edge.results.source import Source
-    from clic_edge.results.writer import Analysis
+    from clic_edge.results.writer import Analysis, Told
+
+SEGMENTATIONS = (ResultKind.SEG, ResultKind.SEG_FRACTIONAL, ResultKind.SEG_LABELMAP)
 
 VOLUME_TOLERANCE = 1e-6
 """Relative; a volume is a count times a constant."""
@@ -51,11 +53,11 @@ def check(results: tuple[ResultObject, ...], analysis: Analysis) -> None:
     for result in results:
         ds = read_instance(result.content, "a result")
         with translated("result-invalid", f"The {result.kind} lacks what it must hold."):
-            _check_envelope(ds, analysis, source, result=result)
-            if result.kind is ResultKind.SEG:
+            check_envelope(ds, analysis, source, result=result)
+            if result.kind in SEGMENTATIONS:
                 check_segmentation(ds, analysis, source)
                 check_geometry(ds, result, analysis)
-            else:
+            elif result.kind is ResultKind.SR:
                 check_report(ds, analysis, source, results=results)
 
 
@@ -88,11 +90,16 @@ def _check_findings(analysis: Analysis) -> None:
         raise Defect("findings-differ", "A number of voxels isn't that of the mask.")
 
 
-def _check_envelope(
-    ds: Dataset, analysis: Analysis, source: Source, *, result: ResultObject
-) -> None:
-    """Compare with the original what an archive files by."""
-    named = analysis.series
+def check_envelope(ds: Dataset, told: Told, source: Source, *, result: ResultObject) -> None:
+    """Compare with the original what an archive files by.
+
+    Raises
+    ------
+    Defect
+        ``wrong-patient`` or ``result-invalid``.
+
+    """
+    named = told.series
     same_as_header = all(ds.get(one) == source.identity.get(one) for one in IDENTITY)
     same_as_archive = (str(ds.PatientID).strip(), str(ds.StudyInstanceUID)) == (
         named.patient_id.strip(),

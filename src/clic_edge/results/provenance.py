@@ -13,11 +13,12 @@ from pydicom.uid import ExplicitVRLittleEndian
 import clic_edge
 from clic_edge.dicom.uids import derive_uid
 from clic_edge.domain.result import ResultKind, ResultObject
+from clic_edge.results.meanings import translate
 
 if TYPE_CHECKING:
     from clic_edge.domain.prediction import ModelIdentity, SegmentDefinition
     from clic_edge.results.source import Source
-    from clic_edge.results.writer import Analysis
+    from clic_edge.results.writer import Analysis, Told
 
 MANUFACTURER = "clic-edge"
 """Manufacturer (0008,0070) of every object that we write; intake ignores what carries it."""
@@ -39,12 +40,12 @@ SERIES_OFFSET = {
 LARGEST_SERIES_NUMBER = 9_999_999
 
 
-def result_uid(analysis: Analysis, *what: str) -> str:
+def result_uid(told: Told, *what: str) -> str:
     """Return the UID of a part of the result; the same analysis has the same UIDs."""
     return derive_uid(
-        analysis.case_id,
-        analysis.series.series_instance_uid,
-        analysis.prediction.model.digest,
+        told.case_id,
+        told.series.series_instance_uid,
+        told.model.digest,
         *what,
     )
 
@@ -64,15 +65,17 @@ def device_uid(model: ModelIdentity) -> str:
     return derive_uid("device", model.digest)
 
 
-def stamp(ds: Dataset, analysis: Analysis, source: Source, *, kind: ResultKind) -> None:
-    """Set patient, study, series, equipment, dates and identifiers of one of our objects."""
-    model = analysis.prediction.model
-    when = _local(analysis.started_at, source.header)
+def stamp(ds: Dataset, told: Told, source: Source, *, kind: ResultKind) -> None:
+    """Set patient, study, series, equipment, dates and identifiers of one of our objects.
+
+    Meanings of codes are put into the reader's language; those of the original stay.
+    """
+    model = told.model
+    when = _local(told.started_at, source.header)
     date, time = when.strftime("%Y%m%d"), when.strftime("%H%M%S.%f")
-    ds.update(source.identity)
     ds.SpecificCharacterSet = "ISO_IR 192"
-    ds.SOPInstanceUID = result_uid(analysis, kind.value)
-    ds.SeriesInstanceUID = result_uid(analysis, kind.value, "series")
+    ds.SOPInstanceUID = result_uid(told, kind.value)
+    ds.SeriesInstanceUID = result_uid(told, kind.value, "series")
     ds.SeriesNumber = _series_number(source.header, kind)
     ds.SeriesDescription = f"AI: {model.title}"[:64]
     ds.InstanceNumber = 1
@@ -83,6 +86,8 @@ def stamp(ds: Dataset, analysis: Analysis, source: Source, *, kind: ResultKind) 
     ds.SoftwareVersions = clic_edge.__version__
     ds.DeviceSerialNumber = model.digest[:16]
     ds.ContributingEquipmentSequence = [_algorithm_equipment(model, f"{date}{time}")]
+    translate(ds, told.language)
+    ds.update(source.identity)
 
 
 def result_object(ds: Dataset, kind: ResultKind) -> ResultObject:

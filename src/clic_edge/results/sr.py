@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 from highdicom.sr import (
     AlgorithmIdentification,
+    CodedConcept,
     Comprehensive3DSR,
     DeviceObserverIdentifyingAttributes,
     FindingSite,
+    LanguageOfContentItemAndDescendants,
     Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
@@ -27,6 +29,7 @@ from clic_edge.dicom.reading import translated
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.results import provenance
 from clic_edge.results.library import image_library
+from clic_edge.results.meanings import LANGUAGES
 from clic_edge.results.seg import coded, written_segments
 from clic_edge.results.source import read_source
 
@@ -109,6 +112,7 @@ def _evidence(analysis: Analysis, source: Source, seg: ResultObject | None) -> l
 
 def _report(analysis: Analysis, source: Source, seg: ResultObject | None) -> MeasurementReport:
     model = analysis.prediction.model
+    language, own_name = LANGUAGES[analysis.language]
     observer = DeviceObserverIdentifyingAttributes(
         uid=provenance.device_uid(model),
         name=model.title,
@@ -121,7 +125,10 @@ def _report(analysis: Analysis, source: Source, seg: ResultObject | None) -> Mea
                 observer_type=codes.DCM.Device, observer_identifying_attributes=observer
             )
         ),
-        procedure_reported=_procedure(source),
+        procedure_reported=procedure(source),
+        language_of_content_item_and_descendants=LanguageOfContentItemAndDescendants(
+            CodedConcept(language, "RFC5646", own_name)
+        ),
         imaging_measurements=_groups(analysis, source, seg),
     )
     content = report[0].ContentSequence
@@ -129,7 +136,7 @@ def _report(analysis: Analysis, source: Source, seg: ResultObject | None) -> Mea
     return report
 
 
-def _procedure(source: Source) -> Code:
+def procedure(source: Source) -> Code:
     """Return the imaging procedure (121058, DCM), never the algorithm (IHE AIR)."""
     for item in source.identity.get("ProcedureCodeSequence", []):
         return Code(

@@ -27,6 +27,24 @@ class Analysis:
     language: str = "en"
     """Of code meanings and sentences for the reader: ``en`` or ``da`` (RFC 5646)."""
 
+    @property
+    def model(self) -> ModelIdentity:
+        """Which model predicted."""
+        return self.prediction.model
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesStory:
+    """What became of one series of a case: it was analysed, or it was refused."""
+
+    series_number: int | None
+    """By which a reader finds the series in a list."""
+    prediction_id: str = ""
+    """The prediction's name in the log."""
+    prediction: Prediction | None = None
+    results: tuple[ResultObject, ...] = ()
+    refusal: SeriesRefusal | None = None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
@@ -38,13 +56,45 @@ class Story:
     """One of the case's series: its header says whose study it is."""
     pipeline_title: str
     model: ModelIdentity
-    analyses: tuple[tuple[Prediction, tuple[ResultObject, ...]], ...]
-    """For each series that was analysed, what was found and what was made of it."""
-    refusals: tuple[SeriesRefusal, ...]
-    """For each series that was not: why."""
+    parts: tuple[SeriesStory, ...]
+    """One for each series of the case."""
     predecessors: tuple[ResultReference, ...] = ()
     """What the PACS holds of earlier, and this takes the place of."""
     language: str = "en"
+
+    @property
+    def results(self) -> tuple[ResultObject, ...]:
+        """Everything that was made of any series."""
+        return tuple(result for part in self.parts for result in part.results)
+
+
+class Told(Protocol):
+    """What an object is written from: an `Analysis` or a `Story`."""
+
+    @property
+    def case_id(self) -> str:
+        """The case that it belongs to."""
+        ...
+
+    @property
+    def started_at(self) -> datetime:
+        """Start of the analysis: Content Date and Time."""
+        ...
+
+    @property
+    def series(self) -> Series:
+        """Whose it is."""
+        ...
+
+    @property
+    def model(self) -> ModelIdentity:
+        """Which algorithm."""
+        ...
+
+    @property
+    def language(self) -> str:
+        """Of code meanings and sentences."""
+        ...
 
 
 class Writer(Protocol):

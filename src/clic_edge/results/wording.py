@@ -1,0 +1,112 @@
+"""The sentences that a reader reads in our results, the same in every kind of object."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from clic_edge.domain.prediction import ModelIdentity, Prediction
+
+_SENTENCES = {
+    "not verified": ("AI result, not verified", "AI-resultat, ikke verificeret"),
+    "not analysed": ("not analysed", "ikke analyseret"),
+    "nothing found": ("nothing found", "intet fundet"),
+    "series": ("Series", "Serie"),
+    "model": ("Model", "Model"),
+    "intended use": ("Intended use", "Tiltænkt brug"),
+    "operating point": ("Operating point", "Arbejdspunkt"),
+    "threshold": ("threshold", "tærskel"),
+    "sensitivity": ("sensitivity", "sensitivitet"),
+    "specificity": ("specificity", "specificitet"),
+    "probability": ("probability", "sandsynlighed"),
+    "replaces": (
+        "Takes the place of an earlier result of the same study",
+        "Træder i stedet for et tidligere resultat af samme undersøgelse",
+    ),
+    "earlier withdrawn": (
+        "Earlier AI results of this study are withdrawn",
+        "Tidligere AI-resultater af denne undersøgelse er trukket tilbage",
+    ),
+}
+_LARGE_MM3 = 10_000.0
+_MM3_IN_ML = 1000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FindingLine:
+    """One finding as a reader reads it."""
+
+    name: str
+    value: str
+    """A number with as many digits as mean something, or words."""
+    unit: str
+    segment: int | None = None
+    """The number of the segment that it is about."""
+
+    @property
+    def text(self) -> str:
+        """Name, value and unit in one line."""
+        return f"{self.name}: {self.value}{' ' if self.unit else ''}{self.unit}"
+
+
+def say(sentence: str, language: str) -> str:
+    """Return one of the fixed sentences."""
+    english, danish = _SENTENCES[sentence]
+    return danish if language == "da" else english
+
+
+def finding_lines(prediction: Prediction, language: str) -> tuple[FindingLine, ...]:
+    """Return every finding: volumes and other measurements, categories, then detections."""
+    lines = []
+    for finding in prediction.segments:
+        label, number = finding.definition.label, finding.definition.number
+        lines.append(_volume(label, finding.volume_mm3, number=number, language=language))
+        lines += [
+            FindingLine(
+                name=f"{label}, {one.derivation.meaning + ' ' if one.derivation else ''}"
+                f"{one.name.meaning}",
+                value=decimal(one.value, language),
+                unit=one.unit.meaning,
+                segment=number,
+            )
+            for one in finding.measurements
+        ]
+    lines += [
+        FindingLine(name=one.label, value=percent(one.probability, language), unit="")
+        for one in prediction.categories
+    ]
+    lines += [
+        FindingLine(name=one.label, value=percent(one.probability, language), unit="")
+        for one in prediction.detections
+    ]
+    return tuple(lines)
+
+
+def operating_point(model: ModelIdentity, language: str) -> str:
+    """Return where the model decides, in words; empty where the package doesn't say."""
+    point = model.operating_point
+    if point is None:
+        return ""
+    parts = [f"{say('threshold', language)} {decimal(point.threshold, language)}"]
+    for name, share in (("sensitivity", point.sensitivity), ("specificity", point.specificity)):
+        if share is not None:
+            parts.append(f"{say(name, language)} {percent(share, language)}")
+    return f"{point.name} ({', '.join(parts)})"
+
+
+def decimal(value: float, language: str) -> str:
+    """Return three significant digits, whole numbers whole, with the language's decimal sign."""
+    digits = f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"  # noqa: PLR2004 - three digits
+    return digits.replace(".", ",") if language == "da" else digits
+
+
+def percent(share: float, language: str) -> str:
+    """Return a share of 1 in percent."""
+    return f"{decimal(100 * share, language)} %"
+
+
+def _volume(label: str, volume_mm3: float, *, number: int, language: str) -> FindingLine:
+    large = volume_mm3 >= _LARGE_MM3
+    value = decimal(volume_mm3 / _MM3_IN_ML if large else volume_mm3, language)
+    return FindingLine(name=label, value=value, unit="ml" if large else "mm³", segment=number)
