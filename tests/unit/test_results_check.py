@@ -4,6 +4,7 @@ import io
 import subprocess
 import sys
 from dataclasses import replace
+from importlib.metadata import Distribution, PackageNotFoundError
 from typing import TYPE_CHECKING
 
 import pydicom
@@ -12,13 +13,15 @@ from analyses import analysis_of
 from factories import CANARY, Stack, make_series
 
 from clic_edge.domain.result import ResultKind, ResultObject
-from clic_edge.errors import Defect
+from clic_edge.errors import ClicEdgeError, ConfigError, Defect, Transient
+from clic_edge.results import dcmqi
 from clic_edge.results.check import check
 from clic_edge.results.seg import SegWriter
 from clic_edge.results.sr import SrWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from pydicom.dataset import Dataset
 
@@ -187,3 +190,71 @@ def test_a_voxel_that_no_finding_tells_of_is_found() -> None:
 def test_results_are_read_back_without_the_library_that_wrote_them() -> None:
     question = "import sys, clic_edge.results.check; sys.exit('highdicom' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", question], check=False).returncode == 0
+
+
+FAILING = {
+    "refuses": ("echo 'Testesen^Åse' >&2; exit 1", Defect, "geometry-unproved"),
+    "crashes": ("kill -SEGV $$", Defect, "geometry-unproved"),
+    "is killed": ("kill -KILL $$", Transient, "geometry-reader-stopped"),
+    "never ends": ("sleep 30", Transient, "geometry-reader-stopped"),
+    "is silent": ("exit 0", Defect, "geometry-unproved"),
+}
+"""What may become of a reader, as a program that does the same."""
+
+
+@pytest.mark.parametrize("reader", ["_segimage2itkimage", "_dcmdump"])
+@pytest.mark.parametrize(("script", "kind", "code"), FAILING.values(), ids=FAILING)
+def test_nothing_leaves_when_a_reader_fails(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    reader: str,
+    *,
+    script: str,
+    kind: type[ClicEdgeError],
+    code: str,
+) -> None:
+    program = tmp_path / "reader"
+    program.write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(dcmqi, reader, lambda: str(program))
+    monkeypatch.setattr(dcmqi, "TIMEOUT_SECONDS", 1.0)
+    analysis = analysis_of()
+    with pytest.raises(kind) as caught:
+        check(results_of(analysis), analysis)
+    assert caught.value.code == code
+    assert "Testesen" not in str(caught.value)
+
+
+def test_nothing_leaves_where_no_reader_is_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    analysis = analysis_of()
+    results = results_of(analysis)
+    dcmqi.require_readers()
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(ConfigError, match="geometry-reader-missing"):
+        check(results, analysis)
+    with pytest.raises(ConfigError, match="apt-get install dcmtk"):
+        dcmqi.require_readers()
+
+
+def test_a_package_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(name: str) -> Distribution:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(dcmqi, "distribution", gone)
+    with pytest.raises(ConfigError, match="pip install dcmqi"):
+        dcmqi.require_readers()
+
+
+def test_the_readers_leave_nothing_of_the_patient_and_nothing_at_all() -> None:
+    analysis = analysis_of(make_series(Stack(patient=CANARY)))
+    seg, _ = results_of(analysis)
+    assert CANARY.patient_id.encode() in seg.content
+    with dcmqi.reread(seg.content, seg.content, merged=True) as found:
+        folder = found.volumes[0].path.parent
+        left = b"".join(path.read_bytes() for path in folder.iterdir())
+    for value in (CANARY.name, CANARY.patient_id, CANARY.accession_number):
+        assert value.split("^")[0].encode() not in left
+    assert CANARY.study_instance_uid.encode() not in left
+    assert not folder.exists()
