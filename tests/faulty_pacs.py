@@ -189,6 +189,8 @@ def _report(association: Association, request: Dataset, fault: Fault, pacs: Faul
         request.FailedSOPSequence = failed
     if commitment.report_port:
         association = _own_association(commitment)
+    if not association.is_established:  # nobody is there any more
+        return
     for _ in range(commitment.reports):
         status, _ = association.send_n_event_report(
             request,
@@ -208,7 +210,6 @@ def _own_association(commitment: Commitment) -> Association:
     association = ae.associate(
         "127.0.0.1", commitment.report_port, ext_neg=[role] if commitment.proposes_roles else []
     )
-    assert association.is_established
     return association
 
 
