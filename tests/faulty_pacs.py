@@ -207,10 +207,9 @@ def _own_association(commitment: Commitment) -> Association:
     ae = AE(AE_TITLE)
     ae.add_requested_context(StorageCommitmentPushModel)
     role = build_role(StorageCommitmentPushModel, scp_role=True)
-    association = ae.associate(
+    return ae.associate(
         "127.0.0.1", commitment.report_port, ext_neg=[role] if commitment.proposes_roles else []
     )
-    return association
 
 
 @contextmanager
