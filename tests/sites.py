@@ -32,7 +32,9 @@ from servers import (
 
 from clic_edge.app import Appliance
 from clic_edge.deid.keys import create_key
+from clic_edge.domain.result import ResultKind
 from clic_edge.ledger.database import migrate
+from clic_edge.results.provenance import SERIES_OFFSET
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -253,7 +255,27 @@ def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def results_in(server: OrthancServer, study_id: str) -> dict[str, bytes]:
-    """Return the SEG and SR of a study in an Orthanc, as files, by SOP Instance UID."""
+    """Return what tells of findings in an Orthanc's study, as files, by SOP Instance UID."""
+    return {uid: file for uid, file in _ours_in(server, study_id).items() if not _is_root(file)}
+
+
+def roots_in(server: OrthancServer, study_id: str) -> list[Dataset]:
+    """Return what tells of whole cases in an Orthanc's study."""
+    files = _ours_in(server, study_id).values()
+    return [dcmread(io.BytesIO(file)) for file in files if _is_root(file)]
+
+
+def texts_of(sr: Dataset) -> list[str]:
+    """Return every sentence of a report."""
+    inner = [text for item in sr.get("ContentSequence", []) for text in texts_of(item)]
+    return [sr.TextValue, *inner] if "TextValue" in sr else inner
+
+
+def _is_root(file: bytes) -> bool:
+    return int(dcmread(io.BytesIO(file)).SeriesNumber) % 100 == SERIES_OFFSET[ResultKind.SUMMARY]
+
+
+def _ours_in(server: OrthancServer, study_id: str) -> dict[str, bytes]:
     with httpx.Client(base_url=server.url, trust_env=False) as client:
         answer = client.get(f"/studies/{study_id}/series")
         series = [] if answer.status_code == httpx.codes.NOT_FOUND else answer.json()

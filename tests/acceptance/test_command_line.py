@@ -180,7 +180,7 @@ def test_run_writes_results_and_a_report(
     assert set(case["stages"]) == {"accept", "predict", "write", "deliver", "finish"}
     (prediction,) = case["predictions"]
     assert prediction["output.anterior.volume_mm3"] > 0
-    assert [receipt["status"] for receipt in case["receipts"]] == ["written"] * 2
+    assert [receipt["status"] for receipt in case["receipts"]] == ["written"] * 3
 
 
 @pytest.mark.parametrize("name", BAD)
@@ -201,7 +201,7 @@ def test_run_ends_with_the_exit_code_of_bad_input_and_the_good_study_beside_it_i
         ("delivered", ""),
     ]
     assert cases[0]["reason"] in done.out
-    assert len(list(out.glob("*.dcm"))) == 2
+    assert len(list(out.glob("*.dcm"))) == 3
 
 
 def test_run_of_a_folder_that_holds_a_file_cut_short_is_quarantined(

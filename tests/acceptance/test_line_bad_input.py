@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from bad_studies import BAD
-from sites import hippocampus_study, results_in
+from sites import hippocampus_study, results_in, roots_in, texts_of
 
 from clic_edge.domain.case import CaseState
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from sites import Site
 
 pytestmark = pytest.mark.servers
+UNTOLD = {"no-pipeline"}
+"""Nobody asked for an analysis, so nothing is said in the PACS."""
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +38,42 @@ def test_bad_input_ends_by_name_and_nothing_of_it_leaves(
     assert case.reason
     for server in (site.pacs, site.orthanc):
         assert results_in(server, study_id) == {}
-    assert site.ledger.deliveries.results(case.case_id) == ()
+    roots = roots_in(site.pacs, study_id)
+    if case.state is CaseState.REFUSED and case.code not in UNTOLD:
+        (root,) = roots
+        assert f"Series 1: not analysed: {case.reason}" in texts_of(root)
+    else:
+        assert roots == []
+        assert site.ledger.deliveries.results(case.case_id) == ()
+
+
+def test_a_refusal_that_became_an_analysis_is_replaced(site: Site) -> None:
+    datasets = hippocampus_study(322)
+    study_id = site.send(datasets[:12] + datasets[13:])
+    refused = site.await_case(study_id, CaseState.REFUSED)
+    site.send(datasets[12:13])
+    site.await_case(study_id, CaseState.DELIVERED)
+    (old,) = site.ledger.deliveries.results(refused.case_id)
+    newest = max(roots_in(site.pacs, study_id), key=lambda ds: "PredecessorDocumentsSequence" in ds)
+    (study,) = newest.PredecessorDocumentsSequence
+    (series,) = study.ReferencedSeriesSequence
+    assert series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == old.sop_instance_uid
+
+
+def test_one_series_that_cannot_be_analysed_does_not_keep_the_other_from_it(site: Site) -> None:
+    good, bad = hippocampus_study(323), hippocampus_study(323)
+    for ds in bad:
+        ds.SeriesInstanceUID += ".2"
+        ds.SOPInstanceUID += ".2"
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+        ds.SeriesNumber = 2
+    study_id = site.send([*good, *bad[:12], *bad[13:]])
+    site.await_case(study_id, CaseState.DELIVERED)
+    assert len(results_in(site.pacs, study_id)) == 2
+    (root,) = roots_in(site.pacs, study_id)
+    said = texts_of(root)
+    assert any(one.startswith("Series 1, Anterior hippocampus: ") for one in said)
+    assert any(one.startswith("Series 2: not analysed: ") for one in said)
 
 
 def test_the_next_case_runs(site: Site, bad_studies: dict[str, str]) -> None:

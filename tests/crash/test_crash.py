@@ -133,7 +133,7 @@ def test_a_case_whose_worker_was_killed_ends_once_with_the_results_of_an_uninter
     rows = ledger.predictions.rows(case.received_at)
     assert [row.case_id for row in rows].count(case_id) == 1
     receipts = ledger.deliveries.receipts(case_id)
-    assert [(one.destination, one.status) for one in receipts] == [("pacs", "0x0000")] * 2
+    assert [(one.destination, one.status) for one in receipts] == [("pacs", "0x0000")] * 3
 
     kept, sent = (results_in(server, case.study_id) for server in (site.orthanc, site.pacs))
     assert sorted(kept) == sorted(sent) == sorted(one.sop_instance_uid for one in receipts)

@@ -205,6 +205,8 @@ def _raised() -> Iterator[tuple[str, str]]:
         for node in ast.walk(module.tree):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
                 continue
+            if node.func.id == "translated" and isinstance(node.args[0], ast.Constant):
+                yield "Defect", str(node.args[0].value)
             if node.func.id in CLASSES | {"ClicEdgeError"}:
                 code = node.args[0]
                 if isinstance(code, ast.Constant):

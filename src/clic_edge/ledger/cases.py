@@ -94,16 +94,17 @@ class CaseStore:
             & cases.c.superseded_by.is_(None)
         )
         newer = {"superseded_by": admission.case_id}
-        # A study that no pipeline took is taken now; what a pipeline refused stays refused.
-        untaken = (cases.c.pipeline == "-") & (cases.c.state == CaseState.REFUSED)
-        ended = others & (cases.c.state.in_([CaseState.DELIVERED, *_OPEN]) | untaken)
+        told = [CaseState.DELIVERED, CaseState.REFUSED, *_OPEN]
+        ended = others & cases.c.state.in_(told)
         ids = list(connection.scalars(sa.select(cases.c.case_id).where(ended)))
         if not ids:
             return
         chosen = cases.c.case_id.in_(ids)
         connection.execute(cases.update().where(chosen).values(newer))
-        # A running case finds out by itself, before it delivers and when it closes.
-        idle = chosen & (cases.c.state != CaseState.RUNNING)
+        # A running case finds out by itself, before it delivers and when it closes. What a
+        # pipeline refused stays refused; that none took the study is not true any more.
+        stays = (cases.c.state == CaseState.REFUSED) & (cases.c.pipeline != "-")
+        idle = chosen & (cases.c.state != CaseState.RUNNING) & ~stays
         closing = {"state": CaseState.SUPERSEDED, "updated_at": datetime.now(UTC)}
         for case_id in connection.scalars(sa.select(cases.c.case_id).where(idle)):
             _audit(connection, case_id, CaseState.SUPERSEDED, detail=_STALE)
