@@ -16,6 +16,11 @@ from clic_edge.domain.prediction import (
     Measurement,
     ParametricMap,
 )
+from clic_edge.domain.result import ResultReference, SeriesRefusal
+from clic_edge.results.check_summary import check_told
+from clic_edge.results.rejection import write_rejection
+from clic_edge.results.summary import write_summary
+from clic_edge.results.writer import SeriesStory, Story
 
 if TYPE_CHECKING:
     from clic_edge.domain.result import ResultObject
@@ -43,6 +48,35 @@ def write_all(analysis: Analysis) -> tuple[ResultObject, ...]:
     for point in writers():
         made = (*made, *point.load()().write(analysis, made))
     return made
+
+
+def write_told(analysis: Analysis, results: tuple[ResultObject, ...]) -> tuple[ResultObject, ...]:
+    """Return what is written of a whole case: its root, and a note that rejects what it replaces."""
+    (seg, *_) = results
+    earlier = ResultReference(
+        kind=seg.kind,
+        sop_class_uid=seg.sop_class_uid,
+        series_instance_uid="2.25.10",
+        sop_instance_uid="2.25.11",
+    )
+    refusal = SeriesRefusal(
+        series_id="s", code="spacing-unsupported", reason="The slices lie 5 mm apart."
+    )
+    story = Story(
+        case_id=analysis.case_id,
+        started_at=analysis.started_at,
+        series=analysis.series,
+        pipeline_title="Organs",
+        model=analysis.model,
+        parts=(
+            SeriesStory(series_number=3, prediction=analysis.prediction, results=results),
+            SeriesStory(series_number=4, refusal=refusal),
+        ),
+        predecessors=(earlier,),
+    )
+    told = write_summary(story), write_rejection(story)
+    check_told(told, story)
+    return told
 
 
 def with_everything(analysis: Analysis) -> Analysis:

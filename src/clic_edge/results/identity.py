@@ -60,6 +60,11 @@ REQUIRED = (
 TEXT = {VR.PN, VR.LO, VR.SH, VR.LT, VR.ST, VR.UT, VR.UC}
 """What is written in a character set."""
 
+CHINESE_DESIGNATOR = "\x1b$)A"
+"""Of ISO 2022 IR 58 (PS3.5 6.1.2.5.1): pydicom decodes what follows it and leaves it in the text."""
+
+ESCAPE = "\x1b"
+
 SEXES = {"M", "F", "O"}
 
 
@@ -122,8 +127,10 @@ def _decoded(element: DataElement, *, unknown_set: bool) -> DataElement:
     if representation not in TEXT:
         return DataElement(element.tag, representation, element.value)
     values = element.value if isinstance(element.value, MultiValue) else [element.value or ""]
-    texts = [str(value) for value in values]
-    if any("\ufffd" in text or (unknown_set and not text.isascii()) for text in texts):
+    texts = [str(value).replace(CHINESE_DESIGNATOR, "") for value in values]
+    if any(
+        "\ufffd" in text or ESCAPE in text or (unknown_set and not text.isascii()) for text in texts
+    ):
         raise UnicodeError
     if representation == VR.PN:
         return DataElement(element.tag, VR.PN, [PersonName(text) for text in texts])
