@@ -256,12 +256,12 @@ def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 def results_in(server: OrthancServer, study_id: str) -> dict[str, bytes]:
     """Return what tells of findings in an Orthanc's study, as files, by SOP Instance UID."""
-    return {uid: file for uid, file in _ours_in(server, study_id).items() if not _is_root(file)}
+    return {uid: file for uid, file in ours_in(server, study_id).items() if not _is_root(file)}
 
 
 def roots_in(server: OrthancServer, study_id: str) -> list[Dataset]:
     """Return what tells of whole cases in an Orthanc's study."""
-    files = _ours_in(server, study_id).values()
+    files = ours_in(server, study_id).values()
     return [dcmread(io.BytesIO(file)) for file in files if _is_root(file)]
 
 
@@ -275,7 +275,8 @@ def _is_root(file: bytes) -> bool:
     return int(dcmread(io.BytesIO(file)).SeriesNumber) % 100 == SERIES_OFFSET[ResultKind.SUMMARY]
 
 
-def _ours_in(server: OrthancServer, study_id: str) -> dict[str, bytes]:
+def ours_in(server: OrthancServer, study_id: str) -> dict[str, bytes]:
+    """Return everything that we wrote of a study in an Orthanc, by SOP Instance UID."""
     with httpx.Client(base_url=server.url, trust_env=False) as client:
         answer = client.get(f"/studies/{study_id}/series")
         series = [] if answer.status_code == httpx.codes.NOT_FOUND else answer.json()

@@ -174,10 +174,10 @@ def test_run_writes_results_and_a_report(
     done = clic_edge("-c", settings, "run", study, "--pipeline", "hippocampus", "--out", out)
     assert done.code == 0, done.err
     results = [dcmread(path) for path in out.glob("*.dcm")]
-    assert sorted(ds.Modality for ds in results) == ["SEG", "SR"]
+    assert sorted(ds.Modality for ds in results) == ["SEG", "SR", "SR"]
     (case,) = json.loads((out / "report.json").read_text())
     assert case["case"]["state"] == "delivered"
-    assert set(case["stages"]) == {"accept", "predict", "write", "deliver", "finish"}
+    assert set(case["stages"]) == {"accept", "predict", "write", "deliver", "confirm", "finish"}
     (prediction,) = case["predictions"]
     assert prediction["output.anterior.volume_mm3"] > 0
     assert [receipt["status"] for receipt in case["receipts"]] == ["written"] * 3
@@ -201,7 +201,8 @@ def test_run_ends_with_the_exit_code_of_bad_input_and_the_good_study_beside_it_i
         ("delivered", ""),
     ]
     assert cases[0]["reason"] in done.out
-    assert len(list(out.glob("*.dcm"))) == 3
+    told = bad.state is CaseState.REFUSED and bad.code != "no-pipeline"
+    assert len(list(out.glob("*.dcm"))) == 3 + told
 
 
 def test_run_of_a_folder_that_holds_a_file_cut_short_is_quarantined(
@@ -313,7 +314,7 @@ def test_a_delivered_case_is_shown_with_its_receipts_and_not_run_again(
     whole = json.loads(clic_edge(*on_site, "show", case.case_id, "--json").out)
     assert whole["case"]["state"] == "delivered"
     assert {receipt["status"] for receipt in whole["receipts"]} == {"0x0000"}
-    assert {row["kind"] for row in whole["results"]} == {"SEG", "SR"}
+    assert {row["kind"] for row in whole["results"]} == {"SEG", "SR", "SUMMARY"}
     assert [event["action"] for event in whole["audit"]][-1] == "delivered"
     done = clic_edge(*on_site, "retry", case.case_id)
     assert done.code == 2

@@ -86,7 +86,7 @@ def test_a_person_runs_a_waiting_study_now_and_asking_twice_is_one_case(eventful
     (shown,) = eventful.ask(study_id).json()["cases"]
     assert shown["case"]["state"] == "delivered"
     assert [stage for stage, _ in shown["stages"]]
-    assert [receipt["accepted"] for receipt in shown["receipts"]] == [True, True]
+    assert [receipt["accepted"] for receipt in shown["receipts"]] == [True, True, True]
     assert eventful.cases(study_id) == (delivered,)
 
 

@@ -17,7 +17,7 @@ from factories import Stack, make_datasets
 from model_packages import known_labels, volume_of, write_package
 from pydicom import dcmread
 from servers import PostgresServer, wait_for
-from sites import Site, SiteOptions, patient, results_in, running_site
+from sites import Site, SiteOptions, ours_in, patient, running_site
 
 from clic_edge.assembly import build_line
 from clic_edge.config import load_pipelines, load_settings
@@ -135,7 +135,7 @@ def test_a_case_whose_worker_was_killed_ends_once_with_the_results_of_an_uninter
     receipts = ledger.deliveries.receipts(case_id)
     assert [(one.destination, one.status) for one in receipts] == [("pacs", "0x0000")] * 3
 
-    kept, sent = (results_in(server, case.study_id) for server in (site.orthanc, site.pacs))
+    kept, sent = (ours_in(server, case.study_id) for server in (site.orthanc, site.pacs))
     assert sorted(kept) == sorted(sent) == sorted(one.sop_instance_uid for one in receipts)
     assert {uid: sha256(content).hexdigest() for uid, content in kept.items()} == (
         _uninterrupted(aftermath, case)
