@@ -15,7 +15,7 @@ import pydicom
 import pytest
 from analyses import analysis_of
 from factories import Stack, make_series, series_of
-from written import with_everything, write_all
+from written import with_everything, write_all, write_told
 
 from clic_edge.dicom.policy import VolumePolicy
 from clic_edge.dicom.volumes import build_volume
@@ -104,6 +104,14 @@ UNKNOWN_TO_DCIODVFY = {
 """Debian's dciodvfy is older than Label Map Segmentation: this alone it says of one."""
 
 
+OF_DSRDUMP_ITSELF = (
+    "W: The VR checker does not support",
+    "W: Check for template constraints not yet supported",
+)
+UNKNOWN_TO_DCMTK = ResultKind.SEG_LABELMAP
+"""DCMTK 3.6.7 of 2022 opens no report that refers to such an image."""
+
+
 def said(program: str, *arguments: object) -> str:
     if shutil.which(program) is None:
         pytest.skip(f"{program} isn't installed")
@@ -134,8 +142,11 @@ def errors_in(path: Path, result: ResultObject, originals: bytes) -> list[str]:
 
 
 def assert_valid(analysis: Analysis, folder: Path) -> None:
-    results = write_all(with_everything(analysis))
-    check(results, with_everything(analysis))
+    analysis = with_everything(analysis)
+    results = write_all(analysis)
+    check(results, analysis)
+    known = tuple(one for one in results if one.kind is not UNKNOWN_TO_DCMTK)
+    results = (*results, *write_told(analysis, known))
     paths = stored(results, folder)
     originals = b"".join(one.content for one in analysis.series.instances)
     for path, result in paths.items():
@@ -154,7 +165,7 @@ def assert_valid(analysis: Analysis, folder: Path) -> None:
 def assert_readable_report(path: Path) -> None:
     """Open a report with DCMTK, and find every text and number of it on the page."""
     complaints = [line for line in said("dsrdump", "-Ec", path).splitlines() if line[1:2] == ":"]
-    assert [line for line in complaints if "The VR checker" not in line] == []
+    assert [line for line in complaints if not line.startswith(OF_DSRDUMP_ITSELF)] == []
     page = html.unescape(said("dsr2html", path))
     assert "<html" in page
     words = [
