@@ -14,6 +14,7 @@ from clic_edge.dicom.policy import VolumePolicy
 from clic_edge.domain.result import ResultKind
 from clic_edge.pacs.commitment import Reports
 from clic_edge.pipeline.line import Line, Patience, ReadyDestination, ReadyPipeline
+from clic_edge.results.dcmqi import require_readers
 from clic_edge.transports import make_census, make_destination, make_witness
 
 if TYPE_CHECKING:
@@ -127,6 +128,8 @@ class LazyRuntime:
 
 
 def _writer(name: str) -> Writer:
+    if name.startswith("seg"):
+        require_readers()  # a segmentation that nobody can prove never leaves
     (point,) = entry_points(group="clic_edge.writers", name=name)
     writer: Writer = point.load()()
     return writer

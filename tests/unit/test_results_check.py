@@ -12,6 +12,7 @@ import pytest
 from analyses import analysis_of
 from factories import CANARY, Stack, make_series
 
+from clic_edge import assembly
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.errors import ClicEdgeError, ConfigError, Defect, Transient
 from clic_edge.results import dcmqi
@@ -236,6 +237,15 @@ def test_nothing_leaves_where_no_reader_is_installed(
         check(results, analysis)
     with pytest.raises(ConfigError, match="apt-get install dcmtk"):
         dcmqi.require_readers()
+
+
+def test_no_worker_starts_that_could_not_prove_its_segmentations(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert assembly._writer("sr")
+    with pytest.raises(ConfigError, match="geometry-reader-missing"):
+        assembly._writer("seg")
 
 
 def test_a_package_that_is_gone_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
