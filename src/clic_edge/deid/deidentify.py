@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from clic_edge.deid import part10
 from clic_edge.deid.clean import Cleaner, StandIns
 from clic_edge.deid.codestream import blanked
-from clic_edge.deid.faces import check_face
+from clic_edge.deid.defacing import defaced
+from clic_edge.deid.faces import check_face, face_volume
 from clic_edge.deid.markers import markers
 from clic_edge.deid.options import UIDS
 from clic_edge.deid.pixels import PIXEL_DATA, must_be_looked_at, pixel_bytes
@@ -38,7 +39,7 @@ def deidentify(
     A `residue` check that has seen similar series knows their words already.
 
     Transfer syntax, pixels and every kept value are those of the source, byte for byte, but where
-    the profile has text blanked in the pixels. The same series, profile and key give the same bytes.
+    the profile has text blanked in the pixels, or a face cut away. The same series, profile and key give the same bytes.
 
     Raises
     ------
@@ -67,6 +68,8 @@ def deidentify(
     )
     if profile.faces == "hold":
         check_face(series, clean)
+    elif profile.faces == "deface" and (volume := face_volume(series, clean)):
+        return defaced(clean, volume)
     return clean
 
 

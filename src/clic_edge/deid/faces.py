@@ -1,4 +1,4 @@
-"""Head volumes from which a face could be rendered: recognised by their geometry, and held.
+"""Head volumes from which a face could be rendered: recognised by their geometry.
 
 A face needs thin slices, a field of view of a face's size, and a surface with air in front of it
 on a body as wide and deep as a head. All of that is measured in the volume; what the headers say
@@ -14,6 +14,8 @@ import numpy as np
 from scipy import ndimage
 
 from clic_edge.deid import part10
+from clic_edge.deid.cranium import crown_of
+from clic_edge.deid.upright import Upright, body_of, least_of_tissue, tissue_of, upright
 from clic_edge.dicom.acquisition import acquisition_of
 from clic_edge.dicom.attributes import Attributes
 from clic_edge.dicom.pixels import PixelSource, read_voxels
@@ -42,15 +44,18 @@ FRONT_SHARE = 0.5
 WIDTHS_MM, DEPTHS_MM = (80.0, 210.0), (90.0, 280.0)
 """A head's extents in a transverse plane, from a newborn's to the largest."""
 STEP_MM = 4.0
-AIR_HU = -300.0
-_MR_SHARE = 0.12
-"""Share of the brightest signal above which a voxel of MR is tissue."""
+FACE = (0.58, 1.15)
+"""Where a face begins and ends below the vertex, in lengths of the head: from the nasion to the chin."""
+STRIPS_MM = ((-54.0, -18.0), (-18.0, 18.0), (18.0, 54.0))
+"""Its right side, its middle with nose and mouth, its left side."""
 _ANYTHING = re.compile(rb"BODY|NECK|UNKNOWN|OTHER", re.IGNORECASE)
 """Body parts that leave open whether the head is among them."""
 _GOES_ON = 5
 _TRANSVERSE = 0.8
 """Cosine of the angle between a slice's normal and the body's axis."""
-_POLICY = VolumePolicy(gantry_tilt="shear", volumes="first", orientations="largest")
+DEEP_MM = 45.0
+"""How far behind the brow the skin of a face lies at most; beyond are throats and open nostrils."""
+POLICY = VolumePolicy(gantry_tilt="shear", volumes="first", orientations="largest")
 _NO_VOLUME = frozenset({"not-an-image", "unsupported-object", "not-monochrome", "empty-series"})
 """What `build_volume` says of series that nothing can be rendered from."""
 _BODY_PART = 0x00180015
@@ -63,8 +68,6 @@ _HEAD = re.compile(
 def check_face(series: Series, clean: CleanSeries) -> None:
     """Return when no face can be rendered from a series; `clean` is what became of `series`.
 
-    A slice that comes alone may be one of many: it is judged by itself, and more strictly.
-
     Raises
     ------
     Refusal
@@ -73,23 +76,40 @@ def check_face(series: Series, clean: CleanSeries) -> None:
         As `build_volume`.
 
     """
-    words, body_part = _words(series)
-    try:
-        volume = build_volume(clean, _POLICY)
-    except Refusal as error:
-        if error.code in _NO_VOLUME or _is_thick(clean):
-            return
-        is_alone = error.code == "single-slice"
-        if is_alone and not is_of_face(_lone_slice(clean), words, body_part):
-            return
-        raise Refusal(
-            "face-visible", "Whether these slices show a face can't be told without the others."
-        ) from error
-    if shows_face(volume, is_head=bool(_HEAD.search(words))):
+    if face_volume(series, clean):
         raise Refusal(
             "face-visible",
             "A face could be rendered from this volume: thin slices of a head with air before it.",
         )
+
+
+def face_volume(series: Series, clean: CleanSeries) -> Volume | None:
+    """Return the volume from which a face could be rendered; None where a series holds none.
+
+    `clean` is what became of `series`. A slice that comes alone may be one of many: it is judged
+    by itself, and more strictly.
+
+    Raises
+    ------
+    Refusal
+        ``face-visible``: it can't be told.
+    Defect
+        As `build_volume`.
+
+    """
+    words, body_part = _words(series)
+    try:
+        volume = build_volume(clean, POLICY)
+    except Refusal as error:
+        if error.code in _NO_VOLUME or _is_thick(clean):
+            return None
+        is_alone = error.code == "single-slice"
+        if is_alone and not is_of_face(_lone_slice(clean), words, body_part):
+            return None
+        raise Refusal(
+            "face-visible", "Whether these slices show a face can't be told without the others."
+        ) from error
+    return volume if shows_face(volume, is_head=bool(_HEAD.search(words))) else None
 
 
 def _words(series: Series) -> tuple[bytes, bytes]:
@@ -135,10 +155,9 @@ def is_of_face(lone: Volume, words: bytes, body_part: bytes) -> bool:
         return True
     if abs(float(lone.geometry.affine[2, 0])) < _TRANSVERSE * STEP_MM:
         return not body_part or bool(_ANYTHING.search(body_part))
-    grid, inside = _upright(lone)
-    body = _body(grid, inside, is_ct=lone.acquisition.modality == "CT")
+    grid, body = _seen(lone)
     middle = len(body) // 2
-    return _is_head_sized(body[middle]) and _has_front(body[middle], inside[middle])
+    return _is_head_sized(body[middle]) and _has_front(body[middle], grid.inside[middle])
 
 
 def _is_thick(clean: CleanSeries) -> bool:
@@ -158,43 +177,39 @@ def shows_face(volume: Volume, *, is_head: bool) -> bool:
     extents = np.array(volume.geometry.spacing_mm) * volume.geometry.shape
     if max(volume.geometry.spacing_mm) > THICKEST_MM or min(extents) < SMALLEST_MM:
         return False
-    grid, inside = _upright(volume)
-    body = _body(grid, inside, is_ct=volume.acquisition.modality == "CT")
-    is_front = np.array([_has_front(*plane) for plane in zip(body, inside, strict=True)])
+    grid, body = _seen(volume)
+    is_front = np.array([_has_front(*plane) for plane in zip(body, grid.inside, strict=True)])
     is_sized = np.array([is_head or _is_head_sized(plane) for plane in body])
     return _longest_run(is_front & is_sized) * STEP_MM >= STRETCH_MM
 
 
-def _upright(volume: Volume) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-    """Return the volume on a coarse grid, shape (feet to head, front to back, right to left).
+def _seen(volume: Volume) -> tuple[Upright, NDArray[np.bool_]]:
+    grid = upright(volume, STEP_MM)
+    least = least_of_tissue(grid, is_ct=volume.acquisition.modality == "CT")
+    return grid, body_of(tissue_of(grid, least))
 
-    The second array tells which of its voxels lie in the field of view.
+
+def face_left(before: Volume, after: Volume) -> float:
+    """Return which share of a face's surface `after` still shows, from 0 to 1.
+
+    Of the right side, the middle and the left side the one of which most is left counts. The
+    surface is the foremost tissue below the nasion in `before`, a volume whose head looks ahead;
+    it is left where `after`, on the same grid, has tissue within `STEP_MM` of it.
+    Raises Refusal ``face-visible`` as `crown_of`.
     """
-    affine, shape = volume.geometry.affine, np.array(volume.geometry.shape)
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in shape], indexing="ij")).reshape(3, -1)
-    placed = affine[:3, :3] @ corners + affine[:3, 3:]
-    low, high = placed.min(axis=1), placed.max(axis=1)
-    axes = [np.arange(a, b + STEP_MM / 2, STEP_MM) for a, b in zip(low, high, strict=True)]
-    z, y, x = np.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
-    points = np.stack([x.ravel(), y.ravel(), z.ravel()])
-    indices = np.rint(np.linalg.solve(affine[:3, :3], points - affine[:3, 3:])).astype(int)
-    inside = ((indices >= 0) & (indices < shape[:, None])).all(axis=0)
-    values = np.full(points.shape[1], np.float32(volume.voxels.min()))
-    values[inside] = volume.voxels[tuple(indices[:, inside])]
-    return values.reshape(z.shape), inside.reshape(z.shape)
-
-
-def _body(
-    grid: NDArray[np.float32], inside: NDArray[np.bool_], *, is_ct: bool
-) -> NDArray[np.bool_]:
-    """Return the largest connected piece of tissue, its hollows filled plane by plane."""
-    least = AIR_HU if is_ct else _MR_SHARE * float(np.percentile(grid[inside], 99))
-    tissue = ndimage.binary_opening(ndimage.median_filter(grid, 3) > least)
-    labels, count = ndimage.label(tissue)
-    if not count:
-        return np.asarray(tissue, bool)
-    largest = labels == 1 + int(np.bincount(labels.ravel())[1:].argmax())
-    return np.stack([np.asarray(ndimage.binary_fill_holes(plane), bool) for plane in largest])
+    grid, body = _seen(before)
+    crown = crown_of(grid, body)
+    least = least_of_tissue(grid, is_ct=before.acquisition.modality == "CT")
+    tissue = ndimage.binary_dilation(tissue_of(upright(after, STEP_MM), least), np.ones((1, 3, 1)))
+    first = body.argmax(axis=1)[:, None]
+    height, across = grid.axis("z")[:, None], grid.axis("x") - crown.middle[0]
+    is_face = (crown.height(FACE[1]) <= height) & (height < crown.height(FACE[0]))
+    is_face = is_face & np.take_along_axis(grid.inside, np.maximum(first - 1, 0), axis=1)[:, 0]
+    deepest = crown.middle[1] - crown.length_mm / 2 + DEEP_MM
+    is_face &= (first[:, 0] > 0) & (grid.axis("y")[first[:, 0]] < deepest)
+    is_left = np.take_along_axis(tissue, first, axis=1)[:, 0]
+    strips = [is_face & (low <= across) & (across < high) for low, high in STRIPS_MM]
+    return max(float(is_left[strip].mean()) if strip.any() else 0.0 for strip in strips)
 
 
 def _has_front(body: NDArray[np.bool_], inside: NDArray[np.bool_]) -> bool:

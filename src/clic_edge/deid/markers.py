@@ -6,7 +6,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from clic_edge.deid.options import FULL_DATES, MODIFIED_DATES
-from clic_edge.deid.part10 import Encoding, Writer
+from clic_edge.deid.part10 import Element, Encoding, Writer
 from clic_edge.deid.standard import EDITION, method_codes
 
 if TYPE_CHECKING:
@@ -24,14 +24,8 @@ def markers(
     writer = Writer(encoding)
     ran = {"basic"} | profile.options | ({"clean_pixel_data"} if pixels_cleaned else set())
     items = [
-        b"".join(
-            (
-                writer.element(0x00080100, "SH", code.value.encode("ascii")),
-                writer.element(0x00080102, "SH", code.scheme.encode("ascii")),
-                writer.element(0x00080104, "LO", code.meaning.encode("ascii")),
-            )
-        )
-        for option, code in method_codes()
+        b"".join(writer.element(one.tag, one.vr, bytes(one.value)) for one in method_item(option))
+        for option, _ in method_codes()
         if option in ran
     ]
     return {
@@ -40,6 +34,16 @@ def markers(
         METHOD_CODES: writer.sequence(METHOD_CODES, items),
         LONGITUDINAL: writer.element(LONGITUDINAL, "CS", _longitudinal(profile.options)),
     }
+
+
+def method_item(option: str) -> tuple[Element, ...]:
+    """Return the code of an option that ran (CID 7050), as an item of a sequence."""
+    code = dict(method_codes())[option]
+    return (
+        Element(0x00080100, "SH", code.value.encode("ascii")),
+        Element(0x00080102, "SH", code.scheme.encode("ascii")),
+        Element(0x00080104, "LO", code.meaning.encode("ascii")),
+    )
 
 
 def _longitudinal(options: frozenset[str]) -> bytes:

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
 
 PixelTreatment = Literal["refuse", "redact", "redact-all"]
 """Pixels that may show text: refused; looked at and blanked; the same for every image there is."""
-FaceTreatment = Literal["ignore", "hold"]
-"""Heads that could be rendered to a face: let through where pixels stay on the appliance, or held."""
+FaceTreatment = Literal["ignore", "hold", "deface"]
+"""Heads that could be rendered to a face: let through where pixels stay on the appliance; held; or
+defaced, and held where that can't be done for sure."""
 
 PIXEL_TREATMENTS: tuple[PixelTreatment, ...] = ("refuse", "redact", "redact-all")
-FACE_TREATMENTS: tuple[FaceTreatment, ...] = ("ignore", "hold")
+FACE_TREATMENTS: tuple[FaceTreatment, ...] = ("ignore", "hold", "deface")
 _Word = TypeVar("_Word", bound=str)
 
 

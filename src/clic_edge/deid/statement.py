@@ -32,6 +32,10 @@ _PIXELS = {
 _FACES = {
     "ignore": "Heads that could be rendered to a face are not looked for.",
     "hold": "CT and MR of a head that could be rendered to a face are not released.",
+    "deface": "Face and ears are cut from CT and MR of a head that could be rendered to a face, at a"
+    " distance from the brain; only such instances say so, by code 113102. Where head, brain or"
+    " front are not found for sure, or a second look still finds a face, the series is not"
+    " released.",
 }
 
 
