@@ -39,7 +39,7 @@ class Text(NamedTuple):
     decoded_name: str
     decoded_description: str
     codecs: tuple[str, ...]
-    """By which Python decodes each group of the name, escapes taken out; none: ISO 2022 JP."""
+    """By which Python decodes each group of the name, without the escapes that it doesn't know."""
 
 
 def plain(charset: str, codec: str, name: str, description: str) -> Text:
@@ -70,6 +70,19 @@ TEXTS = {
     "thai": plain("ISO_IR 166", "tis_620", "สมชาย^ใจดี", "สมอง"),
     "gb18030": plain("GB18030", "gb18030", "Wang^XiaoDong=王^小东=", "大脑 𠮷"),
     "gbk": plain("GBK", "gbk", "Wang^XiaoDong=王^小东=", "大脑"),
+    "half-width katakana": plain("ISO_IR 13", "shift_jis", "ﾔﾏﾀﾞ^ﾀﾛｳ", "ﾉｳ"),
+    "latin-3": plain("ISO_IR 109", "iso8859_3", "Ħaż^Ġorġ", "Moħħ"),
+    "gb18030 of four bytes": plain("GB18030", "gb18030", "Wang=𠮷^ĸ=", "𠮷"),
+    "supplementary kanji": Text(
+        "\\ISO 2022 IR 159\\ISO 2022 IR 87",
+        b"Sakaki=\x1b$(D"
+        + "丂".encode("euc_jp")[1:].translate(bytes(range(128)) * 2)
+        + b"\x1b(B^\x1b$BB@O:\x1b(B=",
+        b"MR",
+        "Sakaki=丂^太郎=",
+        "MR",
+        ("iso2022_jp_2",) * 3,
+    ),
     "korean": Text(
         "\\ISO 2022 IR 149",
         b"Hong^Gildong=\x1b$)C\xfb\xf3^\x1b$)C\xd1\xce\xd4\xd7=\x1b$)C\xc8\xab^\x1b$)C\xb1\xe6\xb5\xbf",
@@ -200,10 +213,15 @@ def test_dcmtk_reads_all_sources_but_those_that_its_iconv_does_not_know(tmp_path
         for name, text in TEXTS.items()
         if dumped(analysis_in(text).series.instances[0].content, "0010,0010", tmp_path) is None
     }
-    assert unread <= {"japanese", "japanese with half-width katakana", "latin-1 with escapes"}
+    assert unread <= {
+        "japanese",
+        "japanese with half-width katakana",
+        "supplementary kanji",
+        "latin-1 with escapes",
+    }
 
 
-@pytest.mark.parametrize("charset", ["ISO_IR 192", "GB18030", "ISO_IR 999"])
+@pytest.mark.parametrize("charset", ["ISO_IR 192", "GB18030", "ISO_IR 203", "ISO_IR 999"])
 def test_no_object_is_written_under_a_name_that_cannot_be_read(charset: str) -> None:
     analysis = with_everything(analysis_of(images(charset, b"S\xf8rensen^\xc5se\xff")))
     for point in writers():
