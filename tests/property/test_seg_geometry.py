@@ -238,6 +238,24 @@ def test_a_mask_on_a_tilted_stack_leans_as_the_images_do(
         assert near(viewer[number], placed(mask, volume.geometry.affine).points)
 
 
+@settings(deadline=None, max_examples=25)
+@given(
+    stack=stacks,
+    jitter=st.lists(st.tuples(*[st.floats(-1, 1)] * 3), min_size=SHAPE[0], max_size=SHAPE[0]),
+)
+def test_positions_that_a_scanner_rounded_are_no_reason_to_refuse(
+    stack: Stack, jitter: list[tuple[float, float, float]]
+) -> None:
+    rounding = 0.4 * min(0.1, 0.05 * abs(stack.slice_step))  # of what `fit_grid` takes
+    datasets = make_datasets(stack, np.zeros(SHAPE, np.int16))
+    for k, ds in enumerate(datasets):
+        rounded = stack.position(k) + rounding * np.array(jitter[k])
+        ds.ImagePositionPatient = [round(float(x), 6) for x in rounded]
+    series = series_of(datasets)
+    result = written(analysis_of(series, volume=volume_of(series)))
+    assert set(seen_by_a_viewer(result)) == {1, 2, 3}
+
+
 def with_mask(analysis: Analysis, mask: NDArray[np.uint8], geometry: Geometry) -> Analysis:
     """Return the analysis with another mask on another grid, and findings that fit both."""
     prediction = analysis.prediction
