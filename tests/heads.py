@@ -27,6 +27,8 @@ CONTRASTS: dict[str, tuple[int, ...]] = {
 """Hounsfield units, or signal, of each of the above."""
 NOISE = 3.0
 STEP_MM = 2.5
+TRUNK_MM = 200.0
+"""Half the width of the trunk, and how far below the middle of the cranium it begins."""
 _WIDE_MM, _ABOVE_MM = 125.0, 110.0
 
 
@@ -102,6 +104,8 @@ def anatomy(points: NDArray[np.float64]) -> NDArray[np.int8]:
     found[_column(points, 18, 9)] = CORD
     found[_brain(points)] = BRAIN
     found[_ball(points, (0, -72, -62), (13, 30, 18))] = AIR
+    x, y, z = points[..., 0], points[..., 1], points[..., 2]
+    found[(np.abs(x) < TRUNK_MM) & (np.abs(y - 15) < TRUNK_MM / 2) & (z < -TRUNK_MM)] = SOFT
     return found
 
 

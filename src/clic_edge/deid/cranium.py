@@ -31,7 +31,7 @@ MISFIT_MM = 4.0
 SEMI_AXES_MM = ((42.0, 95.0), (52.0, 125.0), (42.0, 125.0))
 """Half the width, length and height of a cranium, from a newborn's to the largest."""
 _MIDDLE = 0.42
-_MOST_POINTS, _MOST_STEPS = 3000, 100
+_MOST_POINTS, _LEAST_POINTS, _MOST_STEPS = 1500, 300, 100
 
 
 def not_defaced(why: str) -> Refusal:
@@ -112,7 +112,7 @@ def cranium_of(grid: Upright, body: NDArray[np.bool_], crown: Crown) -> Ellipsoi
 
     """
     skin = _skin(grid, body, crown)
-    if len(skin) < _MOST_POINTS // 10:
+    if len(skin) < _LEAST_POINTS:
         raise not_defaced("too little of its skin is in the field of view")
     half = (skin.max(axis=0) - skin.min(axis=0)) / 2
     height = CRANIUM * crown.length_mm

@@ -8,6 +8,7 @@ can only make the check stricter. Where it is wrong it holds too much: a knee is
 from __future__ import annotations
 
 import re
+from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,15 +45,17 @@ FRONT_SHARE = 0.5
 WIDTHS_MM, DEPTHS_MM = (80.0, 210.0), (90.0, 280.0)
 """A head's extents in a transverse plane, from a newborn's to the largest."""
 STEP_MM = 4.0
-FACE = (0.58, 1.15)
-"""Where a face begins and ends below the vertex, in lengths of the head: from the nasion to the chin."""
-STRIPS_MM = ((-54.0, -18.0), (-18.0, 18.0), (18.0, 54.0))
-"""Its right side, its middle with nose and mouth, its left side."""
+FACE = (0.58, 0.77, 0.96, 1.15)
+"""Below the vertex, in lengths of the head: nasion, nose, mouth and chin; the ends of three bands."""
+STRIPS_MM = (-54.0, -18.0, 18.0, 54.0)
+"""The ends of a face's right side, its middle and its left side."""
 _ANYTHING = re.compile(rb"BODY|NECK|UNKNOWN|OTHER", re.IGNORECASE)
 """Body parts that leave open whether the head is among them."""
 _GOES_ON = 5
 _TRANSVERSE = 0.8
 """Cosine of the angle between a slice's normal and the body's axis."""
+LEAST_POINTS = 12
+"""How many points of a part of a face have to be in view: 2 square centimetres."""
 DEEP_MM = 45.0
 """How far behind the brow the skin of a face lies at most; beyond are throats and open nostrils."""
 POLICY = VolumePolicy(gantry_tilt="shear", volumes="first", orientations="largest")
@@ -192,24 +195,27 @@ def _seen(volume: Volume) -> tuple[Upright, NDArray[np.bool_]]:
 def face_left(before: Volume, after: Volume) -> float:
     """Return which share of a face's surface `after` still shows, from 0 to 1.
 
-    Of the right side, the middle and the left side the one of which most is left counts. The
-    surface is the foremost tissue below the nasion in `before`, a volume whose head looks ahead;
-    it is left where `after`, on the same grid, has tissue within `STEP_MM` of it.
-    Raises Refusal ``face-visible`` as `crown_of`.
+    Of the nine parts of a face (brow to nose, nose, mouth and chin; right, middle, left) the one
+    of which most is left counts. The surface is the foremost tissue below the nasion in `before`,
+    a volume whose head looks ahead; it is left where `after`, on the same grid, has tissue within
+    `STEP_MM` of it. Raises Refusal ``face-visible`` as `crown_of`.
     """
     grid, body = _seen(before)
     crown = crown_of(grid, body)
     least = least_of_tissue(grid, is_ct=before.acquisition.modality == "CT")
     tissue = ndimage.binary_dilation(tissue_of(upright(after, STEP_MM), least), np.ones((1, 3, 1)))
     first = body.argmax(axis=1)[:, None]
-    height, across = grid.axis("z")[:, None], grid.axis("x") - crown.middle[0]
-    is_face = (crown.height(FACE[1]) <= height) & (height < crown.height(FACE[0]))
-    is_face = is_face & np.take_along_axis(grid.inside, np.maximum(first - 1, 0), axis=1)[:, 0]
-    deepest = crown.middle[1] - crown.length_mm / 2 + DEEP_MM
-    is_face &= (first[:, 0] > 0) & (grid.axis("y")[first[:, 0]] < deepest)
     is_left = np.take_along_axis(tissue, first, axis=1)[:, 0]
-    strips = [is_face & (low <= across) & (across < high) for low, high in STRIPS_MM]
-    return max(float(is_left[strip].mean()) if strip.any() else 0.0 for strip in strips)
+    is_skin = np.take_along_axis(grid.inside, np.maximum(first - 1, 0), axis=1)[:, 0]
+    deepest = crown.middle[1] - crown.length_mm / 2 + DEEP_MM
+    is_skin &= (first[:, 0] > 0) & (grid.axis("y")[first[:, 0]] < deepest)
+    band = np.digitize((crown.top_mm - grid.axis("z")) / crown.length_mm, FACE)[:, None]
+    strip = np.digitize(grid.axis("x") - crown.middle[0], STRIPS_MM)
+    parts = [
+        is_left[is_skin & (band == height) & (strip == side)]
+        for height, side in product(range(1, len(FACE)), range(1, len(STRIPS_MM)))
+    ]
+    return max(float(part.mean()) if part.size >= LEAST_POINTS else 0.0 for part in parts)
 
 
 def _has_front(body: NDArray[np.bool_], inside: NDArray[np.bool_]) -> bool:

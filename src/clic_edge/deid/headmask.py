@@ -57,8 +57,8 @@ WITHIN = 0.95
 """Share of the brain that lies in the cranium."""
 BONE_HU, BONE_MM, ENCLOSED = 250.0, 8.0, 0.8
 """Share of the brain's upper surface that has bone beside it, in CT."""
-HEIGHT = 1.4
-"""Vertex to below the chin, in lengths of the head."""
+HEIGHT, DEEPEST = 1.4, 1.1
+"""Vertex to below the chin, and to below any brain, in lengths of the head."""
 NEUTRAL_DEGREES, STEEPEST_DEGREES = -13.5, 35.0
 """How the brain's long axis lies where the head looks ahead; how far from that it is still cut."""
 LEAST_BEHIND, LEAST_FLAT = 0.1, 0.05
@@ -126,7 +126,7 @@ def levelled(volume: Volume) -> Volume:
         ``face-visible``: no head or no brain is found, or it nods by more than it does in a scanner.
 
     """
-    head = _head(volume, THICKER_MM)
+    head = _head(volume, upright(volume, COARSE_MM), THICKER_MM)
     degrees = _nod(head.grid.places(head.brain)[:, 1:])
     if abs(degrees) > STEEPEST_DEGREES:
         raise not_defaced("the head does not look ahead")
@@ -165,7 +165,7 @@ def cut_of(volume: Volume) -> Cut:
         ``face-visible``: it can't be told where the head, its front or its brain is.
 
     """
-    head = _head(volume, THICK_MM)
+    head = _head(volume, upright(volume, FINE_MM, _box(volume)), THICK_MM)
     cranium = cranium_of(head.grid, head.body, head.crown)
     head = replace(head, brain=_within(head, cranium))
     _check_brain(head, cranium)
@@ -191,15 +191,22 @@ def _distance(mask: NDArray[np.bool_], grid: Upright) -> NDArray[np.float64]:
     return np.asarray(ndimage.distance_transform_edt(~mask, sampling=grid.step_mm))
 
 
-def _head(volume: Volume, thick_mm: float) -> _Head:
-    """Return the head at the upper end of a volume; its brain is what is thicker than said."""
-    is_ct = volume.acquisition.modality == "CT"
+def _is_ct(volume: Volume) -> bool:
+    return volume.acquisition.modality == "CT"
+
+
+def _box(volume: Volume) -> Box:
+    """Return the box of the head at the upper end of a volume, with some air around it."""
     grid = upright(volume, COARSE_MM)
-    body = body_of(tissue_of(grid, least_of_tissue(grid, is_ct=is_ct)))
+    body = body_of(tissue_of(grid, least_of_tissue(grid, is_ct=_is_ct(volume))))
     points = grid.places(body)
     points = points[points[:, 2] >= crown_of(grid, body).height(HEIGHT)]
-    box = Box(low=points.min(axis=0) - _AROUND_MM, high=points.max(axis=0) + _AROUND_MM)
-    grid = upright(volume, FINE_MM, box)
+    return Box(low=points.min(axis=0) - _AROUND_MM, high=points.max(axis=0) + _AROUND_MM)
+
+
+def _head(volume: Volume, grid: Upright, thick_mm: float) -> _Head:
+    """Return the head at the upper end of a grid; its brain is what is thicker than said."""
+    is_ct = _is_ct(volume)
     body = body_of(tissue_of(grid, least_of_tissue(grid, is_ct=is_ct)))
     crown = crown_of(grid, body)
     brain = _brain(grid, body, crown, is_ct=is_ct, thick_mm=thick_mm)
@@ -219,6 +226,7 @@ def _brain(
         middle = float(np.median(values[inner])) if inner.any() else 0.0
         low, high = middle * BRAIN_SIGNAL[0], middle * BRAIN_SIGNAL[1]
     is_brain = (values > low) & (values < high) & body
+    is_brain[grid.axis("z") < crown.height(DEEPEST)] = False
     thick = _distance(~is_brain, grid) > thick_mm
     if not thick.any():
         raise not_defaced("no brain is found")
