@@ -13,6 +13,7 @@ import numpy as np
 from clic_edge.dicom.reading import read_instance, translated
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.errors import Defect
+from clic_edge.results.check_fallback import check_fallback
 from clic_edge.results.check_geometry import check_geometry, tolerance_mm
 from clic_edge.results.check_seg import check_segmentation
 from clic_edge.results.check_sr import check_report
@@ -59,6 +60,8 @@ def check(results: tuple[ResultObject, ...], analysis: Analysis) -> None:
                 check_geometry(ds, result, analysis)
             elif result.kind is ResultKind.SR:
                 check_report(ds, analysis, source, results=results)
+            else:
+                check_fallback(ds, analysis, source, kind=result.kind)
 
 
 def _check_grid(analysis: Analysis, source: Source) -> None:

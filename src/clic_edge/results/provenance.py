@@ -16,7 +16,7 @@ from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.results.meanings import translate
 
 if TYPE_CHECKING:
-    from clic_edge.domain.prediction import ModelIdentity, SegmentDefinition
+    from clic_edge.domain.prediction import ModelIdentity, ParametricMap, SegmentDefinition
     from clic_edge.results.source import Source
     from clic_edge.results.writer import Analysis, Told
 
@@ -58,6 +58,11 @@ def tracking_uid(analysis: Analysis, segment: SegmentDefinition) -> str:
 def tracking_id(analysis: Analysis, segment: SegmentDefinition) -> str:
     """Return the Tracking Identifier (112039, DCM) of a segment, in SEG and SR."""
     return f"{analysis.prediction.model.model_id} {segment.name}"
+
+
+def map_uid(analysis: Analysis, one: ParametricMap) -> str:
+    """Return the SOP Instance UID of a parametric map."""
+    return result_uid(analysis, ResultKind.PM.value, one.name)
 
 
 def device_uid(model: ModelIdentity) -> str:

@@ -13,6 +13,8 @@ _SENTENCES = {
     "not analysed": ("not analysed", "ikke analyseret"),
     "nothing found": ("nothing found", "intet fundet"),
     "series": ("Series", "Serie"),
+    "patient": ("Patient", "Patient"),
+    "study": ("Study", "Undersøgelse"),
     "model": ("Model", "Model"),
     "intended use": ("Intended use", "Tiltænkt brug"),
     "operating point": ("Operating point", "Arbejdspunkt"),
