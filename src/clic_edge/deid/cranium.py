@@ -127,7 +127,8 @@ def cranium_of(grid: Upright, body: NDArray[np.bool_], crown: Crown) -> Ellipsoi
     is_head = all(
         low <= axis <= high for axis, (low, high) in zip(found[3:6], SEMI_AXES_MM, strict=True)
     )
-    if not is_head or float(np.sqrt(np.mean(misfit(found) ** 2))) > MISFIT_MM:
+    is_near = float(np.sqrt(np.mean(misfit(found) ** 2))) <= MISFIT_MM
+    if not (is_head and is_near):
         raise not_defaced("its cranium has not the shape of one")
     # The outermost points that are tissue lie half a step below the skin.
     return Ellipsoid(

@@ -39,8 +39,6 @@ if TYPE_CHECKING:
 COARSE_MM, FINE_MM = 4.0, 2.5
 MARGIN_MM = 5.0
 """Least distance of what is removed from the brain's estimate."""
-PROOF_MM = 1.5
-"""Distance from the brain up to which no voxel may change: the margin, less half a voxel's diagonal."""
 COVER_MM = 10.0
 """Depth in the cranium to which a plane may reach in MR; ears are cut outside of it."""
 THICK_MM = 8.0
@@ -78,7 +76,7 @@ class Cut:
     floor_mm: float
     """z below which nothing is removed: neck and trunk."""
     brain: NDArray[np.float64] = field(repr=False)
-    """Points of the brain and of `PROOF_MM` around it, shape (points, 3)."""
+    """Points of the brain's estimate, shape (points, 3)."""
 
     def removed(self, geometry: Geometry) -> NDArray[np.bool_]:
         """Return which voxels of a grid go, in the shape of the grid."""
@@ -151,7 +149,7 @@ def _nod(brain: NDArray[np.float64]) -> float:
     along, above = along / along.std(), above / above.std()
     behind = float((along * above**2).mean() - (along**3).mean())
     flat = -float((along**2 * above).mean())
-    if min(behind - LEAST_BEHIND, flat - LEAST_FLAT) < 0:
+    if not (behind >= LEAST_BEHIND and flat >= LEAST_FLAT):
         raise not_defaced("its front or its top is not where the headers say")
     return float(np.degrees(np.arctan2(up, back))) - NEUTRAL_DEGREES
 
@@ -172,12 +170,13 @@ def cut_of(volume: Volume) -> Cut:
     normals = np.array([_direction(*angles) for angles in (*_FACE, *_EARS)])
     skulls = np.array([cranium.reach(normal) for normal in normals])
     skulls[: len(_FACE)] -= np.inf if head.is_ct else COVER_MM
-    reaches = (head.grid.places(head.brain) @ normals.T).max(axis=0) + MARGIN_MM
+    points = head.grid.places(head.brain)
+    reaches = (points @ normals.T).max(axis=0) + MARGIN_MM
     return Cut(
         normals=normals,
         offsets_mm=np.maximum(reaches, skulls),
         floor_mm=head.crown.height(HEIGHT),
-        brain=head.grid.places(_distance(head.brain, head.grid) <= PROOF_MM),
+        brain=points,
     )
 
 
@@ -260,5 +259,7 @@ def _enclosed(head: _Head, cranium: Ellipsoid) -> float:
     """Return which share of the brain's upper surface has bone beside it."""
     surface = head.brain & ~np.asarray(ndimage.binary_erosion(head.brain), bool)
     surface[head.grid.axis("z") < cranium.centre[2]] = False
-    distances = _distance(head.grid.values > BONE_HU, head.grid)[surface]
-    return float((distances <= BONE_MM).mean()) if distances.size else 0.0
+    bone = head.grid.values > BONE_HU
+    if not (surface.any() and bone.any()):
+        return 0.0
+    return float((_distance(bone, head.grid)[surface] <= BONE_MM).mean())
