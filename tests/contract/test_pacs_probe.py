@@ -17,7 +17,7 @@ from pynetdicom.sop_class import (
 from servers import OrthancOptions, free_port, orthanc_server
 from typer.testing import CliRunner
 
-from clic_edge.cli import app
+from clic_edge.cli import app, console
 from clic_edge.config import DestinationProfile, destination_profile, load_settings
 from clic_edge.config.toml import read_toml
 from clic_edge.errors import ConfigError, Transient
@@ -36,8 +36,9 @@ pytestmark = pytest.mark.servers
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
-    """Return a site whose only destination is called ``pacs``."""
+def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
+    """Return a site whose only destination is called ``pacs``, and a wide terminal."""
+    monkeypatch.setattr(console.stdout, "width", 200)  # it may have been made before
     return Site(tmp_path)
 
 
@@ -64,8 +65,7 @@ class Site:
 
     def run(self, *words: str) -> Result:
         """Run ``clic-edge pacs``."""
-        environment = {"COLUMNS": "200", "TERM": "dumb"}
-        return CliRunner().invoke(app, ["-c", str(self.settings), "pacs", *words], env=environment)
+        return CliRunner().invoke(app, ["-c", str(self.settings), "pacs", *words])
 
     def probe(self, *more: str) -> tuple[str, DestinationProfile]:
         """Run the probe and return what it printed and the profile that it wrote."""

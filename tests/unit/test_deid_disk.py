@@ -54,5 +54,5 @@ def test_the_line_writes_its_results_and_no_image(tmp_path: Path) -> None:
     assert places
     assert {path for path in places if out not in path.parents} <= {Path(os.devnull)}
     kinds = {path.name.split("-")[0] for path in out.iterdir()}
-    assert kinds == {"SEG", "SR", "report.json"}
+    assert kinds == {"SEG", "SR", "SUMMARY", "report.json"}
     assert list(scratch.rglob("*")) == []
