@@ -12,15 +12,17 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deid_files import LARGE_SIZES, slices, write_files, write_planted
+from deid_files import LARGE_SIZES, slices, write_files, write_many, write_planted, write_referring
 from deid_peers import orthanc_anonymizer, peers_python
-from deid_report import BASE, OURS, PEER_ORTHANC, Measured, Run, Usage, write_report
+from deid_report import BASE, FLUSHED, OURS, PEER_ORTHANC, Measured, Run, Usage, write_report
 from deid_scores import midi_b, references
 from rounds import tell
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from deid_peers import OrthancAnonymizer
 
 HERE = Path(__file__).resolve().parent
-FLOORS = (BASE, "pydicom, every element touched", "byte walk")
+FLOORS = (BASE, FLUSHED, "pydicom, every element touched", "byte walk")
 ONE, TWO = "clic-edge, basic", "clic-edge, basic, two workers"
 
 
@@ -44,6 +46,8 @@ class Bench:
 
     def use(self, way: str, files: Path, out: str) -> Usage:
         """Run one way over a folder in a process of its own."""
+        if way == PEER_ORTHANC:
+            return self.orthanc.anonymize(files, self.folder / out / "all")
         python = self.peers.get(way, Path(sys.executable))
         command = [python, "-P", HERE / "deid_contender.py", way, files, self.folder / out]
         told = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -57,14 +61,12 @@ def main() -> None:
     options = _options()
     warnings.simplefilter("ignore")
     rounds = options.rounds or (1 if options.quick else 5)
-    made, found, many = (20, 60, 60) if options.quick else (200, 300, 1000)
+    made, found, many = (20, 60, 100) if options.quick else (200, 300, 4000)
     load, date = os.getloadavg()[0], f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     with tempfile.TemporaryDirectory(prefix="clic-edge-deid-") as name:
         folder = Path(name)
         write_files(folder / "in", made, found)
-        (folder / "many").mkdir()
-        for number, content in enumerate(slices(many, 512)):
-            (folder / "many" / f"{number:04}.dcm").write_bytes(content)
+        write_many(folder / "many", many)
         with orthanc_anonymizer(folder) as orthanc:
             bench = Bench(folder=folder, peers=peers_python(), orthanc=orthanc)
             ways = (*FLOORS, *OURS, *bench.peers, PEER_ORTHANC)
@@ -76,13 +78,14 @@ def main() -> None:
                 made=made,
                 files=len(list((folder / "in").iterdir())),
                 megabytes=sum(p.stat().st_size for p in (folder / "in").iterdir()) / 1e6,
-                measured=_files(bench, ways, rounds),
+                measured=_measure(bench, ways, "in", rounds),
                 slices=many,
-                workers=_interleaved(bench, (BASE, ONE, TWO), "many", rounds),
+                workers=_measure(bench, (BASE, FLUSHED, ONE, TWO), "many", min(rounds, 3)),
+                room=_room(bench),
                 memory=_memory(bench),
-                leaks=_leaks(bench, ways[3:]),
+                leaks=_leaks(bench, ways[len(FLOORS) :]),
                 planted=write_planted(folder / "planted-again"),
-                references=references(folder / "in", folder / "last", ways[3:]),
+                references=_references(bench, ways[len(FLOORS) :]),
                 midi_b=midi_b(),
             )
     out = options.out or (HERE.parent / "build" / "deid.md" if options.quick else HERE / "DEID.md")
@@ -99,31 +102,27 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _files(bench: Bench, ways: Sequence[str], rounds: int) -> tuple[Measured, ...]:
-    """Measure every way over the whole set; the last outputs stay in ``last``."""
-    ids = bench.orthanc.take(bench.folder / "in")
-    usages: dict[str, list[Usage]] = {way: [] for way in ways}
-    for turn in range(rounds):
-        tell(f"files: round {turn + 1} of {rounds}")
-        for way in (*ways[turn % len(ways) :], *ways[: turn % len(ways)]):
-            out = f"last/{way}" if turn == rounds - 1 else f"{turn}/{way}"
-            if way == PEER_ORTHANC:
-                used = bench.orthanc.anonymize(ids, bench.folder / out / "all")
-            else:
-                used = bench.use(way, bench.folder / "in", out)
-            usages[way].append(used)
-    return tuple(Measured(way=way, usages=tuple(used)) for way, used in usages.items())
-
-
-def _interleaved(
-    bench: Bench, ways: Sequence[str], files: str, rounds: int
-) -> tuple[Measured, ...]:
+def _measure(bench: Bench, ways: Sequence[str], files: str, rounds: int) -> tuple[Measured, ...]:
+    """Run every way over a folder, in turning order; the last outputs stay in ``FILES-last``."""
     usages: dict[str, list[Usage]] = {way: [] for way in ways}
     for turn in range(rounds):
         tell(f"{files}: round {turn + 1} of {rounds}")
+        out = f"{files}-{'last' if turn == rounds - 1 else turn}"
         for way in (*ways[turn % len(ways) :], *ways[: turn % len(ways)]):
-            usages[way].append(bench.use(way, bench.folder / files, f"{files}-{turn}/{way}"))
+            usages[way].append(bench.use(way, bench.folder / files, f"{out}/{way}"))
     return tuple(Measured(way=way, usages=tuple(used)) for way, used in usages.items())
+
+
+def _room(bench: Bench) -> float:
+    """Return how much faster two processes that share nothing are than one: what there is to gain."""
+    times = []
+    for crowd in (1, 2):
+        begin = time.perf_counter()
+        with ThreadPoolExecutor(crowd) as threads:
+            outs = (f"room-{crowd}-{number}" for number in range(crowd))
+            list(threads.map(lambda out: bench.use(ONE, bench.folder / "many", out), outs))
+        times.append(time.perf_counter() - begin)
+    return 2 * times[0] / times[1]
 
 
 def _memory(bench: Bench) -> tuple[tuple[int, Usage, Usage], ...]:
@@ -144,21 +143,24 @@ def _leaks(bench: Bench, ways: Sequence[str]) -> dict[str, tuple[tuple[str, ...]
     hidden = write_planted(bench.folder / "planted")
     told: dict[str, tuple[tuple[str, ...], int]] = {}
     for way in ways:
-        out = bench.folder / "planted-out" / way
-        if way == PEER_ORTHANC:
-            ids = bench.orthanc.take(bench.folder / "planted")
-            bench.orthanc.anonymize(ids, out / "all")
-        else:
-            bench.use(way, bench.folder / "planted", f"planted-out/{way}")
+        bench.use(way, bench.folder / "planted", f"planted-out/{way}")
         leaked, missing = [], 0
         for number, one in enumerate(hidden):
-            path = out / "all" / f"{number:04}.dcm"
+            path = bench.folder / "planted-out" / way / "all" / f"{number:04}.dcm"
             if not path.exists():
                 missing += 1
             elif one.leaks(path.read_bytes()):
                 leaked.append(one.kind)
         told[way] = (tuple(leaked), missing)
     return told
+
+
+def _references(bench: Bench, ways: Sequence[str]) -> dict[str, tuple[int, int]]:
+    files = bench.folder / "referring"
+    write_referring(files, 40)
+    for way in ways:
+        bench.use(way, files, f"referring-out/{way}")
+    return references(files, bench.folder / "referring-out", ways)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ and the peers', so that it imports nothing before it knows which way is asked fo
 from __future__ import annotations
 
 import json
+import os
 import resource
 import sys
 import time
@@ -30,6 +31,20 @@ def pydicom_read_write(files: Sequence[Path], out: Path) -> None:
     for file in files:
         try:
             pydicom.dcmread(file, force=True).save_as(out / file.name)
+        except CORRUPT:
+            (out / file.name).unlink(missing_ok=True)
+
+
+def pydicom_flushed(files: Sequence[Path], out: Path) -> None:
+    """Read and write each file, and wait until the disk has it."""
+    import pydicom
+
+    for file in files:
+        try:
+            with (out / file.name).open("wb") as written:
+                pydicom.dcmread(file, force=True).save_as(written)
+                written.flush()
+                os.fsync(written.fileno())
         except CORRUPT:
             (out / file.name).unlink(missing_ok=True)
 
@@ -135,6 +150,7 @@ def deid(files: Sequence[Path], out: Path) -> None:
 
 WAYS: dict[str, Callable[[Sequence[Path], Path], None]] = {
     "pydicom read + write": pydicom_read_write,
+    "pydicom read + write, flushed": pydicom_flushed,
     "pydicom, every element touched": pydicom_every_element,
     "byte walk": byte_walk,
     "clic-edge, in the pipeline": in_pipeline,

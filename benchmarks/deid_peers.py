@@ -46,13 +46,14 @@ def peers_python() -> dict[str, Path]:
 
 
 class OrthancAnonymizer:
-    """An Orthanc that holds a folder of files, to be anonymized over REST one by one."""
+    """An Orthanc that takes files over REST, and gives them back anonymized one by one."""
 
     def __init__(self, orthanc: Orthanc, pid: int) -> None:
+        self._orthanc = orthanc
         self._pid = pid
         self._client = httpx.Client(base_url=orthanc.url, trust_env=False, timeout=60)
 
-    def take(self, folder: Path) -> dict[str, str]:
+    def _take(self, folder: Path) -> dict[str, str]:
         """Store every file that Orthanc takes; return its identifier by file name."""
         ids = {}
         for path in sorted(folder.iterdir()):
@@ -61,10 +62,12 @@ class OrthancAnonymizer:
                 ids[path.name] = told["ID"]
         return ids
 
-    def anonymize(self, ids: dict[str, str], out: Path) -> Usage:
-        """Write what `/anonymize` answers for each; CPU time is Orthanc's and ours."""
+    def anonymize(self, folder: Path, out: Path) -> Usage:
+        """Store every file and write what `/anonymize` answers; CPU time is Orthanc's and ours."""
         out.mkdir(parents=True)
+        self._orthanc.empty()
         cpu, begin = self._cpu() + time.process_time(), time.perf_counter()
+        ids = self._take(folder)
         for name, identifier in ids.items():
             answer = self._client.post(
                 f"/instances/{identifier}/anonymize",

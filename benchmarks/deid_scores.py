@@ -25,28 +25,33 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 KEY = DeidKey(b"k" * 32)
+TARGETS = ("SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID", "FrameOfReferenceUID")
 Path_ = tuple[int, ...]
 """Tags and numbers of items, in turn."""
 
 
 def references(files: Path, outputs: Path, ways: Sequence[str]) -> dict[str, tuple[int, int]]:
-    """Return by way how many references to an instance of the set resolve, of those it wrote."""
+    """Return by way how many references to an instance, series, study or frame lead to it."""
     sources = _datasets(files)
-    by_uid = {str(ds.get("SOPInstanceUID", "")): name for name, ds in sources.items()}
-    by_uid.pop("", None)
+    targets = {
+        str(ds[keyword].value): (name, keyword)
+        for name, ds in reversed(sources.items())
+        for keyword in TARGETS
+        if keyword in ds
+    }
     known = {
-        (name, path): by_uid[uid]
+        (name, path): targets[uid]
         for name, ds in sources.items()
         for path, uid in _nested_uids(ds)
-        if uid in by_uid and by_uid[uid] != name
+        if uid in targets
     }
     told = {}
     for way in ways:
         cleaned = _datasets(outputs / way / "all")
         right = 0
-        for (name, path), target in known.items():
+        for (name, path), (target, keyword) in known.items():
             if name in cleaned and target in cleaned:
-                new = str(cleaned[target].get("SOPInstanceUID", ""))
+                new = str(cleaned[target].get(keyword, ""))
                 right += _at(cleaned[name], path) == new != ""
         told[way] = (right, len(known))
     return told
