@@ -9,9 +9,10 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint const
 DEBIAN := orthanc orthanc-python orthanc-dicomweb orthanc-gdcm dcmtk dicom3tools postgresql \
 	python3-venv
 STUDY ?=
+VIEWER_TGZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test bench clean debian
+.PHONY: help setup demo viewer check test bench clean debian
 
 help: ## explain these commands
 	@echo "clic-edge: clinical AI beside the PACS"
@@ -51,6 +52,9 @@ debian:
 
 demo: $(DEMO_STAMP) ## send a study through a hospital PACS and the appliance, and show what comes back
 	@$(BIN)/clic-edge demo $(if $(STUDY),--study "$(STUDY)")
+
+viewer: $(DEMO_STAMP) ## fetch OHIF, so that `clic-edge web` shows images and results
+	@$(BIN)/clic-edge viewer install $(if $(VIEWER_TGZ),--archive "$(VIEWER_TGZ)")
 
 check: setup ## format, lint, types and the fast tests, in under a minute
 	@$(BIN)/ruff format --check --quiet .

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from clic_edge.config import Pipeline, Settings
     from clic_edge.pacs.cohort import OrthancCohort
+    from clic_edge.pacs.gateway import ArchiveGateway
     from clic_edge.pipeline.process import Step
 
 
@@ -70,6 +71,12 @@ class Appliance:
         from clic_edge.pacs.cohort import OrthancCohort  # noqa: PLC0415 - the plugin needs it not
 
         return OrthancCohort(self._peer())
+
+    def gateway(self) -> ArchiveGateway:
+        """Return what the pages read of the appliance's Orthanc."""
+        from clic_edge.pacs.gateway import ArchiveGateway  # noqa: PLC0415 - as above
+
+        return ArchiveGateway(self._peer())
 
     def _peer(self) -> OrthancPeer:
         orthanc = self.settings.orthanc

@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "validation": VALUES | {"inference"},
     "pipeline": VALUES
     | {"config", "telemetry", "deid", "dicom", "drift", "inference", "ledger", "pacs", "results"},
-    "web": VALUES | {"config", "ledger", "drift"},
+    "web": VALUES | {"config", "ledger", "drift", "pacs"},
     "app": EVERYTHING,
     "assembly": EVERYTHING,
     "transports": EVERYTHING,
@@ -69,10 +69,13 @@ ONLY_IN: dict[str, set[str]] = {
     "pynetdicom": {"pacs"},
     "dicomweb_client": {"pacs"},
     "requests": {"pacs"},
-    "httpx": {"pacs", "demo"},
+    "httpx": {"pacs", "demo", "web.install"},
     "sqlalchemy": {"ledger", "app", "pipeline.queue", "pipeline.worker"},
     "dbos": {"pipeline.queue", "pipeline.worker"},
     "typer": {"cli"},
+    "fastapi": {"web", "cli.web"},
+    "starlette": {"web"},
+    "uvicorn": {"cli.web"},
 }
 """Libraries that stay behind one door."""
 

@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clic_edge import __version__
-from clic_edge.cli import cases, deid, demo, export, folder, model, pacs, predictions, site
+from clic_edge.cli import (
+    cases,
+    deid,
+    demo,
+    export,
+    folder,
+    model,
+    pacs,
+    predictions,
+    site,
+    viewer,
+    web,
+)
 from clic_edge.cli.console import problem
 from clic_edge.cli.context import DEFAULT_SETTINGS, Context
 from clic_edge.errors import ClicEdgeError
@@ -32,12 +44,14 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(site.serve)
 app.command()(site.check)
+app.command()(web.web)
 app.command()(folder.route)
 app.command()(folder.run)
 app.add_typer(cases.app, name="cases")
 app.add_typer(pacs.app, name="pacs")
 app.command()(predictions.predictions)
 app.command()(model.validate)
+app.add_typer(viewer.app, name="viewer")
 app.add_typer(deid.app, name="deid")
 app.command()(export.export)
 

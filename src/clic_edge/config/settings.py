@@ -117,6 +117,19 @@ class Worker(Strict):
         return self
 
 
+class Web(Strict):
+    """The appliance's pages, and the viewer."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """Address to listen on."""
+    port: Port = 8043
+    """Port to listen on."""
+    names: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Host names that a browser may ask for, beside `host` and `localhost`."""
+    viewer: RelativePath = Path("/var/lib/clic-edge/viewer")
+    """Folder of the viewer's files; `clic-edge viewer install` fills it."""
+
+
 class DimseDestination(Strict):
     """A PACS that takes results by C-STORE."""
 
@@ -173,6 +186,7 @@ class Settings(Strict):
     appliance: Appliance = Field(default_factory=Appliance)
     orthanc: Orthanc = Field(default_factory=Orthanc)
     worker: Worker = Field(default_factory=Worker)
+    web: Web = Field(default_factory=Web)
     destinations: Annotated[
         Mapping[str, Annotated[Destination, Field(discriminator="kind")]],
         AfterValidator(MappingProxyType),

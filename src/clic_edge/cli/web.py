@@ -1,0 +1,61 @@
+"""`clic-edge web`: the pages, and the viewer over the appliance's images."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import typer
+
+from clic_edge import telemetry
+from clic_edge.cli.context import appliance_of, context_of
+from clic_edge.errors import ConfigError
+from clic_edge.ledger.database import require_ledger
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from clic_edge.app import Appliance
+    from clic_edge.config.settings import Web
+
+_LOCAL = ("localhost", "127.0.0.1")
+
+
+def web(context: typer.Context) -> None:
+    """Serve the appliance's pages and the viewer until it is told to stop (SIGTERM or Ctrl-C).
+
+    It listens on this machine only; a reverse proxy brings TLS and log-in.
+    """
+    import uvicorn  # noqa: PLC0415 - the other commands need none of it
+
+    appliance = appliance_of(context)
+    require_ledger(appliance.engine)
+    telemetry.configure_logging("debug" if context_of(context).debug else "info")
+    # What is asked for names studies: a list of requests would be a list of patients.
+    config = uvicorn.Config(
+        application(appliance), access_log=False, log_config=None, server_header=False
+    )
+    with _listening(appliance.settings.web) as listener:
+        uvicorn.Server(config).run([listener])
+
+
+def _listening(settings: Web) -> socket.socket:
+    try:
+        return socket.create_server((settings.host, settings.port))
+    except OSError as error:
+        raise ConfigError(
+            "port-in-use", f"Port {settings.port} of {settings.host}: {error.strerror}."
+        ) from error
+
+
+def application(appliance: Appliance) -> FastAPI:
+    """Return the pages of an appliance."""
+    from clic_edge.web.app import create_app  # noqa: PLC0415 - as above
+
+    settings = appliance.settings.web
+    return create_app(
+        appliance.ledger,
+        appliance.gateway(),
+        viewer_folder=settings.viewer,
+        names=(*_LOCAL, settings.host, *settings.names),
+    )

@@ -1,0 +1,62 @@
+"""The appliance's pages: one FastAPI application, a router for each."""
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.responses import Response
+
+from clic_edge.errors import ClicEdgeError, ConfigError, Refusal, Transient
+from clic_edge.ledger import Ledger
+from clic_edge.ledger.database import DatabaseAway, database_away
+from clic_edge.pacs.gateway import ArchiveGateway
+from clic_edge.web import dicomweb, health, opening, viewer
+from clic_edge.web.pages import plain_page
+from clic_edge.web.protection import Protection
+
+
+def create_app(
+    ledger: Ledger, archive: ArchiveGateway, *, viewer_folder: Path, names: Sequence[str]
+) -> FastAPI:
+    """Return the application; it answers only when asked by one of the host `names`.
+
+    Another name means that a page from elsewhere has its own name point here, to read the images
+    as if they were its own.
+    """
+
+    @asynccontextmanager
+    async def living(_app: FastAPI) -> AsyncIterator[None]:
+        yield
+        await archive.close()
+
+    app = FastAPI(
+        title="clic-edge", lifespan=living, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    app.include_router(health.router(ledger, archive))
+    app.include_router(opening.router(ledger, archive))
+    app.include_router(viewer.router(viewer_folder))
+    app.include_router(dicomweb.router(archive))
+    app.add_exception_handler(ClicEdgeError, _explained)
+    app.add_exception_handler(DatabaseAway, _away)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(names), www_redirect=False)
+    app.add_middleware(Protection)
+    return app
+
+
+def _explained(_request: Request, error: Exception) -> Response:
+    """Return an error of ours as a page; its sentence is safe to show."""
+    match error:
+        case ConfigError() | Refusal():
+            title, status = "Not found", 404
+        case Transient():
+            title, status = "Not now", 503
+        case _:
+            title, status = "Something is broken", 500
+    sentence = error.sentence if isinstance(error, ClicEdgeError) else ""
+    return plain_page(title, sentence, status=status)
+
+
+def _away(request: Request, _error: Exception) -> Response:
+    return _explained(request, database_away())

@@ -1,0 +1,77 @@
+"""The appliance's pages on a free port: settings, ledger, archive and web server are real."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import uvicorn
+from servers import wait_for
+from sites import ROOT
+
+from clic_edge.app import Appliance
+from clic_edge.cli.web import application
+from clic_edge.ledger.cases import Admission, CaseStore
+from clic_edge.ledger.database import migrate
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from servers import OrthancServer
+
+VIEWER = ROOT / "build" / "viewer"
+"""Where `make viewer` puts the viewer in a source tree."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pages:
+    """A running web server."""
+
+    url: str
+    appliance: Appliance
+
+    def admit(self, study_id: str) -> str:
+        """Write a case of a study to the ledger; return its id."""
+        admission = Admission(
+            case_id=f"case-of-{study_id[:8]}",
+            study_id=study_id,
+            pipeline="hippocampus",
+            series_ids=("one",),
+        )
+        return CaseStore(self.appliance.engine).admit(admission).case_id
+
+
+@contextmanager
+def served(folder: Path, orthanc: OrthancServer, *, viewer: Path = VIEWER) -> Iterator[Pages]:
+    """Serve the pages of an appliance over an archive, its state in a folder."""
+    settings = folder / "clic-edge.toml"
+    settings.write_text(
+        f'[appliance]\nstate_dir = "{folder}"\npipelines = "{ROOT}/configs/pipelines"\n'
+        f'models = "{ROOT}/models"\ndeid_profiles = "{ROOT}/configs/deid"\n'
+        f'[orthanc]\nurl = "{orthanc.url}"\n[web]\nviewer = "{viewer}"\n'
+        f'[destinations.pacs]\nkind = "folder"\npath = "out"\n'
+    )
+    appliance = Appliance.open(settings)
+    migrate(appliance.engine)
+    with serving(appliance) as url:
+        yield Pages(url=url, appliance=appliance)
+
+
+@contextmanager
+def serving(appliance: Appliance) -> Iterator[str]:
+    """Serve an appliance's pages in a thread; yield their address."""
+    config = uvicorn.Config(application(appliance), access_log=False, log_config=None)
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        wait_for(lambda: server.started, "the pages are served")
+        try:
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
