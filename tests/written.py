@@ -7,13 +7,14 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING
 
 import numpy as np
-from analyses import ORGAN
+from analyses import SEGMENTS
 
 from clic_edge.domain.prediction import (
     CategoryFinding,
     Code,
     Detection,
     Measurement,
+    OperatingPoint,
     ParametricMap,
 )
 from clic_edge.domain.result import ResultReference, SeriesRefusal
@@ -23,14 +24,48 @@ from clic_edge.results.summary import write_summary
 from clic_edge.results.writer import SeriesStory, Story
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from clic_edge.domain.result import ResultObject
+    from clic_edge.domain.volume import Geometry
     from clic_edge.results.writer import Analysis
 
-PROBABILITY = Code(value="126393", scheme="DCM", meaning="Probability")
+PROBABILITY = Code(value="122157", scheme="DCM", meaning="Probability")
 ONE = Code(value="1", scheme="UCUM", meaning="no units")
 MILLIMETRE = Code(value="mm", scheme="UCUM", meaning="mm")
 LESION = Code(value="52988006", scheme="SCT", meaning="Lesion")
 PRESENCE = Code(value="705057003", scheme="SCT", meaning="Presence")
+LENGTH = Code(value="410668003", scheme="SCT", meaning="Length")
+MAXIMUM = Code(value="56851009", scheme="SCT", meaning="Maximum")
+LEFT = Code(value="7771000", scheme="SCT", meaning="Left")
+ANTERIOR = Code(value="255549009", scheme="SCT", meaning="Anterior")
+POINT = OperatingPoint(name="balanced", threshold=0.512345, sensitivity=0.9)
+CATEGORIES = (
+    CategoryFinding(
+        name="present",
+        label="Lesion present",
+        concept=PRESENCE,
+        value=Code(value="52101004", scheme="SCT", meaning="Present"),
+        probability=0.75,
+        chosen=True,
+    ),
+    CategoryFinding(
+        name="absent",
+        label="Lesion absent",
+        concept=PRESENCE,
+        value=Code(value="2667000", scheme="SCT", meaning="Absent"),
+        probability=0.25,
+        chosen=False,
+    ),
+    CategoryFinding(
+        name="mild",
+        label="Mild",
+        concept=Code(value="246112005", scheme="SCT", meaning="Severity"),
+        value=Code(value="255604002", scheme="SCT", meaning="Mild"),
+        probability=0.4,
+        chosen=False,
+    ),
+)
 
 
 def writers() -> list[EntryPoint]:
@@ -92,50 +127,56 @@ def with_everything(analysis: Analysis) -> Analysis:
     ]
     heat = np.linspace(0, 1, prediction.label_map.size, dtype=np.float32)
     maps.append(probability_map("attention", heat.reshape(prediction.label_map.shape), None))
-    ends = prediction.geometry.affine @ np.array([[0, 1, 1, 1], [1, 3, 4, 1]]).T
-    corners = tuple(tuple(float(x) for x in end) for end in ends[:3].T)
-    measurement = Measurement(
-        name=Code(value="410668003", scheme="SCT", meaning="Length"), value=4.5, unit=MILLIMETRE
-    )
+    liver, spleen, lesion = prediction.segments
+    measured = Measurement(name=LENGTH, value=4.5, unit=MILLIMETRE)
+    derived = replace(measured, value=1 / 3, derivation=MAXIMUM, method="longest of three chords")
     return replace(
         analysis,
         prediction=replace(
             prediction,
-            segments=tuple(
-                replace(one, measurements=(measurement,)) for one in prediction.segments
+            model=replace(prediction.model, operating_point=POINT, intended_use="Tests."),
+            segments=(
+                replace(
+                    liver,
+                    definition=replace(liver.definition, modifier=LEFT),
+                    measurements=(measured, derived),
+                ),
+                replace(spleen, definition=replace(spleen.definition, modifier=ANTERIOR)),
+                replace(lesion, measurements=(measured,)),
             ),
             maps=tuple(maps),
-            categories=(
-                CategoryFinding(
-                    name="present",
-                    label="Lesion present",
-                    concept=PRESENCE,
-                    value=Code(value="52101004", scheme="SCT", meaning="Present"),
-                    probability=0.75,
-                    chosen=True,
-                ),
-            ),
-            detections=(
-                Detection(
-                    name="lesion 1",
-                    label="Lesion",
-                    finding=LESION,
-                    site=ORGAN,
-                    probability=0.6,
-                    corners_mm=corners,  # type: ignore[arg-type] # three numbers each
-                    measurements=(measurement,),
-                ),
-                Detection(
-                    name="lesion 2",
-                    label="Lesion",
-                    finding=LESION,
-                    site=None,
-                    probability=0.5,
-                    corners_mm=corners[:1],  # type: ignore[arg-type] # as above
-                ),
-            ),
+            categories=CATEGORIES,
+            detections=detections(prediction.geometry, measured),
         ),
     )
+
+
+def detections(geometry: Geometry, measured: Measurement) -> tuple[Detection, ...]:
+    """Return a deep box, a flat one on a slice, and points on a slice and beside all slices."""
+    at = {
+        "box": ([0, 1, 1], [1, 3, 4]),
+        "flat box": ([1, 1, 1], [1, 3, 4]),
+        "point": ([0, 1, 1],),
+        "point between": ([0.4, 1.25, 1.5],),
+    }
+    return tuple(
+        Detection(
+            name=f"lesion {number}",
+            label="Lesion",
+            finding=LESION,
+            site=SEGMENTS[0].property_type if number == 1 else None,
+            probability=number / 8,
+            corners_mm=tuple(in_patient(geometry, index) for index in indices),
+            measurements=(measured,) if number == 1 else (),
+        )
+        for number, indices in enumerate(at.values(), start=1)
+    )
+
+
+def in_patient(geometry: Geometry, index: Sequence[float]) -> tuple[float, float, float]:
+    """Return where slice, row and column lie, in mm."""
+    x, y, z = (float(one) for one in (geometry.affine @ [*index, 1])[:3])
+    return x, y, z
 
 
 def probability_map(

@@ -44,7 +44,7 @@ def analysis() -> Analysis:
             ParametricMap(
                 name=segment.name,
                 label=segment.label,
-                quantity=Code(value="126393", scheme="DCM", meaning="Probability"),
+                quantity=Code(value="122157", scheme="DCM", meaning="Probability"),
                 unit=Code(value="1", scheme="UCUM", meaning="no units"),
                 values=values,
                 segment=segment.number,

@@ -15,6 +15,7 @@ import pydicom
 import pytest
 from analyses import analysis_of
 from factories import Stack, make_series, series_of
+from pydicom.sr.codedict import codes
 from written import with_everything, write_all, write_told
 
 from clic_edge.dicom.policy import VolumePolicy
@@ -191,8 +192,12 @@ def assert_read_by_highdicom(results: Iterable[ResultObject], analysis: Analysis
                 )
                 assert np.bincount(np.asarray(volume.array).ravel())[1:].tolist() == told
         elif result.kind is ResultKind.SR:
-            report = highdicom.sr.srread(file)
-            assert len(report.content.get_volumetric_roi_measurement_groups()) == len(told)
+            content = highdicom.sr.srread(file).content
+            volumes = content.get_volumetric_roi_measurement_groups()
+            segments = [one for one in volumes if one.reference_type == codes.DCM.ReferencedSegment]
+            assert len(segments) == len(told)
+            found = {one.tracking_uid for one in content.get_planar_roi_measurement_groups()}
+            assert len(found) == len(analysis.prediction.detections)
         elif result.kind is ResultKind.PM:
             assert highdicom.imread(file).number_of_frames > 0
 

@@ -133,7 +133,7 @@ class ParametricMap:
     """Short and stable, e.g. ``attention``."""
     label: str
     quantity: Code
-    """What the numbers are (PS3.3 C.7.6.16.2.11.1), e.g. (126393, DCM, "Probability")."""
+    """What the numbers are (PS3.3 C.7.6.16.2.11.1), e.g. (122157, DCM, "Probability")."""
     unit: Code
     """UCUM."""
     values: NDArray[np.float32] = field(repr=False)

@@ -28,7 +28,7 @@ from clic_edge.results import provenance
 from clic_edge.results.identity import identity_of
 from clic_edge.results.meanings import LANGUAGES
 from clic_edge.results.source import Source
-from clic_edge.results.sr import procedure
+from clic_edge.results.sr_terms import procedure
 from clic_edge.results.wording import finding_lines, operating_point, say
 
 if TYPE_CHECKING:
@@ -234,6 +234,8 @@ def _lines(story: Story) -> Iterator[tuple[Code, str]]:
         yield from ((codes.DCM.Finding, line) for line in _of_series(part, story))
     if story.predecessors:
         yield codes.DCM.Comment, f"{say('replaces', language)}."
+    if story.link and story.results:
+        yield codes.DCM.Comment, f"{say('assess', language)} {story.link}"
     yield codes.DCM.AlgorithmName, f"{model.title} ({model.manufacturer})"
     yield codes.DCM.AlgorithmVersion, model.version
     if point := operating_point(model, language):

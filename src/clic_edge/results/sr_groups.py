@@ -1,0 +1,219 @@
+"""The measurement groups of a report: one for each segment, question and detection (PS3.16).
+
+Groups with coordinates come last: OHIF 3.12 reads them from the end, and stops at the first that
+has none.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from highdicom.sr import (
+    AlgorithmIdentification,
+    CodeContentItem,
+    ContentSequence,
+    FindingSite,
+    ImageRegion,
+    ImageRegion3D,
+    Measurement,
+    MeasurementsAndQualitativeEvaluations,
+    PlanarROIMeasurementsAndQualitativeEvaluations,
+    QualitativeEvaluation,
+    ReferencedSegment,
+    RelationshipTypeValues,
+    SourceImageForRegion,
+    SourceSeriesForSegmentation,
+    TrackingIdentifier,
+    VolumeSurface,
+    VolumetricROIMeasurementsAndQualitativeEvaluations,
+)
+from pydicom.sr.codedict import codes
+
+from clic_edge.domain import prediction as domain
+from clic_edge.results import sr_terms as terms
+from clic_edge.results.seg import written_segments
+from clic_edge.results.segmentation import coded
+from clic_edge.results.sr_regions import place_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clic_edge.domain.prediction import CategoryFinding, Detection, SegmentFinding
+    from clic_edge.domain.result import ResultObject
+    from clic_edge.results.source import Source
+    from clic_edge.results.sr_regions import Region
+    from clic_edge.results.writer import Analysis
+
+Group = (
+    MeasurementsAndQualitativeEvaluations
+    | PlanarROIMeasurementsAndQualitativeEvaluations
+    | VolumetricROIMeasurementsAndQualitativeEvaluations
+)
+
+
+def measurement_groups(analysis: Analysis, source: Source, seg: ResultObject | None) -> list[Group]:
+    """Return every group of the report; those of segments refer to `seg`."""
+    prediction = analysis.prediction
+    return [
+        *_of_segments(analysis, source, seg),
+        *(_of_question(analysis, answers) for answers in terms.questions(prediction)),
+        *(group for one in prediction.detections for group in _of_detection(analysis, source, one)),
+    ]
+
+
+def _of_segments(analysis: Analysis, source: Source, seg: ResultObject | None) -> Iterator[Group]:
+    """Yield TID 1411 with its segment, or TID 1501 where there is no voxel or no segmentation."""
+    written = [one.definition.number for one in written_segments(analysis)]
+    series = SourceSeriesForSegmentation(str(source.header.SeriesInstanceUID))
+    for finding in analysis.prediction.segments:
+        segment = finding.definition
+        told = {
+            "tracking_identifier": _tracking(terms.tracking_of_segment(analysis, segment)),
+            "finding_category": coded(segment.category),
+            "finding_type": coded(segment.property_type),
+            "finding_sites": _sites(terms.site_of(segment)),
+            "algorithm_id": _algorithm(analysis),
+            "measurements": _of_segment(analysis, finding),
+        }
+        if seg is None or segment.number not in written:
+            yield MeasurementsAndQualitativeEvaluations(**told)
+            continue
+        region = ReferencedSegment(
+            sop_class_uid=seg.sop_class_uid,
+            sop_instance_uid=seg.sop_instance_uid,
+            segment_number=written.index(segment.number) + 1,
+            source_series=series,
+        )
+        yield VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=region, **told)
+
+
+def _of_segment(analysis: Analysis, finding: SegmentFinding) -> list[Measurement]:
+    volume = domain.Measurement(
+        name=terms.VOLUME, value=finding.volume_mm3, unit=terms.CUBIC_MILLIMETRE
+    )
+    return [_measurement(analysis, one) for one in (volume, *finding.measurements)]
+
+
+def _of_question(analysis: Analysis, answers: tuple[CategoryFinding, ...]) -> Group:
+    """Return TID 1501: the chosen answers, and how probable each is.
+
+    What is probable is a modifier of the measurement's name (TID 300): Probability, of Severity =
+    Mild. An answer that was not chosen is not said as an evaluation anywhere.
+    """
+    probabilities = []
+    for one in answers:
+        measurement = _probability(analysis, one.probability)
+        answer = CodeContentItem(
+            name=coded(one.concept),
+            value=coded(one.value),
+            relationship_type=RelationshipTypeValues.HAS_CONCEPT_MOD,
+        )
+        measurement[0].ContentSequence = ContentSequence([answer])
+        probabilities.append(measurement)
+    return MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(terms.tracking_of_question(analysis, answers[0].concept)),
+        algorithm_id=_algorithm(analysis),
+        measurements=probabilities,
+        qualitative_evaluations=[
+            QualitativeEvaluation(name=coded(one.concept), value=coded(one.value))
+            for one in answers
+            if one.chosen
+        ],
+    )
+
+
+def _of_detection(analysis: Analysis, source: Source, one: Detection) -> Iterator[Group]:
+    """Yield TID 1410, TID 1411 or both of one thing found; the last has its numbers."""
+    place = place_of(one, analysis.prediction.geometry)
+    told = {
+        "tracking_identifier": _tracking(terms.tracking_of_detection(analysis, one)),
+        "finding_type": coded(one.finding),
+        "finding_sites": _sites(terms.Site(place=one.site) if one.site else None),
+        "algorithm_id": _algorithm(analysis),
+    }
+    numbers = [
+        _probability(analysis, one.probability),
+        *(_measurement(analysis, number) for number in one.measurements),
+    ]
+    if place.planar:
+        yield PlanarROIMeasurementsAndQualitativeEvaluations(
+            referenced_region=_region(place.planar, source),
+            measurements=None if place.surface else numbers,
+            **told,
+        )
+    if place.surface:
+        yield VolumetricROIMeasurementsAndQualitativeEvaluations(
+            referenced_volume_surface=VolumeSurface(
+                graphic_type="POLYGON",
+                graphic_data=[contour.points for contour in place.surface],
+                frame_of_reference_uid=source.header.FrameOfReferenceUID,
+                source_series=SourceSeriesForSegmentation(str(source.header.SeriesInstanceUID)),
+            ),
+            measurements=numbers,
+            **told,
+        )
+
+
+def _region(region: Region, source: Source) -> ImageRegion | ImageRegion3D:
+    if region.slice_index is None:
+        return ImageRegion3D(
+            graphic_type=region.graphic_type,
+            graphic_data=region.points,
+            frame_of_reference_uid=source.header.FrameOfReferenceUID,
+        )
+    plane = source.planes[region.slice_index]
+    frames = None if plane.frame_number is None else [plane.frame_number]
+    return ImageRegion(
+        graphic_type=region.graphic_type,
+        graphic_data=region.points,
+        source_image=SourceImageForRegion(
+            plane.image.sop_class_uid, plane.image.sop_instance_uid, frames
+        ),
+    )
+
+
+def _measurement(analysis: Analysis, one: domain.Measurement) -> Measurement:
+    """Return TID 300; a method that no code says is the name of the number's own algorithm."""
+    algorithm = AlgorithmIdentification(one.method, analysis.model.version) if one.method else None
+    return Measurement(
+        name=coded(one.name),
+        value=float(one.value),
+        unit=coded(one.unit),
+        derivation=coded(one.derivation) if one.derivation else None,
+        algorithm_id=algorithm,
+    )
+
+
+def _probability(analysis: Analysis, probability: float) -> Measurement:
+    return _measurement(
+        analysis,
+        domain.Measurement(name=terms.PROBABILITY, value=probability, unit=terms.NO_UNITS),
+    )
+
+
+def _tracking(one: terms.Tracking) -> TrackingIdentifier:
+    return TrackingIdentifier(uid=one.uid, identifier=one.identifier)
+
+
+def _sites(site: terms.Site | None) -> list[FindingSite] | None:
+    if site is None:
+        return None
+    return [
+        FindingSite(
+            coded(site.place),
+            laterality=coded(site.laterality) if site.laterality else None,
+            topographical_modifier=coded(site.topography) if site.topography else None,
+        )
+    ]
+
+
+def _algorithm(analysis: Analysis) -> AlgorithmIdentification:
+    """Return TID 4019: the model, its version, and at which operating point it decided."""
+    model = analysis.model
+    return AlgorithmIdentification(
+        name=model.title,
+        version=model.version,
+        parameters=terms.parameters(model, analysis.language),
+        family=codes.DCM.ArtificialIntelligence,
+        manufacturer=model.manufacturer,
+    )
