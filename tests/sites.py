@@ -103,6 +103,8 @@ class SiteOptions:
     packages: tuple[Path, ...] = ()
     """Folders with packages of third parties."""
     reconcile_seconds: float = 0.5
+    more: str = ""
+    """TOML at the end of the settings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,4 +362,5 @@ longest_retry_seconds = 0.5
 kind = "dicomweb"
 url = "{site.pacs.url}/dicom-web"
 {options.destinations}
+{options.more}
 """

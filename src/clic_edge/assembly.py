@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 IN_ORDER = ("seg", "seg-labelmap", "seg-fractional", "sr", "pm", "pr", "sc", "pdf", "ko")
 """The writers of one series, in the order in which they run: a report refers to what is there."""
 
-PER_CASE = ("summary", "rejection")
-"""What the line writes once for a case."""
+PER_CASE = ("summary", "rejection", "assessment")
+"""What is written of a whole case: by the line, or at a reader's word."""
 
 
 def build_line(
@@ -57,6 +57,7 @@ def build_line(
             make_ready(settings, pipeline, reports or Reports()) for pipeline in pipelines
         ),
         language=settings.appliance.language,
+        pages_url=settings.web.url or "",
         patience=Patience(
             first=timedelta(seconds=worker.first_retry_seconds),
             longest=timedelta(seconds=worker.longest_retry_seconds),

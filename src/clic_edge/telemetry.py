@@ -33,6 +33,8 @@ Event = Literal[
     "stage-finished",
     "prediction-made",
     "receipt",
+    "assessed",
+    "returned-unread",
     "foreign-log",
     "foreign-warning",
     "uncaught-error",
@@ -52,6 +54,7 @@ class Fields(TypedDict, total=False):
     device: str
     destination: str
     accepted: bool
+    source: str
     logger: str
     severity: str
     category: str
@@ -73,6 +76,9 @@ STAGE_SECONDS: Final = Histogram(
 )
 PREDICTIONS: Final = Counter(
     "clic_edge_predictions", "Predictions made.", ["pipeline", "model", "device"]
+)
+ASSESSMENTS: Final = Counter(
+    "clic_edge_assessments", "What readers said of results, by the way it came.", ["source"]
 )
 RECEIPTS: Final = Counter(
     "clic_edge_receipts", "Answers of a destination.", ["destination", "result"]
@@ -119,6 +125,17 @@ def receipt_came(*, case_id: str, destination: str, accepted: bool) -> None:
     RECEIPTS.labels(destination=destination, result="accepted" if accepted else "rejected").inc()
     level: Level = "info" if accepted else "warning"
     _tell("receipt", level, case_id=case_id, destination=destination, accepted=accepted)
+
+
+def assessed(*, case_id: str, source: str) -> None:
+    """Say that a reader's word on a case came; not which, and not whose."""
+    ASSESSMENTS.labels(source=source).inc()
+    _tell("assessed", case_id=case_id, source=source)
+
+
+def returned_unread(*, case_id: str, code: str) -> None:
+    """Say that an object which came back to a case could not be used."""
+    _tell("returned-unread", "warning", case_id=case_id, code=code)
 
 
 def open_cases(*, state: str, count: int) -> None:

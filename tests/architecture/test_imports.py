@@ -28,7 +28,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "validation": VALUES | {"inference"},
     "pipeline": VALUES
     | {"config", "telemetry", "deid", "dicom", "drift", "inference", "ledger", "pacs", "results"},
-    "web": VALUES | {"config", "ledger", "drift", "pacs"},
+    "web": VALUES | {"config", "ledger", "drift", "pacs", "pipeline"},
     "app": EVERYTHING,
     "assembly": EVERYTHING,
     "transports": EVERYTHING,

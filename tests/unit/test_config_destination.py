@@ -13,7 +13,7 @@ from clic_edge.config import (
     kinds_for,
     load_settings,
 )
-from clic_edge.config.destination import ALTERNATIVES, REJECTION, Kind
+from clic_edge.config.destination import ALTERNATIVES, ASSESSMENT, REJECTION, Kind
 from clic_edge.config.toml import read_toml
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import ConfigError
@@ -154,9 +154,16 @@ def test_a_rejection_note_goes_where_it_is_taken_and_last(*, takes: bool) -> Non
     assert kinds_for(profile, {"rejection", "seg"}) == expected
 
 
+@pytest.mark.parametrize("takes", [True, False])
+def test_readers_words_go_where_they_are_taken(*, takes: bool) -> None:
+    profile = DestinationProfile(results=("seg",), assessments=takes)
+    expected = ("seg", "assessment") if takes else ("seg",)
+    assert kinds_for(profile, {"assessment", "seg"}) == expected
+
+
 def test_a_profile_speaks_of_every_kind_of_result_and_no_other() -> None:
     kinds = {kind.lower() for kind in ResultKind}
-    assert {*get_args(Kind), REJECTION} == kinds
+    assert {*get_args(Kind), REJECTION, ASSESSMENT} == kinds
     assert kinds > ALTERNATIVES
 
 

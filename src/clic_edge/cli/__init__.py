@@ -11,6 +11,7 @@ import typer
 
 from clic_edge import __version__
 from clic_edge.cli import (
+    assessments,
     cases,
     deid,
     demo,
@@ -50,6 +51,7 @@ app.command()(folder.run)
 app.add_typer(cases.app, name="cases")
 app.add_typer(pacs.app, name="pacs")
 app.command()(predictions.predictions)
+app.command()(assessments.assessments)
 app.command()(model.validate)
 app.add_typer(viewer.app, name="viewer")
 app.add_typer(deid.app, name="deid")

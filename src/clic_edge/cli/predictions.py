@@ -57,7 +57,7 @@ def predictions(
 
     Example: `clic-edge predictions --since 7d --format csv --out week.csv`
     """
-    rows = ledger_of(context).predictions.rows(_moment(since))
+    rows = ledger_of(context).predictions.rows(since_moment(since))
     if form is Format.TABLE:
         _show(rows)
     elif form is Format.CSV:
@@ -68,7 +68,8 @@ def predictions(
         _write_parquet(rows, out)
 
 
-def _moment(text: str) -> datetime:
+def since_moment(text: str) -> datetime:
+    """Return what `--since` means. Raises ConfigError ``bad-since``."""
     ago = re.fullmatch(r"(\d{1,5})([hdw])", text)
     if ago:
         return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})

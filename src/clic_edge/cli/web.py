@@ -9,6 +9,7 @@ import typer
 
 from clic_edge import telemetry
 from clic_edge.cli.context import appliance_of, context_of
+from clic_edge.deid.keys import load_key
 from clic_edge.errors import ConfigError
 from clic_edge.ledger.database import require_ledger
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from clic_edge.app import Appliance
     from clic_edge.config.settings import Web
+    from clic_edge.pipeline.assessing import Desk
 
 _LOCAL = ("localhost", "127.0.0.1")
 
@@ -58,4 +60,19 @@ def application(appliance: Appliance) -> FastAPI:
         appliance.gateway(),
         viewer_folder=settings.viewer,
         names=(*_LOCAL, settings.host, *settings.names),
+        desk=_desk(appliance),
+    )
+
+
+def _desk(appliance: Appliance) -> Desk | None:
+    """Return where readers' answers are taken in; nobody is asked where results carry no link."""
+    if appliance.settings.web.url is None:
+        return None
+    from clic_edge.pipeline.assessing import Desk  # noqa: PLC0415 - as above
+
+    return Desk(
+        archive=appliance.archive(),
+        ledger=appliance.ledger,
+        key=load_key(appliance.settings.appliance.deid_key),
+        language=appliance.settings.appliance.language,
     )

@@ -24,7 +24,7 @@ Kind = Literal[
 """A kind of result object, named as its writer: the `ResultKind` in lower case."""
 ALTERNATIVES = frozenset({"seg", "seg-fractional", "seg-labelmap"})
 """Encodings of the same segments: a viewer that got two of them would show each segment twice."""
-REJECTION = "rejection"
+REJECTION, ASSESSMENT = "rejection", "assessment"
 
 
 class Commitment(Strict):
@@ -64,6 +64,8 @@ class DestinationProfile(Strict):
     """How it is asked whether it holds what it accepted, where there is no storage commitment."""
     rejection_notes: bool = False
     """Whether it gets a rejection note (KOS, IHE IOCM) for results that were replaced."""
+    assessments: bool = True
+    """Whether it gets what readers say of a result on the appliance's page, as SR."""
     commitment: Commitment = Field(default_factory=Commitment)
 
 
@@ -77,6 +79,8 @@ def kinds_for(profile: DestinationProfile, written: Collection[str]) -> tuple[st
             kinds.append(kind)
     if profile.rejection_notes and REJECTION in written:
         kinds.append(REJECTION)
+    if profile.assessments and ASSESSMENT in written:
+        kinds.append(ASSESSMENT)
     return tuple(kinds)
 
 

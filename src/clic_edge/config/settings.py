@@ -126,6 +126,8 @@ class Web(Strict):
     """Port to listen on."""
     names: Annotated[tuple[str, ...], Field(strict=False)] = ()
     """Host names that a browser may ask for, beside `host` and `localhost`."""
+    url: WebAddress | None = None
+    """What readers' browsers reach these pages by; with it, results carry a link to assess them."""
     viewer: RelativePath = Path("/var/lib/clic-edge/viewer")
     """Folder of the viewer's files; `clic-edge viewer install` fills it."""
 

@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from datetime import datetime
 
 
+ADDED = "added segment"
+"""Finding of an assessment that is about something of the reader's own."""
+
+
 class Verdict(StrEnum):
     """The three answers of IHE's AI Results Assessment."""
 
@@ -40,7 +44,8 @@ class Source(StrEnum):
     PAGE = "page"
     SEGMENTATION = "segmentation"
     """A reader's own version of our SEG came back."""
-    COMMAND = "command"
+    REPORT = "report"
+    """An SR came that says so (IHE AIRA)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,7 @@ class Assessment:
     case_id: str
     prediction_id: str
     finding: str
-    """Name of the segment, category or detection."""
+    """Name of the segment, category or detection; `ADDED` for a segment that the reader drew."""
     verdict: Verdict
     reason: Reason | None
     """None where the finding was accepted, or nothing was said."""

@@ -29,6 +29,8 @@ class ResultKind(StrEnum):
     """The case's root: what was found and lies where, or why nothing was analysed."""
     REJECTION = "REJECTION"
     """Rejection note (KOS, IHE IOCM): which earlier results are not to be used any more."""
+    ASSESSMENT = "ASSESSMENT"
+    """What a reader says of a result (SR)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,7 +34,9 @@ class AssessmentStore:
             for one in given:
                 if _says_the_same(_newest(connection, one), one):
                     continue
-                new += insert_once(connection, assessments, [_row(one)])
+                if not insert_once(connection, assessments, [_row(one)]):
+                    continue
+                new += 1
                 detail = f"{one.finding}: {one.verdict}" + (f", {one.reason}" if one.reason else "")
                 connection.execute(
                     audit_events.insert().values(

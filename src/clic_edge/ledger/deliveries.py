@@ -101,7 +101,7 @@ class DeliveryStore:
         """Return what a destination accepted of earlier, and the case now takes the place of.
 
         That is what its own earlier runs said, and the cases that it supersedes, back to the
-        first.
+        first; what readers said of them stays.
         """
         taken = sa.select(receipts.c.sop_instance_uid).where(receipts.c.accepted)
         with self._engine.connect() as connection:
@@ -109,7 +109,8 @@ class DeliveryStore:
             is_old = result_objects.c.case_id.in_(earlier) | (
                 (result_objects.c.case_id == case_id) & ~result_objects.c.current
             )
-            return _rows(connection, is_old & result_objects.c.sop_instance_uid.in_(taken))
+            was_taken = result_objects.c.sop_instance_uid.in_(taken)
+            return _rows(connection, is_old & was_taken & ~_said_by_a_person)
 
     def receive(self, given: tuple[Receipt, ...]) -> None:
         """Remember a destination's answers; the newest answer for an object counts."""
@@ -129,6 +130,9 @@ class DeliveryStore:
         )
         with self._engine.connect() as connection:
             return tuple(Receipt(**row._mapping) for row in connection.execute(query))
+
+
+_said_by_a_person = result_objects.c.kind == ResultKind.ASSESSMENT
 
 
 def set_aside(connection: sa.Connection, case_id: str) -> None:

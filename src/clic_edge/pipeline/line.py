@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect
+from clic_edge.pipeline.invitation import invitation
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +80,8 @@ class Line:
     patience: Patience
     language: str = "en"
     """Of what a reader reads in the results."""
+    pages_url: str = ""
+    """By what a reader's browser reaches the appliance's pages; empty where it can't."""
 
     def pipeline(self, name: str) -> ReadyPipeline:
         """Return a pipeline by name. Raises Defect ``pipeline-gone``."""
@@ -88,6 +91,10 @@ class Line:
         raise Defect(
             "pipeline-gone", f"The pipeline {name} is not configured any more; retry or leave it."
         )
+
+    def link(self, case_id: str) -> str:
+        """Return where a reader assesses a case; empty where no page can be reached."""
+        return self.pages_url and f"{self.pages_url}/assess/{invitation(self.key, case_id)}"
 
     @property
     def rules(self) -> tuple[Pipeline, ...]:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from clic_edge.pipeline.intake import intake
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from clic_edge.config import Pipeline
     from clic_edge.ledger import Ledger
     from clic_edge.pacs.transport import Archive
@@ -14,8 +16,16 @@ if TYPE_CHECKING:
 CURSOR = "archive-changes"
 
 
-def reconcile(pipelines: tuple[Pipeline, ...], *, archive: Archive, ledger: Ledger) -> int:
+def reconcile(
+    pipelines: tuple[Pipeline, ...],
+    *,
+    archive: Archive,
+    ledger: Ledger,
+    also: Callable[[str], object] | None = None,
+) -> int:
     """Take in every study that changed since the durable cursor; return how many there were.
+
+    `also` is called for each of them, behind its intake.
 
     The cursor moves on only after a page of changes has been taken in, so a crash repeats a page
     and misses none; taking a study in twice admits nothing new.
@@ -25,6 +35,8 @@ def reconcile(pipelines: tuple[Pipeline, ...], *, archive: Archive, ledger: Ledg
         changes = archive.changes(ledger.records.cursor(CURSOR))
         for study_id in changes.study_ids:
             intake(study_id, pipelines, archive=archive, ledger=ledger)
+            if also:
+                also(study_id)
         ledger.records.advance(CURSOR, changes.cursor)
         studies += len(changes.study_ids)
         if changes.done:

@@ -28,7 +28,7 @@ def write(line: Line, case: Case) -> None:
     The last of them is the root: what was made of which series, or why nothing was.
     """
     deliveries = line.ledger.deliveries
-    if deliveries.results(case.case_id):
+    if any(row.kind is not ResultKind.ASSESSMENT for row in deliveries.results(case.case_id)):
         return
     story = _story(line, case)
     results = (*story.results, *_told(line.pipeline(case.pipeline), story))
@@ -69,6 +69,7 @@ def _story(line: Line, case: Case) -> Story:
         parts=tuple(parts[series_id] for series_id in case.series_ids),
         predecessors=line.ledger.deliveries.replaced(case.case_id),
         language=line.language,
+        link=line.link(case.case_id),
     )
 
 
@@ -80,6 +81,7 @@ def _analysis(line: Line, started_at: datetime, logged: LoggedPrediction) -> Ana
         slices=logged.slices,
         prediction=logged.prediction,
         language=line.language,
+        link=line.link(logged.case_id),
     )
 
 

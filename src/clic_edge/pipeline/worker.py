@@ -6,6 +6,8 @@ Killed at any moment and started again, it goes on behind the last stage that wa
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 from dbos import DBOS
@@ -17,6 +19,7 @@ from clic_edge.errors import ClicEdgeError
 from clic_edge.pipeline.process import process
 from clic_edge.pipeline.queue import FIRST_ATTEMPTS, LINE_VERSION, RETRIES, WORKFLOW
 from clic_edge.pipeline.reconcile import reconcile
+from clic_edge.pipeline.returned import send_assessments, take_back
 
 if TYPE_CHECKING:
     import threading
@@ -91,11 +94,17 @@ class Worker:
             DBOS.destroy(workflow_completion_timeout_sec=_FINISH_SECONDS)
 
     def look_for_missed(self) -> None:
-        """Take in studies that no event told of, and cases that fell out of the queue."""
+        """Take in studies that no event told of, cases that fell out of the queue, readers' words."""
         line = self._line
         try:
             self._rescue()
-            reconcile(line.rules, archive=line.archive, ledger=line.ledger)
+            reconcile(
+                line.rules,
+                archive=line.archive,
+                ledger=line.ledger,
+                also=partial(take_back, line=line),
+            )
+            send_assessments(line, now=datetime.now(UTC))
         except ClicEdgeError as error:
             telemetry.reconcile_failed(code=error.code)
         except DBAPIError:

@@ -73,7 +73,7 @@ def check_segmentation(ds: Dataset, analysis: Analysis, source: Source) -> None:
     if ds.NumberOfFrames != len(places) or len(set(places)) != len(places):
         raise Defect("seg-differs", "The segmentation has another number of frames than it says.")
     voxels = 0
-    for (number, k), pixels in zip(places, _pixels(ds), strict=True):
+    for (number, k), pixels in zip(places, pixels_of(ds), strict=True):
         in_frame = int(np.count_nonzero(pixels))
         if not in_frame or not np.array_equal(pixels, expected.frame(number, k)):
             raise Defect("seg-differs", f"Segment {number} differs on slice {k + 1}.")
@@ -82,7 +82,7 @@ def check_segmentation(ds: Dataset, analysis: Analysis, source: Source) -> None:
         raise Defect("seg-differs", "The segmentation leaves a part of the mask out.")
 
 
-def _pixels(ds: Dataset) -> Iterator[NDArray[np.generic]]:
+def pixels_of(ds: Dataset) -> Iterator[NDArray[np.generic]]:
     """Yield each frame; packed bits are read here: pydicom fails where frames share a byte."""
     if ds.BitsAllocated != 1:
         yield from iter_pixels(ds)
@@ -173,9 +173,9 @@ def _places(ds: Dataset, source: Source) -> Iterator[tuple[int, int]]:
         location = tuple(_encoded(frame, keyword) for keyword in LOCATION)
         if location not in slices:
             lies = corners(
-                _group(frame, shared, "PlanePositionSequence").ImagePositionPatient,
-                _group(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient,
-                _group(frame, shared, "PixelMeasuresSequence").PixelSpacing,
+                group_of(frame, shared, "PlanePositionSequence").ImagePositionPatient,
+                group_of(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient,
+                group_of(frame, shared, "PixelMeasuresSequence").PixelSpacing,
                 size=size,
             )
             k = slices[location] = _slice(lies, planes)
@@ -183,7 +183,7 @@ def _places(ds: Dataset, source: Source) -> Iterator[tuple[int, int]]:
         segment = _encoded(frame, SEGMENT)
         if segment not in numbers:
             numbers[segment] = (
-                int(_group(frame, shared, SEGMENT).ReferencedSegmentNumber)
+                int(group_of(frame, shared, SEGMENT).ReferencedSegmentNumber)
                 if SEGMENT in frame or SEGMENT in shared
                 else BACKGROUND
             )
@@ -209,7 +209,8 @@ def _slice(lies: NDArray[np.float64], planes: NDArray[np.float64]) -> int:
     return k
 
 
-def _group(frame: Dataset, shared: Dataset, keyword: str) -> Dataset:
+def group_of(frame: Dataset, shared: Dataset, keyword: str) -> Dataset:
+    """Return the item of a functional group: the frame's own, or the shared one."""
     item: Dataset = (frame if keyword in frame else shared)[keyword].value[0]
     return item
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from typing import TYPE_CHECKING
 
 import pydicom
@@ -11,6 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 import clic_edge
+from clic_edge.dicom.reading import translated
 from clic_edge.dicom.uids import derive_uid
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.results.meanings import translate
@@ -38,6 +39,9 @@ SERIES_OFFSET = {
 }
 """Last two digits of the Series Number: results stand together behind what they are made of."""
 LARGEST_SERIES_NUMBER = 9_999_999
+
+ASSESSMENTS_NUMBER = 89
+"""Series Number of what readers say of the results of a study."""
 
 
 def result_uid(told: Told, *what: str) -> str:
@@ -76,7 +80,7 @@ def stamp(ds: Dataset, told: Told, source: Source, *, kind: ResultKind) -> None:
     Meanings of codes are put into the reader's language; those of the original stay.
     """
     model = told.model
-    when = _local(told.started_at, source.header)
+    when = local_time(told.started_at, source.header)
     date, time = when.strftime("%Y%m%d"), when.strftime("%H%M%S.%f")
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.SOPInstanceUID = result_uid(told, kind.value)
@@ -127,7 +131,7 @@ def _algorithm_equipment(model: ModelIdentity, when: str) -> Dataset:
     return item
 
 
-def _local(moment: datetime, header: Dataset) -> datetime:
+def local_time(moment: datetime, header: Dataset) -> datetime:
     """Return the moment on the clock of the original: its declared offset, or this machine's."""
     offset = str(header.get("TimezoneOffsetFromUTC", "")).strip()
     try:
@@ -135,6 +139,18 @@ def _local(moment: datetime, header: Dataset) -> datetime:
         return moment.astimezone(timezone(timedelta(minutes=minutes)))
     except (ValueError, IndexError):
         return moment.astimezone()
+
+
+def moment_of(ds: Dataset) -> datetime:
+    """Return when the content of somebody else's object was made.
+
+    Raises Defect ``returned-undated``: Content Date and Time are type 1, and it has none.
+    """
+    with translated("returned-undated", "The object doesn't say when its content was made."):
+        text = f"{ds.ContentDate}{str(ds.ContentTime).partition('.')[0]:0<6}"
+        moment = datetime.strptime(text, "%Y%m%d%H%M%S")  # noqa: DTZ007 - the offset stands apart
+        offset = local_time(datetime.now(UTC), ds).tzinfo
+        return moment.replace(tzinfo=offset).astimezone(UTC)
 
 
 def _series_number(header: Dataset, kind: ResultKind) -> int:

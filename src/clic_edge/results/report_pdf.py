@@ -115,6 +115,8 @@ def _told(analysis: Analysis, source: Source) -> dict[str, object]:
         "findings": [[one.name, one.value, one.unit] for one in lines]
         or [[say("nothing found", language), "", ""]],
         "pictures": [_svg(analysis, k) for k in key_slices(prediction)[:PICTURES]],
+        "assess": say("assess", language),
+        "link": analysis.link,
         "notes": [note for note in notes if note],
     }
 

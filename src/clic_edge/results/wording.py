@@ -22,6 +22,10 @@ _SENTENCES = {
     "sensitivity": ("sensitivity", "sensitivitet"),
     "specificity": ("specificity", "specificitet"),
     "probability": ("probability", "sandsynlighed"),
+    "assess": (
+        "Accept, modify or reject this result at",
+        "Godkend, ret eller afvis dette resultat på",
+    ),
     "replaces": (
         "Takes the place of an earlier result of the same study",
         "Træder i stedet for et tidligere resultat af samme undersøgelse",

@@ -26,6 +26,8 @@ class Analysis:
     prediction: Prediction
     language: str = "en"
     """Of code meanings and sentences for the reader: ``en`` or ``da`` (RFC 5646)."""
+    link: str = ""
+    """Where the reader accepts, modifies or rejects the result; empty where no page is reached."""
 
     @property
     def model(self) -> ModelIdentity:
@@ -61,6 +63,8 @@ class Story:
     predecessors: tuple[ResultReference, ...] = ()
     """What the PACS holds of earlier, and this takes the place of."""
     language: str = "en"
+    link: str = ""
+    """As an analysis has it."""
 
     @property
     def results(self) -> tuple[ResultObject, ...]:

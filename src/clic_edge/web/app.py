@@ -12,18 +12,24 @@ from clic_edge.errors import ClicEdgeError, ConfigError, Refusal, Transient
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.database import DatabaseAway, database_away
 from clic_edge.pacs.gateway import ArchiveGateway
-from clic_edge.web import dicomweb, health, opening, viewer
+from clic_edge.pipeline.assessing import Desk
+from clic_edge.web import assess, dicomweb, health, opening, viewer
 from clic_edge.web.pages import plain_page
 from clic_edge.web.protection import Protection
 
 
 def create_app(
-    ledger: Ledger, archive: ArchiveGateway, *, viewer_folder: Path, names: Sequence[str]
+    ledger: Ledger,
+    archive: ArchiveGateway,
+    *,
+    viewer_folder: Path,
+    names: Sequence[str],
+    desk: Desk | None = None,
 ) -> FastAPI:
     """Return the application; it answers only when asked by one of the host `names`.
 
     Another name means that a page from elsewhere has its own name point here, to read the images
-    as if they were its own.
+    as if they were its own. With a `desk`, readers assess results.
     """
 
     @asynccontextmanager
@@ -38,6 +44,8 @@ def create_app(
     app.include_router(opening.router(ledger, archive))
     app.include_router(viewer.router(viewer_folder))
     app.include_router(dicomweb.router(archive))
+    if desk:
+        app.include_router(assess.router(desk))
     app.add_exception_handler(ClicEdgeError, _explained)
     app.add_exception_handler(DatabaseAway, _away)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(names), www_redirect=False)

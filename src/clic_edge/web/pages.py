@@ -6,7 +6,7 @@ from starlette.responses import HTMLResponse
 
 _PAGE = """\
 <!doctype html>
-<html lang="en">
+<html lang="{language}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
@@ -23,9 +23,9 @@ body {{ font: 16px/1.5 system-ui, sans-serif; max-width: 44rem; margin: 3rem aut
 """
 
 
-def page(title: str, body: str, *, status: int = 200) -> HTMLResponse:
+def page(title: str, body: str, *, status: int = 200, language: str = "en") -> HTMLResponse:
     """Return a page; the title is escaped here, the body is HTML and was escaped by the caller."""
-    return HTMLResponse(_PAGE.format(title=escape(title), body=body), status)
+    return HTMLResponse(_PAGE.format(title=escape(title), body=body, language=language), status)
 
 
 def plain_page(title: str, *sentences: str, status: int = 200) -> HTMLResponse:

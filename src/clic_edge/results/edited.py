@@ -1,0 +1,182 @@
+"""Compare a segmentation that a reader has edited with the one that we wrote, segment by segment."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clic_edge.dicom.reading import translated
+from clic_edge.errors import Defect
+from clic_edge.results.check_seg import BACKGROUND, SEGMENT, group_of, pixels_of
+from clic_edge.results.source import corners
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from numpy.typing import NDArray
+    from pydicom.dataset import Dataset
+
+TOLERANCE_MM = 0.05
+"""How far planes of one image may lie apart, as two programs write them."""
+ADDED = -1
+"""Stands for the Segment Number of what we have not written."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EditedSegment:
+    """One segment, as the reader left it."""
+
+    tracking_uid: str
+    """Ours; empty for a segment that the reader added."""
+    was_empty: bool
+    """Whether we had found nothing there."""
+    dice: float
+    """Overlap with ours, 0 to 1; 1 where both are empty."""
+    volume_mm3: float
+
+
+def is_version_of(theirs: Dataset, ours: Dataset) -> bool:
+    """Whether a segmentation is ours, edited: it has our tracking UIDs, or our labels and images.
+
+    Another program's contours on the same images are none of our business.
+    """
+    if theirs.get("SOPInstanceUID") == ours.SOPInstanceUID:
+        return False
+    own, other = _segments(ours), _segments(theirs)
+    if {one.get("TrackingUID") for one in other} & {one.TrackingUID for one in own}:
+        return True
+    labels = {one.get("SegmentLabel") for one in other}
+    known = {one.SegmentLabel for one in own}
+    return bool(labels) and labels <= known and bool(_sources(theirs) & _sources(ours))
+
+
+def compare(theirs: Dataset, ours: Dataset) -> tuple[EditedSegment, ...]:
+    """Return each segment of the reader's; one of ours that is not among them says nothing.
+
+    Many programs save only what was worked on: a segment that is left out was not judged.
+
+    Raises
+    ------
+    Defect
+        ``edited-unreadable``; ``edited-elsewhere``: it doesn't lie on the planes of ours.
+
+    """
+    if theirs.get("FrameOfReferenceUID") != ours.FrameOfReferenceUID:
+        raise _elsewhere()
+    with translated("edited-unreadable", "The edited segmentation can't be read."):
+        if (theirs.Rows, theirs.Columns) != (ours.Rows, ours.Columns):
+            raise _elsewhere()
+        planes = _Planes()
+        before, after = _masks(ours, planes), _masks(theirs, planes)
+        measures = ours.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+        row_step, column_step = (float(one) for one in measures.PixelSpacing)
+        voxel_mm3 = row_step * column_step * float(measures.SpacingBetweenSlices)
+        return tuple(
+            EditedSegment(
+                tracking_uid=uid,
+                was_empty=not _count(before[own]),
+                dice=_dice(before[own], after[other]),
+                volume_mm3=voxel_mm3 * _count(after[other]),
+            )
+            for uid, own, other in _matched(_segments(theirs), _segments(ours))
+        )
+
+
+def _elsewhere() -> Defect:
+    return Defect("edited-elsewhere", "The edited segmentation lies on other planes than ours.")
+
+
+class _Planes:
+    """Numbers planes; the same plane, written by another program, has the same number."""
+
+    def __init__(self) -> None:
+        self._known: list[NDArray[np.float64]] = []
+        self._numbers: dict[tuple[float, ...], int] = {}
+
+    def number(self, lies: NDArray[np.float64]) -> int:
+        """Return a plane's number. Raises Defect where it is no neighbour of the planes before."""
+        key = tuple(lies.ravel())
+        if key not in self._numbers:
+            self._numbers[key] = self._find(lies)
+        return self._numbers[key]
+
+    def _find(self, lies: NDArray[np.float64]) -> int:
+        if self._known:
+            moved = np.array(self._known) - lies
+            distances = np.linalg.norm(moved, axis=2).max(axis=1)
+            nearest = int(distances.argmin())
+            if distances[nearest] < TOLERANCE_MM:
+                return nearest
+            if np.ptp(moved[nearest], axis=0).max() > TOLERANCE_MM:  # turned, flipped or scaled
+                raise _elsewhere()
+        self._known.append(lies)
+        return len(self._known) - 1
+
+
+_Masks = defaultdict[int, dict[int, "NDArray[np.bool_]"]]
+"""By Segment Number, then by plane."""
+
+
+def _masks(ds: Dataset, planes: _Planes) -> _Masks:
+    masks: _Masks = defaultdict(dict)
+    numbers = [int(one.SegmentNumber) for one in _segments(ds)]
+    for (number, plane), pixels in zip(_places(ds, planes), pixels_of(ds), strict=True):
+        if number == BACKGROUND:  # a label map: every segment in one frame
+            for one in numbers:
+                masks[one][plane] = pixels == one
+        else:
+            half = int(ds.get("MaximumFractionalValue", 1)) / 2
+            masks[number][plane] = np.asarray(pixels, np.uint8) >= half
+    return masks
+
+
+def _places(ds: Dataset, planes: _Planes) -> Iterator[tuple[int, int]]:
+    shared, size = ds.SharedFunctionalGroupsSequence[0], (int(ds.Rows), int(ds.Columns))
+    for frame in ds.PerFrameFunctionalGroupsSequence:
+        lies = corners(
+            group_of(frame, shared, "PlanePositionSequence").ImagePositionPatient,
+            group_of(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient,
+            group_of(frame, shared, "PixelMeasuresSequence").PixelSpacing,
+            size=size,
+        )
+        number = BACKGROUND
+        if ds.SegmentationType != "LABELMAP":
+            number = int(group_of(frame, shared, SEGMENT).ReferencedSegmentNumber)
+        yield number, planes.number(lies)
+
+
+def _matched(theirs: list[Dataset], ours: list[Dataset]) -> Iterator[tuple[str, int, int]]:
+    """Yield our Tracking UID and Segment Number, or nothing and `ADDED`, and the reader's number."""
+    by_uid = {one.TrackingUID: one for one in ours}
+    by_label = {one.SegmentLabel: one for one in ours}
+    for one in theirs:
+        own = by_uid.get(one.get("TrackingUID")) or by_label.get(one.get("SegmentLabel"))
+        if own is None:
+            yield "", ADDED, int(one.SegmentNumber)
+        else:
+            yield str(own.TrackingUID), int(own.SegmentNumber), int(one.SegmentNumber)
+
+
+def _dice(before: Mapping[int, NDArray[np.bool_]], after: Mapping[int, NDArray[np.bool_]]) -> float:
+    total = _count(before) + _count(after)
+    if not total:
+        return 1.0
+    both = sum(int(np.count_nonzero(before[k] & after[k])) for k in before.keys() & after.keys())
+    return 2 * both / total
+
+
+def _count(masks: Mapping[int, NDArray[np.bool_]]) -> int:
+    return sum(int(np.count_nonzero(mask)) for mask in masks.values())
+
+
+def _segments(ds: Dataset) -> list[Dataset]:
+    """Return the items of the segments; the background of a label map is none."""
+    return [one for one in ds.get("SegmentSequence", []) if one.SegmentNumber != BACKGROUND]
+
+
+def _sources(ds: Dataset) -> set[str]:
+    """Return the Series Instance UIDs of the images that a segmentation refers to."""
+    return {str(one.SeriesInstanceUID) for one in ds.get("ReferencedSeriesSequence", [])}
