@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,7 @@ from typer.testing import CliRunner
 
 from clic_edge.cli import app
 from clic_edge.deid import BASIC, DeidKey, create_key, file
-from clic_edge.deid.batch import Order, Summary, clean_all, sources_below
+from clic_edge.deid.batch import Order, RunCutShort, Summary, clean_all, sources_below
 from clic_edge.deid.certificate import Certificate, public_key
 from clic_edge.deid.file import PARTS, Bench
 from clic_edge.deid.profile import Profile
@@ -26,11 +27,11 @@ from clic_edge.errors import ConfigError, Defect, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from click.testing import Result
     from pydicom.dataset import Dataset
 
+HOLD = Profile(name="hold", faces="hold")
 KEY = DeidKey(b"one key of thirty-two bytes, yes")
 SECRETS = ("Kanarie", "Gulnæb", CANARY.patient_id, "77777777", CANARY.birth_date, "KANARIE")
 SLICES = 6
@@ -230,16 +231,47 @@ def test_processes_that_die_one_after_the_other_end_the_run(tmp_path: Path) -> N
     assert caught.value.code == "workers-die"
 
 
+@pytest.mark.parametrize("profile", [BASIC, HOLD])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_an_error_that_nobody_expected_costs_only_its_file_and_tells_no_value(
-    source: Path, tmp_path: Path, workers: int
+def test_an_error_that_nobody_expected_ends_the_run_and_the_next_one_goes_on(
+    source: Path, tmp_path: Path, workers: int, profile: Profile
 ) -> None:
-    order = replace(_order(tmp_path), workers=workers)
-    summary = clean_all([RaisesAnything(), *sources_below(source)], order, lambda _: None)
-    assert summary.written == 2 * SLICES
-    ((_, held),) = summary.held
-    assert held.code == "unexpected-error"
-    assert "Kanarie" not in held.sentence
+    order = replace(_order(tmp_path, profile=profile), workers=workers)
+    files = list(sources_below(source))
+    with pytest.raises(RunCutShort) as caught:
+        clean_all([*files[:3], RaisesAnything(), *files[3:]], order, lambda _: None)
+    assert caught.value.code == "unexpected-error"
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+    summary = caught.value.summary
+    ((origin, held),) = summary.held
+    assert (origin, held.code) == ("odd", "unexpected-error")
+    shown = caught.value.sentence + (tmp_path / "out" / "quarantine.jsonl").read_text()
+    assert "unexpected-error" in shown
+    assert "Kanarie" not in shown
+    assert not _is_sound(tmp_path / "out")  # the certificate has no end
+    rest = clean_all(files, order, lambda _: None)
+    assert (rest.skipped, rest.written) == (summary.written, 2 * SLICES - summary.written)
+    assert _is_sound(tmp_path / "out")
+
+
+def test_the_report_names_the_file_that_ended_the_run(
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = file.FileSource.read
+
+    def odd(one: file.FileSource) -> bytes:
+        if one.path.name == "3.dcm":
+            raise ZeroDivisionError
+        return read(one)
+
+    monkeypatch.setattr(file.FileSource, "read", odd)
+    report = tmp_path / "report.json"
+    arguments = ["--profile", "basic", "--report", str(report)]
+    done = _cli(tmp_path, str(source), str(tmp_path / "out"), *arguments)
+    assert isinstance(done.exception, RunCutShort)
+    assert done.exception.exit_code == 5
+    content = json.loads(report.read_text())
+    assert {Path(one["path"]).name for one in content["quarantined"]} == {"3.dcm"}
 
 
 def test_two_files_that_claim_the_same_instance_are_not_mixed_up(tmp_path: Path) -> None:
@@ -269,8 +301,8 @@ def test_a_disk_that_gives_back_other_bytes_gets_no_file(
 def test_an_engine_that_forgets_an_attribute_gets_no_file(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file, "deidentified", lambda content, *_, **__: content)
-    summary = _run(source, _order(tmp_path))
+    monkeypatch.setattr(file, "clean_instance", lambda *_, **__: file_bytes(_canary_slice()))
+    summary = _run(source / CANARY.patient_id, _order(tmp_path))
     assert set(_codes(summary)) == {"plan-not-met"}
     assert _files(tmp_path / "out") == {}
 

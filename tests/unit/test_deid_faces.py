@@ -10,9 +10,14 @@ import numpy as np
 import pydicom
 import pytest
 from factories import Stack, make_datasets, series_of
+from heads import volume_of
+from pydicom.uid import RTDoseStorage
+from scipy import ndimage
 
 from clic_edge.deid import BASIC, DeidKey, Profile, deidentify
+from clic_edge.deid.upright import upright
 from clic_edge.domain.study import Instance, Series
+from clic_edge.domain.volume import Geometry
 from clic_edge.errors import ClicEdgeError, Refusal
 
 if TYPE_CHECKING:
@@ -129,6 +134,48 @@ def test_a_sagittal_slice_alone_is_held_unless_it_is_called_something_else() -> 
 def test_thin_slices_that_form_no_volume_are_held() -> None:
     made = datasets(phantom())
     assert is_held(made[:30] + made[33:])
+
+
+def test_a_trunk_with_a_slice_missing_is_let_through_for_none_of_its_slices_is_of_a_head() -> None:
+    trunk = phantom(width=360, depth=230, field=400)[60:61].repeat(40, axis=0)
+    made = datasets(trunk)
+    assert not is_held(made[:20] + made[23:])
+
+
+def test_a_head_is_not_hidden_by_an_object_that_is_no_slice() -> None:
+    made = datasets(phantom())
+    (dose,) = datasets(phantom()[:1])
+    dose.SOPClassUID = dose.file_meta.MediaStorageSOPClassUID = RTDoseStorage
+    assert not is_held([dose])
+    assert is_held([dose, *made])
+
+
+def test_a_head_is_not_hidden_by_another_volume_at_the_same_place() -> None:
+    phase = datasets(np.full_like(phantom(), 500))
+    magnitude = datasets(phantom())
+    for number, ds in enumerate(magnitude, len(phase) + 1):
+        ds.ImageType, ds.InstanceNumber = ["ORIGINAL", "PRIMARY", "M"], number
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"{ds.SOPInstanceUID}.2"
+    assert not is_held(phase)
+    assert is_held(phase + magnitude)
+
+
+@pytest.mark.parametrize("degrees", [-25.0, 0.0, 25.0])
+def test_a_slice_alone_is_measured_however_the_gantry_leans(degrees: float) -> None:
+    sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
+    leaning = {"orientation": (1.0, 0.0, 0.0, 0.0, float(cosine), float(sine))}
+    assert is_held(datasets(phantom()[40:41], **leaning))
+    assert not is_held(datasets(phantom(width=360, depth=230, field=400)[60:61], **leaning))
+
+
+def test_planes_that_are_all_the_same_are_smoothed_as_any_others() -> None:
+    values = np.random.default_rng(3).normal(size=(1, 20, 21)).astype(np.float32)
+    same = values.repeat(4, axis=0)
+    geometry = Geometry(affine=np.eye(4)[[2, 1, 0, 3]], shape=same.shape)
+    volume = replace(volume_of(datasets(phantom()[40:44])), voxels=same, geometry=geometry)
+    grid = upright(volume, 1.0)
+    expected = ndimage.median_filter(same, 3)
+    assert np.array_equal(grid.values, expected)
 
 
 def test_a_real_head_is_held_and_its_hippocampus_not(test_data: Path) -> None:

@@ -90,7 +90,7 @@ def run(
 
     Example: `clic-edge deid run ~/studies cohort --profile basic --workers 2`
     """
-    from clic_edge.deid.batch import sources_below  # noqa: PLC0415 - for a fast --help
+    from clic_edge.deid.batch import RunCutShort, sources_below  # noqa: PLC0415 - for a fast --help
 
     source, out = folders
     _check_folders(source, out)
@@ -99,9 +99,12 @@ def run(
     if keep_names:
         order = replace(order, bench=replace(order.bench, keep_names_below=source))
     total = sum(1 for _ in sources_below(source))
-    summary = cleaned(sources_below(source), order, total=total)
-    if report:
-        _write_report(report, order, summary)
+    try:
+        summary = cleaned(sources_below(source), order, total=total)
+    except RunCutShort as error:
+        _write_report(report, order, error.summary)
+        raise
+    _write_report(report, order, summary)
     finish(summary, out)
 
 
@@ -303,7 +306,9 @@ def _check_folders(source: Path, out: Path) -> None:
         raise ConfigError("out-in-source", f"{out} and {source} must lie beside each other.")
 
 
-def _write_report(path: Path, order: Order, summary: Summary) -> None:
+def _write_report(path: Path | None, order: Order, summary: Summary) -> None:
+    if path is None:
+        return
     report = {
         "profile": order.bench.profile.name,
         "policy_digest": order.bench.profile.digest,

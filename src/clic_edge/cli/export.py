@@ -44,14 +44,19 @@ def export(
 
     Example: `clic-edge export --query ModalitiesInStudy=MR --query StudyDate=2026- cohort`
     """
-    from clic_edge.deid.manifest import write_manifest  # noqa: PLC0415 - for a fast --help
+    from clic_edge.deid.batch import RunCutShort  # noqa: PLC0415 - for a fast --help
+    from clic_edge.deid.manifest import write_manifest  # noqa: PLC0415 - as above
 
     appliance = appliance_of(context)
     order = order_of(appliance.settings, profile, out=out, workers=workers)
     cohort = appliance.cohort()
     studies = _studies(cohort, _parsed(query or ()), accessions)
     files = (file for study_id in studies for file in cohort.files(study_id))
-    summary = cleaned(files, order, total=None)
+    try:
+        summary = cleaned(files, order, total=None)
+    except RunCutShort as error:
+        _tell(error.summary)
+        raise
     manifest = write_manifest(out)
     note(
         f"{len(studies)} studies matched; {out} holds {manifest.number_of_files} files of "

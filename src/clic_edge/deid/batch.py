@@ -1,6 +1,7 @@
 """Files without end, one after the other or in several processes: each ends clean or in quarantine.
 
-What was done before, by the certificate, is skipped; nothing is kept in memory but digests.
+What was done before, by the certificate, is skipped; nothing is kept in memory but digests. Where
+faces are looked for, all files are first put with those of their series, by their first bytes.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from clic_edge.deid.certificate import (
     StudyRecord,
     public_key,
 )
-from clic_edge.deid.crew import results
+from clic_edge.deid.crew import Crew
 from clic_edge.deid.crosswalk import Entry, seal
 from clic_edge.deid.file import (
     CHECKS,
@@ -36,10 +37,13 @@ from clic_edge.deid.file import (
     source_digest,
 )
 from clic_edge.deid.standard import EDITION
+from clic_edge.deid.survey import Index, chunks
 from clic_edge.errors import ConfigError, Defect, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+
+    from clic_edge.deid.survey import Unit
 
 QUARANTINE = "quarantine.jsonl"
 _SYNC_EVERY = 256
@@ -97,6 +101,19 @@ class _Study:
         self.is_summed_up = False
 
 
+class RunCutShort(Defect):
+    """An error that nobody expected ended a run; what was done stays, and `summary` tells of it."""
+
+    def __init__(self, error: BaseException, summary: Summary) -> None:
+        # The error's text may quote a value, so only its type is told.
+        super().__init__(
+            "unexpected-error",
+            f"{type(error).__name__} over a file ended the run; what is done stays. Report it, take"
+            " away what the report names under this code, and run again.",
+        )
+        self.summary = summary
+
+
 def clean_all(sources: Iterable[Source], order: Order, progress: Callable[[int], None]) -> Summary:
     """Clean every source into the output folder, and write certificate and quarantine beside.
 
@@ -107,7 +124,8 @@ def clean_all(sources: Iterable[Source], order: Order, progress: Callable[[int],
     ConfigError
         ``out-busy``, or ``other-policy``: the folder holds files of another policy or key.
     Defect
-        ``broken-certificate``; ``workers-die``: no process lives long enough to clean a file.
+        ``broken-certificate``; ``workers-die``: no process lives long enough to clean a file;
+        ``unexpected-error`` (`RunCutShort`): a second run goes on from there.
     Transient
         ``out-unwritable``: what was written so far stays, and a second run goes on from there.
 
@@ -115,13 +133,16 @@ def clean_all(sources: Iterable[Source], order: Order, progress: Callable[[int],
     bench = order.bench
     bench.out.mkdir(parents=True, exist_ok=True)
     with Certificate(bench.out, bench.key) as certificate:
-        run = _Run(order, certificate)
+        run = _Run(order, certificate, progress)
         _clear(bench.out / PARTS)
-        pending = run.pending(sources, progress)
-        with (bench.out / QUARANTINE).open("w", encoding="ascii") as quarantine:
-            for source, result in results(pending, bench, workers=order.workers):
+        with (
+            (bench.out / QUARANTINE).open("w", encoding="ascii") as quarantine,
+            Crew(bench, order.workers) as crew,
+        ):
+            for source, result in crew.cleaned(run.units(sources, crew, quarantine)):
                 run.take(source, result, quarantine)
-                progress(1)
+        if crew.failure:
+            raise RunCutShort(crew.failure, run.summary()) from crew.failure
         return run.end()
 
 
@@ -137,8 +158,11 @@ def sources_below(folder: Path) -> Iterator[Source]:
 class _Run:
     """One run over one output folder: what was there, and what comes to it."""
 
-    def __init__(self, order: Order, certificate: Certificate) -> None:
+    def __init__(
+        self, order: Order, certificate: Certificate, progress: Callable[[int], None]
+    ) -> None:
         self._order = order
+        self._progress = progress
         self._certificate = certificate
         self._done: set[bytes] = set()
         self._studies: dict[str, _Study] = {}
@@ -148,19 +172,42 @@ class _Run:
         self._replay()
         certificate.append(_beginning(order.bench))
 
-    def pending(
-        self, sources: Iterable[Source], progress: Callable[[int], None]
-    ) -> Iterator[Source]:
-        """Yield the sources that no earlier run has done."""
+    def units(self, sources: Iterable[Source], crew: Crew, quarantine: TextIO) -> Iterator[Unit]:
+        """Yield what no earlier run has done: file by file, or in whole series to judge faces by."""
+        if self._order.bench.profile.faces == "ignore":
+            yield from chunks(self._pending(sources))
+            return
+        index, left = Index(), 0
+        for source, place in crew.places(chunks(sources), with_digests=bool(self._done)):
+            if isinstance(place, Held):
+                self.take(source, place, quarantine)
+            else:
+                index.add(source, place, is_done=place.digest_in in self._done)
+                left += 1
+        if crew.failure:
+            return
+        for unit in index.units():
+            left -= len(unit.sources)
+            yield unit
+        self._skip(left)
+
+    def _pending(self, sources: Iterable[Source]) -> Iterator[Source]:
         for source in sources:
             if self._done and self._is_done(source):
-                self._skipped += 1
-                progress(1)
+                self._skip(1)
             else:
                 yield source
 
+    def _skip(self, count: int) -> None:
+        self._skipped += count
+        self._progress(count)
+
     def take(self, source: Source, result: Written | Held, quarantine: TextIO) -> None:
-        """Write down what became of one source."""
+        """Write down what became of one source; one that was done before was only judged again."""
+        if result.digest_in and bytes.fromhex(result.digest_in) in self._done:
+            self._skip(1)
+            return
+        self._progress(1)
         if isinstance(result, Held):
             line = {
                 "digest_in": result.digest_in,
@@ -175,6 +222,15 @@ class _Run:
         if (self._written + len(self._held)) % _SYNC_EVERY == 0:
             self._certificate.sync()
 
+    def summary(self) -> Summary:
+        """Return what became of the sources so far."""
+        return Summary(
+            written=self._written,
+            skipped=self._skipped,
+            held=tuple(self._held),
+            counts=tuple(sorted(self._counts.items())),
+        )
+
     def end(self) -> Summary:
         """Sum up each study that grew, and the run."""
         for uid, study in self._studies.items():
@@ -187,12 +243,7 @@ class _Run:
                         counts=dict(study.counts),
                     )
                 )
-        summary = Summary(
-            written=self._written,
-            skipped=self._skipped,
-            held=tuple(self._held),
-            counts=tuple(sorted(self._counts.items())),
-        )
+        summary = self.summary()
         self._certificate.append(
             EndRecord(
                 objects=sum(study.objects for study in self._studies.values()),

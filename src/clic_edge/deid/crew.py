@@ -13,91 +13,114 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
-from itertools import islice
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Self, TypeVar
 
 from clic_edge.deid.file import Bench, Held, Source, Written
 from clic_edge.deid.residue import ResidueCheck
+from clic_edge.deid.survey import Place, Unit, places
+from clic_edge.deid.whole import clean_together
 from clic_edge.errors import ClicEdgeError, Defect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
 
-_CHUNK = 16
+    _Work = Callable[[Bench, Unit], list["_Result"]]
+
 _MOST_DEATHS = 5
 """As many files one after the other that end their process are no accident of the files."""
-Result = tuple[Source, Written | Held]
+_Result = TypeVar("_Result")
 
 
-def results(sources: Iterable[Source], bench: Bench, *, workers: int) -> Iterator[Result]:
-    """Yield what became of each source, in order; at most a few chunks are on the way.
+class Crew:
+    """Who cleans: what they are given comes back in order, and only a little is on the way.
 
-    Raises
-    ------
-    Transient
-        ``out-unwritable``.
-    Defect
-        ``workers-die``: no process lives long enough to clean a file.
-
+    A process that dies costs the one file that killed it. An error that nobody expected ends the
+    work: what was handed out before is still brought to its end, and `failure` is that error.
     """
-    crew = _Crew(bench, workers)
-    flight: deque[tuple[Sequence[Source], Future[list[Written | Held]]]] = deque()
-    try:
-        remaining = iter(sources)
-        while chunk := tuple(islice(remaining, _CHUNK)):
-            flight.append((chunk, crew.submit(chunk)))
-            if len(flight) > 2 * workers:
-                yield from crew.collect(*flight.popleft())
-        while flight:
-            yield from crew.collect(*flight.popleft())
-    finally:
-        crew.leave()
-
-
-class _Crew:
-    """Who cleans: this process alone, or several. One that dies costs the one file that killed it."""
 
     def __init__(self, bench: Bench, workers: int) -> None:
+        self.failure: BaseException | None = None
         self._bench = bench
         self._workers = workers
         self._deaths = 0
         self._executor = self._hire()
 
-    def submit(self, chunk: Sequence[Source]) -> Future[list[Written | Held]]:
-        """Have some sources cleaned."""
+    def __enter__(self) -> Self:
+        """Return the crew; it ends with the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the processes."""
+        self._executor.shutdown(cancel_futures=True)
+
+    def places(
+        self, units: Iterable[Unit], *, with_digests: bool
+    ) -> Iterator[tuple[Source, Place | Held]]:
+        """Yield where each source belongs, as `survey.places`; raises as `cleaned`."""
+        return self._each(partial(_placed, with_digests=with_digests), units)
+
+    def cleaned(self, units: Iterable[Unit]) -> Iterator[tuple[Source, Written | Held]]:
+        """Yield what became of each source.
+
+        Raises
+        ------
+        Transient
+            ``out-unwritable``.
+        Defect
+            ``workers-die``: no process lives long enough to clean a file.
+
+        """
+        return self._each(_cleaned, units)
+
+    def _each(
+        self, work: _Work[_Result], units: Iterable[Unit]
+    ) -> Iterator[tuple[Source, _Result | Held]]:
+        flight: deque[tuple[Unit, Future[list[_Result]]]] = deque()
+        for unit in units:
+            flight.append((unit, self._submit(work, unit)))
+            if len(flight) > 2 * self._workers:
+                yield from self._collect(work, *flight.popleft())
+            if self.failure:
+                break
+        while flight:
+            yield from self._collect(work, *flight.popleft())
+
+    def _submit(self, work: _Work[_Result], unit: Unit) -> Future[list[_Result]]:
         try:
-            return self._executor.submit(_clean_chunk, self._bench, chunk)
+            return self._executor.submit(work, self._bench, unit)
         except BrokenExecutor:
             self._executor = self._hire()
-            return self._executor.submit(_clean_chunk, self._bench, chunk)
+            return self._executor.submit(work, self._bench, unit)
 
-    def collect(
-        self, chunk: Sequence[Source], future: Future[list[Written | Held]]
-    ) -> Iterator[Result]:
-        """Yield what became of a chunk; where it broke, of its sources one by one."""
+    def _collect(
+        self, work: _Work[_Result], unit: Unit, future: Future[list[_Result]]
+    ) -> Iterator[tuple[Source, _Result | Held]]:
+        """Yield what came of a unit; where it broke, of its sources one by one."""
         error = future.exception()
         if error is None:
             self._deaths = 0
-            yield from zip(chunk, future.result(), strict=True)
+            yield from zip(unit.sources, future.result(), strict=True)
         elif isinstance(error, ClicEdgeError):
             raise error
-        elif len(chunk) == 1:
+        elif isinstance(error, BrokenExecutor) and len(unit.sources) == 1:
             self._count_death(error)
-            yield chunk[0], _broken(error)
+            yield unit.sources[0], _DIED
+        elif isinstance(error, BrokenExecutor) or not (unit.is_series or len(unit.sources) == 1):
+            for source in unit.sources:
+                alone = Unit((source,), is_series=False)
+                yield from self._collect(work, alone, self._submit(work, alone))
         else:
-            for source in chunk:
-                yield from self.collect((source,), self.submit((source,)))
+            yield from ((source, _unexpected(error)) for source in unit.sources)
+        if error is not None and not isinstance(error, BrokenExecutor):
+            self.failure = error
 
     def _count_death(self, error: BaseException) -> None:
-        self._deaths += isinstance(error, BrokenExecutor)
+        self._deaths += 1
         if self._deaths == _MOST_DEATHS:
             raise Defect(
                 "workers-die", "One process after the other dies; try it with --workers 1."
             ) from error
-
-    def leave(self) -> None:
-        """End the processes."""
-        self._executor.shutdown(cancel_futures=True)
 
     def _hire(self) -> Executor:
         if self._workers == 1:
@@ -111,9 +134,14 @@ def _quieten() -> None:
     warnings.simplefilter("ignore")
 
 
-def _clean_chunk(bench: Bench, sources: Sequence[Source]) -> list[Written | Held]:
+def _placed(bench: Bench, unit: Unit, *, with_digests: bool) -> list[Place]:
+    return places(bench, unit.sources, with_digests=with_digests)
+
+
+def _cleaned(bench: Bench, unit: Unit) -> list[Written | Held]:
     residue = ResidueCheck()
-    results = [bench.clean(source, residue) for source in sources]
+    together = [unit.sources] if unit.is_series else [(source,) for source in unit.sources]
+    results = [result for one in together for result in clean_together(bench, one, residue)]
     folders = {
         (bench.out / result.name).parent for result in results if isinstance(result, Written)
     }
@@ -124,9 +152,10 @@ def _clean_chunk(bench: Bench, sources: Sequence[Source]) -> list[Written | Held
     return results
 
 
-def _broken(error: BaseException) -> Held:
-    if isinstance(error, BrokenExecutor):
-        return Held(digest_in="", code="worker-died", sentence="It ended the process that read it.")
+_DIED = Held(digest_in="", code="worker-died", sentence="It ended the process that read it.")
+
+
+def _unexpected(error: BaseException) -> Held:
     # Its text may quote a value, so only its type is told.
     sentence = f"{type(error).__name__}; report this with the file."
     return Held(digest_in="", code="unexpected-error", sentence=sentence)

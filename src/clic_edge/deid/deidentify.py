@@ -66,6 +66,14 @@ def deidentify(
         series_uid=_clean_uid(series.series_instance_uid, profile, stand_ins),
         instances=tuple(instances),
     )
+    return without_face(series, clean, profile)
+
+
+def without_face(series: Series, clean: CleanSeries, profile: Profile) -> CleanSeries:
+    """Return a clean series as its profile lets it leave: as it is, or without its face.
+
+    `clean` is what became of `series`. Raises Refusal ``face-visible``, and as `defaced`.
+    """
     if profile.faces == "hold":
         check_face(series, clean)
     elif profile.faces == "deface" and (volume := face_volume(series, clean)):

@@ -9,15 +9,18 @@ from pydicom.datadict import dictionary_description, dictionary_has_tag
 
 from clic_edge.deid import part10
 from clic_edge.deid.compare import Change, Value, compare
-from clic_edge.deid.file import deidentified, subject_of
+from clic_edge.deid.deidentify import deidentify
+from clic_edge.deid.file import subject_of
 from clic_edge.deid.plan import rule_of
 from clic_edge.deid.policy import compiled
+from clic_edge.domain.study import Instance, Series
 from clic_edge.errors import ClicEdgeError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from clic_edge.deid.keys import DeidKey
+    from clic_edge.deid.part10 import Part10
     from clic_edge.deid.policy import Policy
     from clic_edge.deid.profile import Profile
 
@@ -60,8 +63,7 @@ def explain(content: bytes, profile: Profile, key: DeidKey) -> Explanation:
     policy, error = compiled(profile, sop_class), None
     after: tuple[part10.Element, ...] = ()
     try:
-        output = deidentified(content, subject_of(source), profile, key=key)
-        after = part10.read(output).elements
+        after = part10.read(_deidentified(content, source, profile, key=key)).elements
     except ClicEdgeError as raised:
         error = raised
     explained = (
@@ -69,6 +71,19 @@ def explain(content: bytes, profile: Profile, key: DeidKey) -> Explanation:
         for change in compare(source.elements, after)
     )
     return Explanation(attributes=tuple(explained), error=error)
+
+
+def _deidentified(content: bytes, source: Part10, profile: Profile, *, key: DeidKey) -> bytes:
+    subject = subject_of(source)
+    series = Series(
+        study_instance_uid="",
+        series_instance_uid="",
+        patient_id=subject.patient_id,
+        issuer_of_patient_id=subject.issuer_of_patient_id,
+        instances=(Instance(content=content),),
+    )
+    pseudonym = key.pseudonym(subject.patient_id, subject.issuer_of_patient_id)
+    return deidentify(series, profile, pseudonym).instances[0].content
 
 
 def differences(one: bytes, other: bytes) -> Iterator[Explained]:

@@ -8,11 +8,13 @@ can only make the check stricter. Where it is wrong it holds too much: a knee is
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy import ndimage
+from scipy.spatial.transform import Rotation
 
 from clic_edge.deid import part10
 from clic_edge.deid.cranium import crown_of
@@ -28,6 +30,8 @@ from clic_edge.domain.volume import Geometry, Volume
 from clic_edge.errors import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from clic_edge.domain.clean import CleanSeries
@@ -51,7 +55,7 @@ STRIPS_MM = (-54.0, -18.0, 18.0, 54.0)
 """The ends of a face's right side, its middle and its left side."""
 _ANYTHING = re.compile(rb"BODY|NECK|UNKNOWN|OTHER", re.IGNORECASE)
 """Body parts that leave open whether the head is among them."""
-_GOES_ON = 5
+_GOES_ON = 3
 _TRANSVERSE = 0.8
 """Cosine of the angle between a slice's normal and the body's axis."""
 LEAST_POINTS = 12
@@ -60,7 +64,7 @@ DEEP_MM = 45.0
 """How far behind the brow the skin of a face lies at most; beyond are throats and open nostrils."""
 POLICY = VolumePolicy(gantry_tilt="shear", volumes="first", orientations="largest")
 _NO_VOLUME = frozenset({"not-an-image", "unsupported-object", "not-monochrome", "empty-series"})
-"""What `build_volume` says of series that nothing can be rendered from."""
+"""What `build_volume` says of objects that nothing can be rendered from."""
 _BODY_PART = 0x00180015
 _WORDS = frozenset({_BODY_PART, 0x0008103E, 0x00081030, 0x00181030})
 _HEAD = re.compile(
@@ -89,30 +93,99 @@ def check_face(series: Series, clean: CleanSeries) -> None:
 def face_volume(series: Series, clean: CleanSeries) -> Volume | None:
     """Return the volume from which a face could be rendered; None where a series holds none.
 
-    `clean` is what became of `series`. A slice that comes alone may be one of many: it is judged
-    by itself, and more strictly.
+    `clean` is what became of `series`. Every slice is judged: those beside the volume by
+    themselves, and those that form none each alone, for it may be one of many, and more strictly.
 
     Raises
     ------
     Refusal
-        ``face-visible``: it can't be told.
+        ``face-visible``: it can't be told, or there is one beside slices that show none.
     Defect
         As `build_volume`.
 
     """
     words, body_part = _words(series)
+    rest = clean
+    while rest.instances:
+        try:
+            volume = build_volume(rest, POLICY)
+        except Refusal as error:
+            if error.code in _NO_VOLUME and (images := _images(rest)).instances:
+                rest = images
+                continue
+            if any(_may_be_of_face(one, words, body_part) for one in _each(rest)):
+                raise Refusal(
+                    "face-visible",
+                    "Whether these slices show a face can't be told without the others.",
+                ) from error
+            return None
+        if shows_face(volume, is_head=bool(_HEAD.search(words))):
+            if len(rest.instances) == len(clean.instances):
+                return volume
+            raise Refusal("face-visible", "A face could be rendered from a part of this series.")
+        rest = _beside(rest, volume)
+    return None
+
+
+def _each(clean: CleanSeries) -> Iterator[CleanSeries]:
+    return (replace(clean, instances=(one,)) for one in clean.instances)
+
+
+def _attributes(clean: CleanSeries) -> Iterator[Attributes]:
+    for number, one in enumerate(clean.instances, 1):
+        where = f"instance {number} of {len(clean.instances)}"
+        yield Attributes(dataset=read_header(one.content, where), where=where)
+
+
+def _images(clean: CleanSeries) -> CleanSeries:
+    """Return a series without the objects that are no slices of any volume."""
+    images = []
+    for one, attributes in zip(clean.instances, _attributes(clean), strict=True):
+        try:
+            planes_of(attributes, 0)
+        except Refusal as error:
+            if error.code in _NO_VOLUME:
+                continue
+        images.append(one)
+    return replace(clean, instances=tuple(images))
+
+
+def _beside(clean: CleanSeries, volume: Volume) -> CleanSeries:
+    """Return what of a series shows something else than `volume`, which is built of it.
+
+    The same kind of image at the same place shows the same: one time after the other.
+    """
+    within = {source.instance_index for source in volume.slices}
+    if len(within) == len(clean.instances):
+        return replace(clean, instances=())
+    kinds = [_kind(attributes) for attributes in _attributes(clean)]
+    seen = {kinds[at] for at in within}
+    left = [one for at, one in enumerate(clean.instances) if at not in within]
+    others = [kind for at, kind in enumerate(kinds) if at not in within]
+    instances = (one for one, kind in zip(left, others, strict=True) if kind not in seen)
+    return replace(clean, instances=tuple(instances))
+
+
+def _kind(attributes: Attributes) -> tuple[object, ...]:
+    """Return where a slice lies and what its values are; of several frames, nothing in common."""
+    position = attributes.numbers("ImagePositionPatient", 3)
+    orientation = attributes.numbers("ImageOrientationPatient", 6)
+    if not (position and orientation):
+        return (attributes.where,)
+    place = np.round([*position, *orientation], 2).tolist()
+    return (*place, attributes.texts("ImageType"))
+
+
+def _may_be_of_face(alone: CleanSeries, words: bytes, body_part: bytes) -> bool:
+    """Whether one instance, without the others, may belong to a face."""
+    if _is_thick(alone):
+        return False
     try:
-        volume = build_volume(clean, POLICY)
+        (attributes,) = _attributes(alone)
+        planes = planes_of(attributes, 0)
     except Refusal as error:
-        if error.code in _NO_VOLUME or _is_thick(clean):
-            return None
-        is_alone = error.code == "single-slice"
-        if is_alone and not is_of_face(_lone_slice(clean), words, body_part):
-            return None
-        raise Refusal(
-            "face-visible", "Whether these slices show a face can't be told without the others."
-        ) from error
-    return volume if shows_face(volume, is_head=bool(_HEAD.search(words))) else None
+        return error.code not in _NO_VOLUME
+    return len(planes) > 1 or is_of_face(_lone_slice(alone), words, body_part)
 
 
 def _words(series: Series) -> tuple[bytes, bytes]:
@@ -123,26 +196,38 @@ def _words(series: Series) -> tuple[bytes, bytes]:
 
 
 def _lone_slice(clean: CleanSeries) -> Volume:
-    """Return one slice as a volume that goes on for some steps as the slice is."""
+    """Return one slice as a volume that goes on for some steps as the slice is.
+
+    A slice that is nearly transverse is laid flat, so that all of it is measured in one plane.
+    """
     content = clean.instances[0].content
     header = read_to_pixels(content, "the instance")
     attributes = Attributes(dataset=header.dataset, where="the instance")
     source = PixelSource(content=content, attributes=attributes, pixels_at=header.end)
-    (plane,) = planes_of(source.attributes, 0)[:1]
+    (plane,) = planes_of(source.attributes, 0)
+    axes = _laid_flat(np.stack([plane.normal, plane.column, plane.row], axis=1))
     affine = np.eye(4)
-    affine[:3, 0] = plane.normal * STEP_MM
-    affine[:3, 1] = plane.column * plane.pixel_spacing[0]
-    affine[:3, 2] = plane.row * plane.pixel_spacing[1]
+    affine[:3, :3] = axes * (STEP_MM, *plane.pixel_spacing)
     affine[:3, 3] = plane.position
-    voxels = read_voxels([source], [plane]).repeat(_GOES_ON, axis=0)
+    voxels = read_voxels([source], [plane])
     return Volume(
-        voxels=voxels,
+        voxels=np.broadcast_to(voxels, (_GOES_ON, *plane.shape)),
         geometry=Geometry(affine=affine, shape=(_GOES_ON, *plane.shape)),
         slices=(plane.source,) * _GOES_ON,
         acquisition=acquisition_of(source.attributes),
         subject_id=clean.subject_id,
         series_uid=clean.series_uid,
     )
+
+
+def _laid_flat(axes: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the axes of a slice, its normal first, turned so that a transverse one is flat."""
+    tilt = abs(float(axes[2, 0]))
+    if tilt < _TRANSVERSE:
+        return axes
+    up = np.array([0.0, 0.0, np.sign(axes[2, 0])])
+    turn, _ = Rotation.align_vectors(up, axes[:, 0])
+    return np.asarray(np.round(turn.as_matrix() @ axes, 9))
 
 
 def is_of_face(lone: Volume, words: bytes, body_part: bytes) -> bool:

@@ -12,13 +12,12 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Protocol
 
 from clic_edge.deid import part10
-from clic_edge.deid.clean import Removed, is_registered
+from clic_edge.deid.clean import Removed, StandIns, is_registered
 from clic_edge.deid.compare import PIECE
-from clic_edge.deid.deidentify import deidentify
+from clic_edge.deid.deidentify import clean_instance
 from clic_edge.deid.keys import keyed_uid
 from clic_edge.deid.plan import hold_to_plan
 from clic_edge.deid.residue import decoded
-from clic_edge.domain.study import Instance, Series
 from clic_edge.errors import Defect, Refusal, Transient
 
 if TYPE_CHECKING:
@@ -122,6 +121,25 @@ class Held:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Cleaned:
+    """One file without identifiers, before it is judged with its series and written."""
+
+    content: bytes = field(repr=False)
+    source: Part10 = field(repr=False)
+    subject: Subject = field(repr=False)
+    pseudonym: Pseudonym
+    name: PurePosixPath
+    study_uid: str
+    series_uid: str
+    digest_in: str
+    output: bytes = field(repr=False)
+
+    def held(self, error: Refusal | Defect) -> Held:
+        """Return that it is not written, and why."""
+        return Held(digest_in=self.digest_in, code=error.code, sentence=error.sentence)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
     """Under which policy and key files are cleaned, and where they go."""
 
@@ -133,45 +151,64 @@ class Bench:
     keeps_uids: bool = False
     """Whether `Written.uids` is filled."""
 
-    def clean(self, source: Source, residue: ResidueCheck | None = None) -> Written | Held:
-        """Write one clean file, whole and proved, or none; `residue` as for `deidentify`.
-
-        Raises Transient ``out-unwritable`` when the output folder takes no file.
-        """
+    def cleaned(self, source: Source, residue: ResidueCheck) -> Cleaned | Held:
+        """Return one file without identifiers, its face not judged yet; `residue` as `deidentify`."""
         digest = ""
         try:
             content = source.read()
             digest = source_digest(self.key, content)
-            return self._clean(content, source.path, digest=digest, residue=residue)
+            return self._cleaned(content, source.path, digest=digest, residue=residue)
         except (Refusal, Defect) as error:
-            sentence = error.sentence.removeprefix("Instance 1 of 1: ")
-            return Held(digest_in=digest, code=error.code, sentence=sentence)
+            return Held(digest_in=digest, code=error.code, sentence=error.sentence)
 
-    def _clean(
-        self, content: bytes, path: Path | None, *, digest: str, residue: ResidueCheck | None
-    ) -> Written:
+    def _cleaned(
+        self, content: bytes, path: Path | None, *, digest: str, residue: ResidueCheck
+    ) -> Cleaned:
         source = part10.read(content)
         subject = subject_of(source)
         pseudonym = self.key.pseudonym(subject.patient_id, subject.issuer_of_patient_id)
-        output = deidentified(content, subject, self.profile, key=self.key, residue=residue)
+        output = clean_instance(
+            source, self.profile, stand_ins=StandIns(pseudonym), residue=residue
+        )
         uids = [_uid(source, tag) for tag in (STUDY, SERIES, INSTANCE)]
         study, series, instance = (keyed_uid(uid, pseudonym) for uid in uids)
         name = PurePosixPath(pseudonym.subject_id, study, series, f"{instance}.dcm")
         if self.keep_names_below and path:
             name = PurePosixPath(path.relative_to(self.keep_names_below).as_posix())
             _check_name(name, source)
-        counts = _write(self, output, name, source=source, subject_id=pseudonym.subject_id)
-        return Written(
-            name=str(name),
-            subject_id=pseudonym.subject_id,
+        return Cleaned(
+            content=content,
+            source=source,
+            subject=subject,
+            pseudonym=pseudonym,
+            name=name,
             study_uid=study,
             series_uid=series,
-            sop_class_uid=_uid(source, 0x00080016) or source.sop_class_uid,
             digest_in=digest,
+            output=output,
+        )
+
+    def written(self, cleaned: Cleaned, output: bytes) -> Written | Held:
+        """Write one clean file, whole and proved, or none; `output` is what may be seen of it.
+
+        Raises Transient ``out-unwritable`` when the output folder takes no file.
+        """
+        try:
+            counts = _write(self, cleaned, output)
+        except (Refusal, Defect) as error:
+            return cleaned.held(error)
+        source, pseudonym = cleaned.source, cleaned.pseudonym
+        return Written(
+            name=str(cleaned.name),
+            subject_id=pseudonym.subject_id,
+            study_uid=cleaned.study_uid,
+            series_uid=cleaned.series_uid,
+            sop_class_uid=_uid(source, 0x00080016) or source.sop_class_uid,
+            digest_in=cleaned.digest_in,
             digest_out=sha256(output).hexdigest(),
             counts=counts,
             uids=_uids(source, pseudonym) if self.keeps_uids else {},
-            subject=subject,
+            subject=cleaned.subject,
         )
 
 
@@ -180,37 +217,18 @@ def source_digest(key: DeidKey, content: bytes) -> str:
     return hmac.digest(key.derived("source-digest"), content, "sha256").hex()
 
 
-def deidentified(
-    content: bytes,
-    subject: Subject,
-    profile: Profile,
-    *,
-    key: DeidKey,
-    residue: ResidueCheck | None = None,
-) -> bytes:
-    """Return one instance without identifiers. Raises as `deidentify`, without the position."""
-    series = Series(
-        study_instance_uid="",
-        series_instance_uid="",
-        patient_id=subject.patient_id,
-        issuer_of_patient_id=subject.issuer_of_patient_id,
-        instances=(Instance(content=content),),
-    )
-    pseudonym = key.pseudonym(subject.patient_id, subject.issuer_of_patient_id)
-    return deidentify(series, profile, pseudonym, residue=residue).instances[0].content
-
-
-def _write(
-    bench: Bench, output: bytes, name: PurePosixPath, *, source: Part10, subject_id: str
-) -> Mapping[Outcome, int]:
+def _write(bench: Bench, cleaned: Cleaned, output: bytes) -> Mapping[Outcome, int]:
     """Write under a name of no meaning, read back, hold to the plan; then give it its name."""
     part = bench.out / PARTS / f"{secrets.token_hex(8)}.part"
-    target = bench.out / name
+    target = bench.out / cleaned.name
+    subject_id = cleaned.pseudonym.subject_id
     try:
         try:
             _durably(part, output)
             _check_read_back(part, output)
-            counts = hold_to_plan(source, part10.read(output), bench.profile, subject_id=subject_id)
+            counts = hold_to_plan(
+                cleaned.source, part10.read(output), bench.profile, subject_id=subject_id
+            )
             target.parent.mkdir(parents=True, exist_ok=True)
             _give_name(part, target, output)
         finally:
@@ -246,10 +264,14 @@ def _give_name(part: Path, target: Path, content: bytes) -> None:
         if not target.exists():
             part.replace(target)
         elif target.read_bytes() != content:
-            raise Defect(
-                "duplicate-instance",
-                "Another file of the same SOP Instance UID is written already.",
-            ) from None
+            raise duplicate() from None
+
+
+def duplicate() -> Defect:
+    """Return what holds a file whose name another one has."""
+    return Defect(
+        "duplicate-instance", "Another file of the same SOP Instance UID is written already."
+    )
 
 
 def subject_of(source: Part10) -> Subject:

@@ -114,6 +114,30 @@ def read(content: bytes) -> Part10:
     )
 
 
+def opening(content: bytes, last: int) -> tuple[Encoding, dict[int, bytes]]:
+    """Return what the first bytes of a file hold on top up to tag `last`, its sequences left out.
+
+    Raises Defect ``unreadable-instance``: they end before, are no DICOM, or are deflated.
+    """
+    found: dict[int, bytes] = {}
+    try:
+        at, meta = _file_meta(content)
+        encoding = _encoding(content, at, meta.get(_TRANSFER_SYNTAX, ""))
+        if meta.get(_TRANSFER_SYNTAX) == DeflatedExplicitVRLittleEndian:
+            raise _unreadable("it is deflated")
+        reader = _Reader(content, encoding)
+        while (head := reader.header(at))[0] <= last:
+            tag, vr, length, at = head
+            if length == _UNDEFINED:
+                at = reader.undefined(tag, vr, at=at, end=len(content), depth=0)[1]
+            else:
+                found.setdefault(tag, content[at : at + length])
+                at += length
+    except (struct.error, RecursionError) as error:
+        raise _unreadable("it ends in the middle of an element") from error
+    return encoding, found
+
+
 def _unreadable(why: str) -> Defect:
     return Defect("unreadable-instance", f"An instance is not readable as DICOM: {why}.")
 
@@ -242,7 +266,7 @@ class _Reader:
             if tag == _ITEM_END:
                 return found, value_at
             if length == _UNDEFINED:
-                element, at = self._undefined(tag, vr, at=value_at, end=end, depth=depth)
+                element, at = self.undefined(tag, vr, at=value_at, end=end, depth=depth)
             else:
                 at = value_at + length
                 if at > end:
@@ -264,9 +288,8 @@ class _Reader:
             return Element(tag, vr, memoryview(self.content)[at:end])
         return Element(tag, vr, self.content[at:end])
 
-    def _undefined(
-        self, tag: int, vr: str, *, at: int, end: int, depth: int
-    ) -> tuple[Element, int]:
+    def undefined(self, tag: int, vr: str, *, at: int, end: int, depth: int) -> tuple[Element, int]:
+        """Return an element without a length, and where to go on."""
         if vr in {"OB", "OW"} and tag in BULK_TAGS:
             stop = self._fragments_end(at)
             value = memoryview(self.content)[at:stop]

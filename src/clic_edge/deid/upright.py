@@ -64,8 +64,15 @@ def upright(volume: Volume, step_mm: float, box: Box | None = None) -> Upright:
         indices, seen = indices_of(volume.geometry, points)
         inside[plane] = seen.reshape(y.size, x.size)
         values[plane][inside[plane]] = volume.voxels[tuple(indices[seen].T)]
-    smooth = np.asarray(ndimage.median_filter(values, 3), np.float32)
-    return Upright(values=smooth, inside=inside, low=box.low, step_mm=step_mm)
+    return Upright(values=_smooth(values), inside=inside, low=box.low, step_mm=step_mm)
+
+
+def _smooth(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return the median of each point and its neighbours; of planes that are all the same, one's."""
+    if (values == values[:1]).all():
+        one = np.asarray(ndimage.median_filter(values[0], 3), np.float32)
+        return np.broadcast_to(one, values.shape)
+    return np.asarray(ndimage.median_filter(values, 3), np.float32)
 
 
 def _box_of(geometry: Geometry) -> Box:
