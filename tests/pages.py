@@ -8,12 +8,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import uvicorn
 from servers import wait_for
 from sites import ROOT
 
 from clic_edge.app import Appliance
-from clic_edge.cli.web import application
+from clic_edge.cli.web import server_of
 from clic_edge.ledger.cases import Admission, CaseStore
 from clic_edge.ledger.database import migrate
 
@@ -46,26 +45,35 @@ class Pages:
 
 
 @contextmanager
-def served(folder: Path, orthanc: OrthancServer, *, viewer: Path = VIEWER) -> Iterator[Pages]:
+def served(
+    folder: Path, orthanc: OrthancServer, *, viewer: Path = VIEWER, more: str = ""
+) -> Iterator[Pages]:
     """Serve the pages of an appliance over an archive, its state in a folder."""
+    appliance = open_appliance(folder, orthanc, viewer=viewer, more=more)
+    with serving(appliance) as url:
+        yield Pages(url=url, appliance=appliance)
+
+
+def open_appliance(
+    folder: Path, orthanc: OrthancServer, *, viewer: Path = VIEWER, more: str = ""
+) -> Appliance:
+    """Write settings, with `more` in `[orthanc]`, and an empty ledger."""
     settings = folder / "clic-edge.toml"
     settings.write_text(
         f'[appliance]\nstate_dir = "{folder}"\npipelines = "{ROOT}/configs/pipelines"\n'
         f'models = "{ROOT}/models"\ndeid_profiles = "{ROOT}/configs/deid"\n'
-        f'[orthanc]\nurl = "{orthanc.url}"\n[web]\nviewer = "{viewer}"\n'
+        f'[orthanc]\nurl = "{orthanc.url}"\n{more}\n[web]\nviewer = "{viewer}"\n'
         f'[destinations.pacs]\nkind = "folder"\npath = "out"\n'
     )
     appliance = Appliance.open(settings)
     migrate(appliance.engine)
-    with serving(appliance) as url:
-        yield Pages(url=url, appliance=appliance)
+    return appliance
 
 
 @contextmanager
 def serving(appliance: Appliance) -> Iterator[str]:
     """Serve an appliance's pages in a thread; yield their address."""
-    config = uvicorn.Config(application(appliance), access_log=False, log_config=None)
-    server = uvicorn.Server(config)
+    server = server_of(appliance)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

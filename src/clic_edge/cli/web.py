@@ -14,12 +14,14 @@ from clic_edge.errors import ConfigError
 from clic_edge.ledger.database import require_ledger
 
 if TYPE_CHECKING:
+    import uvicorn
     from fastapi import FastAPI
 
     from clic_edge.app import Appliance
     from clic_edge.config.settings import Web
     from clic_edge.pipeline.assessing import Desk
 
+_GRACE_SECONDS = 5
 _LOCAL = ("localhost", "127.0.0.1")
 
 
@@ -28,17 +30,27 @@ def web(context: typer.Context) -> None:
 
     It listens on this machine only; a reverse proxy brings TLS and log-in.
     """
-    import uvicorn  # noqa: PLC0415 - the other commands need none of it
-
     appliance = appliance_of(context)
     require_ledger(appliance.engine)
     telemetry.configure_logging("debug" if context_of(context).debug else "info")
-    # What is asked for names studies: a list of requests would be a list of patients.
-    config = uvicorn.Config(
-        application(appliance), access_log=False, log_config=None, server_header=False
-    )
     with _listening(appliance.settings.web) as listener:
-        uvicorn.Server(config).run([listener])
+        server_of(appliance).run([listener])
+
+
+def server_of(appliance: Appliance) -> uvicorn.Server:
+    """Return the server of an appliance's pages, not yet listening."""
+    import uvicorn  # noqa: PLC0415 - the other commands need none of it
+
+    return uvicorn.Server(
+        uvicorn.Config(
+            application(appliance),
+            # What is asked for names studies: a list of requests would be a list of patients.
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
+        )
+    )
 
 
 def _listening(settings: Web) -> socket.socket:

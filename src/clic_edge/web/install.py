@@ -21,6 +21,7 @@ INTEGRITY: Final = "sha512-0kuF66Mq9c9dMD++bUsTjMrJpXJwaZhz9B4uS244DawAjSkTwIYFU
 REGISTRY: Final = "https://registry.npmjs.org"
 ARCHIVE: Final = f"@ohif/app/-/app-{VERSION}.tgz"
 _DIST = "package/dist/"
+_ROOTS: Final = {"*.js": b'__webpack_require__.p = "/"', "*.css": b"url(/"}
 _STAMP = ".version"
 _SECONDS = 300.0
 # Workers of the browser that fetch their code from elsewhere, and a log-in that we don't have.
@@ -65,14 +66,23 @@ def install(archive: bytes, folder: Path) -> None:
         _unpack(archive, made)
         for name in _LEFT_OUT:
             (made / name).unlink()
-        index = made / "index.html"
-        index.write_text(rewritten(index.read_text(encoding="utf-8")), encoding="utf-8")
+        _rewrite(made)
         (made / _STAMP).write_text(VERSION, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
 
 
-def rewritten(index: str) -> str:
+def _rewrite(folder: Path) -> None:
+    """Let every file load what it needs from below `/viewer/`."""
+    index = folder / "index.html"
+    index.write_text(rewritten_page(index.read_text(encoding="utf-8")), encoding="utf-8")
+    for pattern, root in _ROOTS.items():
+        for file in folder.glob(pattern):
+            content = file.read_bytes()
+            file.write_bytes(content.replace(root, root.replace(b"/", b"/viewer/")))
+
+
+def rewritten_page(index: str) -> str:
     """Return OHIF's page for `/viewer/`, without scripts in the page and without service worker."""
     boot = '<script src="/viewer/boot.js"></script>'
     index = re.sub(r"<script[^>]*init-service-worker.js[^>]*></script>", "", index)

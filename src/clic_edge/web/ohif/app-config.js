@@ -1,16 +1,71 @@
 // OHIF on the box: one data source, the appliance's own images, and nothing from elsewhere.
+
+// A finding some slices away from the first is not seen: go to it once, and list what there is.
+const showFindings = {
+  id: 'clic-edge.show-findings',
+  onModeEnter({ servicesManager }) {
+    const { panelService, segmentationService, viewportGridService } = servicesManager.services;
+    const shown = new Set();
+    const show = (segmentationId, viewportId) => {
+      const viewport = viewportGridService.getState().viewports.get(viewportId);
+      // The preview, which lies in a viewport of its own, goes away by itself.
+      const isPreview = viewport?.displaySetInstanceUIDs.includes(segmentationId);
+      if (!viewport || isPreview || shown.has(segmentationId)) {
+        return;
+      }
+      const { segments } = segmentationService.getSegmentation(segmentationId) ?? {};
+      const found = Object.values(segments ?? {}).find(one => one.cachedStats?.center);
+      if (!found) {
+        return;
+      }
+      shown.add(segmentationId);
+      const index = found.segmentIndex;
+      segmentationService.jumpToSegmentCenter(segmentationId, index, viewportId, undefined, false);
+      panelService.activatePanel('@ohif/extension-cornerstone.panelModule.panelSegmentation', true);
+    };
+    segmentationService.subscribe(
+      segmentationService.EVENTS.SEGMENTATION_REPRESENTATION_MODIFIED,
+      ({ segmentationId, viewportId }) => window.setTimeout(show, 0, segmentationId, viewportId)
+    );
+  },
+};
+
+// OHIF draws the outlines of a measurement report, and of one without outlines shows a black field.
+// It has a view for reports as text: let it take that.
+const reportsAsText = {
+  id: 'clic-edge.reports-as-text',
+  onModeEnter({ servicesManager }) {
+    const { displaySetService } = servicesManager.services;
+    const items = item => [item, ...[item.ContentSequence ?? []].flat().flatMap(items)];
+    const hasOutlines = report => items(report).some(item => item.ValueType === 'SCOORD');
+    displaySetService.subscribe(
+      displaySetService.EVENTS.DISPLAY_SETS_ADDED,
+      ({ displaySetsAdded }) => {
+        for (const one of displaySetsAdded) {
+          if (one.isImagingMeasurementReport && !hasOutlines(one.instance)) {
+            one.isImagingMeasurementReport = false;
+          }
+        }
+      }
+    );
+  },
+};
+
 window.config = {
   name: 'clic-edge',
   routerBasename: '/viewer',
-  extensions: [],
+  extensions: [showFindings, reportsAsText],
   modes: [],
-  customizationService: {},
+  // The tour would cover the images at each first visit.
+  customizationService: { 'ohif.tours': { $set: [] } },
+  investigationalUseDialog: { option: 'configure', days: 30 },
   showStudyList: true,
-  investigationalUseDialog: { option: 'never' },
   maxNumberOfWebWorkers: 3,
   showWarningMessageForCrossOrigin: false,
   showCPUFallbackMessage: true,
   showLoadingIndicator: true,
+  // What the appliance found is shown at once; nothing asks whether to load it.
+  disableConfirmationPrompts: true,
   strictZSpacingForVolumeViewport: true,
   groupEnabledModesFirst: true,
   maxNumRequests: { interaction: 16, thumbnail: 4, prefetch: 8 },
@@ -35,7 +90,7 @@ window.config = {
         supportsFuzzyMatching: false,
         supportsWildcard: true,
         omitQuotationForMultipartRequest: true,
-        singlepart: 'bulkdata,pdf',
+        singlepart: 'bulkdata',
         bulkDataURI: { enabled: true, relativeResolution: 'studies' },
       },
     },

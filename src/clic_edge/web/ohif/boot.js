@@ -2,5 +2,5 @@
 console.time('scriptToView');
 window.PUBLIC_URL = '/viewer/';
 function browserImportFunction(moduleId) {
-  return import(moduleId);
+  return import(moduleId.replace(/^\//, window.PUBLIC_URL));
 }
