@@ -114,7 +114,13 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
         concurrent_cases=settings.worker.concurrent_cases,
         reconcile_seconds=settings.worker.reconcile_seconds,
     )
-    worker = Worker(line, engine=appliance.engine, queue=appliance.queue, pace=pace)
+    worker = Worker(
+        line,
+        engine=appliance.engine,
+        queue=appliance.queue,
+        pace=pace,
+        crosswalks=settings.appliance.crosswalks,
+    )
     with ExitStack() as ports:
         for port in commitment_ports(settings, appliance.pipelines):
             ports.enter_context(listening(port, reports))

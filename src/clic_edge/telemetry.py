@@ -35,6 +35,8 @@ Event = Literal[
     "receipt",
     "assessed",
     "returned-unread",
+    "crosswalks-expired",
+    "sweep-failed",
     "foreign-log",
     "foreign-warning",
     "uncaught-error",
@@ -55,6 +57,7 @@ class Fields(TypedDict, total=False):
     destination: str
     accepted: bool
     source: str
+    count: int
     logger: str
     severity: str
     category: str
@@ -98,6 +101,16 @@ def worker_stopped() -> None:
 def reconcile_failed(*, code: str) -> None:
     """Say that the archive's changes could not be read; they are asked for again later."""
     _tell("reconcile-failed", "warning", code=code)
+
+
+def crosswalks_expired(*, count: int) -> None:
+    """Say how many sealed ways back were deleted, their day having passed."""
+    _tell("crosswalks-expired", count=count)
+
+
+def sweep_failed(*, code: str) -> None:
+    """Say that not everything could be deleted whose day has passed; it is tried again later."""
+    _tell("sweep-failed", "warning", code=code)
 
 
 def case_moved(*, case_id: str, pipeline: str, state: str, code: str = "") -> None:

@@ -14,12 +14,14 @@ from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, SegmentationStorage
 
+from clic_edge import telemetry
 from clic_edge.deid import BASIC, DeidKey
 from clic_edge.deid.batch import Crosswalks, Order, clean_all, sources_below
 from clic_edge.deid.crosswalk import SUFFIX, Crosswalk, Entry, drop_expired, expiry, seal, unseal
 from clic_edge.deid.file import Bench
 from clic_edge.deid.restore import restore, study_of
 from clic_edge.errors import ClicEdgeError, ConfigError, Refusal
+from clic_edge.pipeline.worker import sweep
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -119,6 +121,38 @@ def test_what_has_expired_can_be_deleted(sealed: Path) -> None:
     assert drop_expired(sealed.parent, NOW) == 0
     assert drop_expired(sealed.parent, LATER) == 1
     assert [path.name for path in sealed.parent.iterdir()] == [f"2.25.5{SUFFIX}"]
+
+
+def test_a_broken_crosswalk_keeps_no_other_from_being_deleted(sealed: Path) -> None:
+    broken = sealed.parent / f"2.25.0{SUFFIX}"
+    broken.write_bytes(b"no crosswalk")
+    assert drop_expired(sealed.parent, LATER) == 1
+    assert list(sealed.parent.iterdir()) == [broken]
+
+
+def test_a_sweep_deletes_what_has_expired_once_and_tells_how_many(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seal(sealed.parent, "2.25.5", ENTRY, key=KEY, expires_at=LATER + timedelta(days=1))
+    told: list[int] = []
+    monkeypatch.setattr(telemetry, "crosswalks_expired", lambda *, count: told.append(count))
+    for now in (NOW, LATER, LATER):
+        sweep(sealed.parent, now)
+    assert told == [1]
+    assert [path.name for path in sealed.parent.iterdir()] == [f"2.25.5{SUFFIX}"]
+
+
+def test_a_folder_that_keeps_what_has_expired_is_told_of(
+    sealed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kept(_: Path) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    told: list[str] = []
+    monkeypatch.setattr(telemetry, "sweep_failed", lambda *, code: told.append(code))
+    monkeypatch.setattr(type(sealed), "unlink", kept)
+    sweep(sealed.parent, LATER)
+    assert told == ["crosswalk-kept"]
 
 
 def _cohort(tmp_path: Path, key: DeidKey = KEY) -> tuple[list[Dataset], list[Dataset], Path]:

@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from clic_edge.deid.keys import DeidKey
     from clic_edge.deid.profile import Profile
 
-CROSSWALKS = "crosswalks"
-"""Where sealed ways back lie, below the state folder."""
 _LONGEST_SHOWN = 64
 
 
@@ -213,7 +211,7 @@ def restore(
 
     settings = load_settings(context_of(context).settings_path)
     content = file.read_bytes()
-    folder = settings.appliance.state_dir / CROSSWALKS
+    folder = settings.appliance.crosswalks
     crosswalk = unseal(folder, study_of(content), key_of(settings), now=datetime.now(UTC))
     out.write_bytes(restored(content, crosswalk))
 
@@ -254,7 +252,7 @@ def order_of(settings: Settings, profile: str, *, out: Path, workers: int) -> Or
 
     crosswalks = None
     if days := settings.appliance.crosswalk_days:
-        folder = settings.appliance.state_dir / CROSSWALKS
+        folder = settings.appliance.crosswalks
         crosswalks = Crosswalks(folder=folder, expires_at=expiry(days, datetime.now(UTC)))
     bench = Bench(
         profile=profile_of(settings, profile),

@@ -79,6 +79,11 @@ class Appliance(Strict):
     destination_profiles: RelativePath = Path("destinations")
     """Folder with one TOML file for each destination profile."""
 
+    @property
+    def crosswalks(self) -> Path:
+        """Folder of the sealed ways back of cohorts."""
+        return self.state_dir / "crosswalks"
+
 
 class Orthanc(Strict):
     """The appliance's own archive, over REST."""

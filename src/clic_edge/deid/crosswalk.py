@@ -8,6 +8,7 @@ to each line, so that a crosswalk of another study, or one with a later day writ
 from __future__ import annotations
 
 import base64
+import contextlib
 import os
 import secrets
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from clic_edge.errors import ConfigError, Refusal
+from clic_edge.errors import ConfigError, Refusal, Transient
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -149,15 +150,29 @@ def unseal(folder: Path, scope: str, key: DeidKey, *, now: datetime) -> Crosswal
 
 
 def drop_expired(folder: Path, now: datetime) -> int:
-    """Delete the crosswalks whose day has passed; return how many."""
-    expired = [
-        path
-        for path in folder.glob(f"*{SUFFIX}")
-        if _head(path.read_bytes().partition(b"\n")[0], path).expires_at <= now
-    ]
-    for path in expired:
-        path.unlink()
-    return len(expired)
+    """Delete the crosswalks whose day has passed; return how many. The others stay, also broken ones.
+
+    Raises Transient ``crosswalk-kept`` when the folder does not let go of one.
+    """
+    dropped = 0
+    for path in folder.glob(f"*{SUFFIX}"):
+        try:
+            if _has_expired(path, now):
+                path.unlink()
+                dropped += 1
+        except FileNotFoundError:
+            continue  # another worker was first
+        except OSError as error:
+            raise Transient(
+                "crosswalk-kept", f"An expired crosswalk can't be deleted: {error.strerror}."
+            ) from error
+    return dropped
+
+
+def _has_expired(path: Path, now: datetime) -> bool:
+    with path.open("rb") as file, contextlib.suppress(ConfigError):
+        return _head(file.readline(), path).expires_at <= now
+    return False
 
 
 def _seek_last_line_end(file: BinaryIO) -> None:

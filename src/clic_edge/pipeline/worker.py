@@ -14,6 +14,7 @@ from dbos import DBOS
 from sqlalchemy.exc import DBAPIError
 
 from clic_edge import telemetry
+from clic_edge.deid.crosswalk import drop_expired
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ClicEdgeError
 from clic_edge.pipeline.process import process
@@ -24,6 +25,7 @@ from clic_edge.pipeline.returned import send_assessments, take_back
 if TYPE_CHECKING:
     import threading
     from collections.abc import Callable
+    from pathlib import Path
 
     from sqlalchemy.engine import Engine
 
@@ -50,14 +52,28 @@ def durably(name: str, stage: Callable[[], str]) -> str:
     return DBOS.run_step({"name": name}, stage)
 
 
+def sweep(crosswalks: Path, now: datetime) -> None:
+    """Delete the sealed ways back whose day has passed, and say how many there were."""
+    try:
+        count = drop_expired(crosswalks, now)
+    except ClicEdgeError as error:
+        telemetry.sweep_failed(code=error.code)
+    else:
+        if count:
+            telemetry.crosswalks_expired(count=count)
+
+
 class Worker:
     """One worker process; there is one DBOS in a process, so there is one of these."""
 
-    def __init__(self, line: Line, *, engine: Engine, queue: DurableQueue, pace: Pace) -> None:
+    def __init__(
+        self, line: Line, *, engine: Engine, queue: DurableQueue, pace: Pace, crosswalks: Path
+    ) -> None:
         self._line = line
         self._engine = engine
         self._queue = queue
         self._pace = pace
+        self._crosswalks = crosswalks
 
     def run(self, stop: threading.Event, step: Step = durably) -> None:
         """Work until `stop` is set, then finish the stages in hand."""
@@ -88,6 +104,7 @@ class Worker:
             telemetry.worker_started()
             while True:
                 self.look_for_missed()
+                sweep(self._crosswalks, datetime.now(UTC))
                 if stop.wait(self._pace.reconcile_seconds):
                     return
         finally:
