@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 NUMBER_TOLERANCE = 1e-9
 """Relative; a decimal string has 16 characters."""
+NOTHING = 1e-90
+"""Numbers nearer to 0 lose digits in a decimal string, to an exponent of three."""
 
 OF_EVERY_ITEM = {"RelationshipType", "ValueType", "ConceptNameCodeSequence", "ContentSequence"}
 OF_A_CODE = {"CodeValue", "LongCodeValue", "CodingSchemeDesignator", "CodingSchemeVersion"}
@@ -112,9 +114,7 @@ def require_same(found: tuple[Item, ...], expected: tuple[Item, ...]) -> None:
 
 def _same(found: Value, expected: Value) -> bool:
     if isinstance(found, Quantity) and isinstance(expected, Quantity):
-        return found.unit == expected.unit and math.isclose(
-            found.value, expected.value, rel_tol=NUMBER_TOLERANCE
-        )
+        return found.unit == expected.unit and _close(found.value, expected.value)
     if isinstance(found, Drawn) and isinstance(expected, Drawn):
         kind = (found.graphic_type, found.frame_of_reference, len(found.points_mm))
         if kind != (expected.graphic_type, expected.frame_of_reference, len(expected.points_mm)):
@@ -122,6 +122,10 @@ def _same(found: Value, expected: Value) -> bool:
         apart = np.subtract(found.points_mm, expected.points_mm)
         return bool(np.linalg.norm(apart, axis=1).max() <= expected.tolerance_mm)
     return found == expected
+
+
+def _close(one: float, other: float) -> bool:
+    return math.isclose(one, other, rel_tol=NUMBER_TOLERANCE, abs_tol=NOTHING)
 
 
 def _read(ds: Dataset, planes: Planes) -> Item:
@@ -166,7 +170,7 @@ def _quantity(ds: Dataset) -> Value:
     _require_only(item, {"NumericValue", "FloatingPointValue", "MeasurementUnitsCodeSequence"})
     decimal = float(item.NumericValue)
     value = float(item.get("FloatingPointValue", decimal))
-    if not math.isclose(decimal, value, rel_tol=NUMBER_TOLERANCE):
+    if not _close(decimal, value):
         raise Defect("sr-differs", "A number isn't the same in both of its forms.")
     return Quantity(value=value, unit=_code(item.MeasurementUnitsCodeSequence))
 
