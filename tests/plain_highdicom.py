@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
 def plain_highdicom(analysis: Analysis, segmentation_type: str = "BINARY") -> Dataset:
     """Return highdicom's object of the label map, written and read again."""
+    buffer = io.BytesIO()
+    written_by_highdicom(analysis, segmentation_type).save_as(buffer)
+    return pydicom.dcmread(io.BytesIO(buffer.getvalue()))
+
+
+def written_by_highdicom(analysis: Analysis, segmentation_type: str) -> Dataset:
+    """Return highdicom's object of the label map."""
     segments = written_segments(analysis)
     instances = analysis.series.instances
     algorithm = highdicom.AlgorithmIdentificationSequence(
@@ -29,7 +36,7 @@ def plain_highdicom(analysis: Analysis, segmentation_type: str = "BINARY") -> Da
     )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        seg = highdicom.seg.Segmentation(
+        return highdicom.seg.Segmentation(
             source_images=[
                 pydicom.dcmread(
                     io.BytesIO(instances[one.instance_index].content), stop_before_pixels=True
@@ -58,9 +65,6 @@ def plain_highdicom(analysis: Analysis, segmentation_type: str = "BINARY") -> Da
             software_versions="1",
             device_serial_number="1",
         )
-    buffer = io.BytesIO()
-    seg.save_as(buffer)
-    return pydicom.dcmread(io.BytesIO(buffer.getvalue()))
 
 
 def _renumbered(analysis: Analysis) -> NDArray[np.uint8]:
