@@ -53,9 +53,8 @@ CUBIC_MILLIMETRE = Code(value="mm3", scheme="UCUM", meaning="cubic millimeter")
 REFERRED = (ResultKind.SEG, ResultKind.SEG_FRACTIONAL, ResultKind.SEG_LABELMAP)
 """What Referenced Segment (121191, DCM) of TID 1411 may name, those first that most readers open.
 
-It has to be an IMAGE: COMPOSITE isn't allowed there. All three are images that have segments, so
-a label map is legal; DCMTK before 3.6.8 doesn't know its SOP class and opens no report that names
-one. So it is named only where there is no other.
+It has to be an IMAGE, and a label map is one: COMPOSITE is for what is no image (PS3.3
+C.17.3.2.1). But DCMTK 3.6.7 opens no report that names its SOP Class, so it comes last.
 """
 
 
