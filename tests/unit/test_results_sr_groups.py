@@ -269,6 +269,21 @@ def test_segments_are_named_in_whatever_form_they_were_written(
         assert segment.referenced_segment_numbers == [number]
 
 
+def test_a_segment_is_named_by_its_number_in_the_form_that_is_named(analysis: Analysis) -> None:
+    """A segment may have a voxel and no probability that is written, or the other way round."""
+    liver_map, *others = analysis.prediction.maps
+    values = np.zeros_like(liver_map.values)
+    values.flags.writeable = False
+    prediction = replace(analysis.prediction, maps=(replace(liver_map, values=values), *others))
+    seg, sr = written(replace(analysis, prediction=prediction), ResultKind.SEG_FRACTIONAL)
+    assert len(pydicom.dcmread(io.BytesIO(seg.content)).SegmentSequence) == 2
+    liver, *_ = read(sr).get_image_measurement_groups()
+    assert liver.tracking_identifier == "organs liver"
+    spleen, lesion, _ = read(sr).get_volumetric_roi_measurement_groups()
+    assert spleen.referenced_segment.referenced_segment_numbers == [1]
+    assert lesion.referenced_segment.referenced_segment_numbers == [2]
+
+
 def test_of_several_forms_the_one_that_most_readers_open_is_named(analysis: Analysis) -> None:
     results = written(analysis, ResultKind.SEG_LABELMAP, ResultKind.SEG_FRACTIONAL, ResultKind.SEG)
     named = referred_in(results[-1])

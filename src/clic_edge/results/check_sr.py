@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
+from pydicom.filereader import read_partial
+from pydicom.tag import Tag
 
 from clic_edge.errors import Defect
 from clic_edge.results.check_geometry import tolerance_mm
 from clic_edge.results.sr_expected import expected_items
 from clic_edge.results.sr_terms import referred_segmentation, tracking_of_detection
-from clic_edge.results.sr_tree import Drawn, read_items, require_same
+from clic_edge.results.sr_tree import Drawn, Referred, read_items, require_same
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -44,11 +47,28 @@ def check_report(
     seg = referred_segmentation(results)
     planes = {(one.image.sop_instance_uid, one.frame_number): one for one in source.planes}
     items = read_items(ds, planes)
-    require_same(items, expected_items(analysis, source, seg))
+    require_same(items, expected_items(analysis, source, _segments(seg)))
     for detection in analysis.prediction.detections:
         _require_place(items, analysis, detection)
     if sorted(_evidence(ds)) != sorted(_existing(source, seg)):
         raise Defect("sr-differs", "The report's evidence isn't the images and the segmentation.")
+
+
+def _segments(seg: ResultObject | None) -> dict[str, Referred]:
+    """Return what a segmentation itself calls its segments, by Tracking UID."""
+    if seg is None:
+        return {}
+    behind = Tag("SegmentSequence") + 1
+    ds = read_partial(io.BytesIO(seg.content), stop_when=lambda tag, *_: tag >= behind)
+    return {
+        str(one.TrackingUID): Referred(
+            sop_class_uid=seg.sop_class_uid,
+            sop_instance_uid=seg.sop_instance_uid,
+            segment=int(one.SegmentNumber),
+        )
+        for one in ds.SegmentSequence
+        if "TrackingUID" in one
+    }
 
 
 def _existing(source: Source, seg: ResultObject | None) -> Iterator[tuple[str, ...]]:

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from clic_edge.domain.prediction import CategoryFinding, Detection, Measurement, SegmentFinding
-    from clic_edge.domain.result import ResultObject
     from clic_edge.results.source import Source
     from clic_edge.results.sr_regions import Region
     from clic_edge.results.writer import Analysis
@@ -81,9 +80,12 @@ COSINE = Code(value="{-1:1}", scheme="UCUM", meaning="{-1:1}")
 
 
 def expected_items(
-    analysis: Analysis, source: Source, seg: ResultObject | None
+    analysis: Analysis, source: Source, segments: Mapping[str, Referred]
 ) -> tuple[Item, ...]:
-    """Return everything below the root of the report, in the reader's language."""
+    """Return everything below the root of the report, in the reader's language.
+
+    `segments` are those of the segmentation that it names, by their Tracking UID (0062,0021).
+    """
     language, own_name = LANGUAGES[analysis.language]
     model, asked = analysis.model, terms.procedure(source)
     reported = Code(value=asked.value, scheme=asked.scheme_designator, meaning=asked.meaning)
@@ -96,7 +98,7 @@ def expected_items(
         _text(OBSERVER, "121015", model.model_id),
         _code(CONCEPT, "121058", reported),
         _container("111028", (_container("126200", tuple(_library(source))),)),
-        _container("126010", tuple(_groups(analysis, source, seg))),
+        _container("126010", tuple(_groups(analysis, source, segments))),
     )
     if analysis.language == "en":
         return items
@@ -138,11 +140,10 @@ def _library(source: Source) -> Iterator[Item]:
         )
 
 
-def _groups(analysis: Analysis, source: Source, seg: ResultObject | None) -> Iterator[Item]:
-    number = 0
+def _groups(analysis: Analysis, source: Source, segments: Mapping[str, Referred]) -> Iterator[Item]:
     for finding in analysis.prediction.segments:
-        number += bool(finding.voxel_count)
-        region = _segment(source, seg, number) if seg and finding.voxel_count else ()
+        uid = terms.tracking_of_segment(analysis, finding.definition).uid
+        region = _segment(source, segments[uid]) if uid in segments else ()
         yield _container(
             "125007",
             (*_of_segment(analysis, finding), *region),
@@ -154,14 +155,10 @@ def _groups(analysis: Analysis, source: Source, seg: ResultObject | None) -> Ite
         yield from _of_detection(analysis, source, one)
 
 
-def _segment(source: Source, seg: ResultObject, number: int) -> tuple[Item, ...]:
-    segment = Referred(
-        sop_class_uid=seg.sop_class_uid, sop_instance_uid=seg.sop_instance_uid, segment=number
-    )
-    series = str(source.header.SeriesInstanceUID)
+def _segment(source: Source, segment: Referred) -> tuple[Item, Item]:
     return (
         Item(relationship=CONTAINS, value_type="IMAGE", name=_dcm("121191"), value=segment),
-        _uid(CONTAINS, "121232", series),
+        _uid(CONTAINS, "121232", str(source.header.SeriesInstanceUID)),
     )
 
 

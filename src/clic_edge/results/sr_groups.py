@@ -30,8 +30,10 @@ from highdicom.sr import (
 from pydicom.sr.codedict import codes
 
 from clic_edge.domain import prediction as domain
+from clic_edge.domain.result import ResultKind
 from clic_edge.results import sr_terms as terms
 from clic_edge.results.seg import written_segments
+from clic_edge.results.seg_fractional import fractional_segments
 from clic_edge.results.segmentation import coded
 from clic_edge.results.sr_regions import place_of
 
@@ -62,8 +64,8 @@ def measurement_groups(analysis: Analysis, source: Source, seg: ResultObject | N
 
 
 def _of_segments(analysis: Analysis, source: Source, seg: ResultObject | None) -> Iterator[Group]:
-    """Yield TID 1411 with its segment, or TID 1501 where there is no voxel or no segmentation."""
-    written = [one.definition.number for one in written_segments(analysis)]
+    """Yield TID 1411 of what the segmentation has, and TID 1501, without a region, of the rest."""
+    numbers = _segment_numbers(analysis, seg)
     series = SourceSeriesForSegmentation(str(source.header.SeriesInstanceUID))
     for finding in analysis.prediction.segments:
         segment = finding.definition
@@ -75,16 +77,25 @@ def _of_segments(analysis: Analysis, source: Source, seg: ResultObject | None) -
             "algorithm_id": _algorithm(analysis),
             "measurements": _of_segment(analysis, finding),
         }
-        if seg is None or segment.number not in written:
+        if seg is None or segment.number not in numbers:
             yield MeasurementsAndQualitativeEvaluations(**told)
             continue
         region = ReferencedSegment(
             sop_class_uid=seg.sop_class_uid,
             sop_instance_uid=seg.sop_instance_uid,
-            segment_number=written.index(segment.number) + 1,
+            segment_number=numbers.index(segment.number) + 1,
             source_series=series,
         )
         yield VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=region, **told)
+
+
+def _segment_numbers(analysis: Analysis, seg: ResultObject | None) -> list[int]:
+    """Return which segments a segmentation has, in the order of their Segment Number."""
+    if seg is None:
+        return []
+    fractional = seg.kind is ResultKind.SEG_FRACTIONAL
+    written = fractional_segments(analysis) if fractional else written_segments(analysis)
+    return [one.definition.number for one in written]
 
 
 def _of_segment(analysis: Analysis, finding: SegmentFinding) -> list[Measurement]:
