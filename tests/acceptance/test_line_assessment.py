@@ -73,6 +73,7 @@ class Read:
 
     def await_word(self, source: Source) -> list[Assessment]:
         """Return what was said by a way, once it has come."""
+
         def came() -> list[Assessment]:
             return [one for one in self.said() if one.source is source]
 

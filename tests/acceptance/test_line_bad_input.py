@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from bad_studies import BAD
-from sites import hippocampus_study, results_in, roots_in, texts_of
+from sites import hippocampus_study, ours_in, results_in, roots_in, texts_of
 
 from clic_edge.domain.case import CaseState
 
@@ -74,6 +74,31 @@ def test_one_series_that_cannot_be_analysed_does_not_keep_the_other_from_it(site
     said = texts_of(root)
     assert any(one.startswith("Series 1, Anterior hippocampus: ") for one in said)
     assert any(one.startswith("Series 2: not analysed: ") for one in said)
+
+
+def test_a_series_whose_result_cannot_be_made_does_not_keep_the_other_from_the_reader(
+    site: Site,
+) -> None:
+    good, bad = hippocampus_study(324), hippocampus_study(324)
+    for ds in bad:
+        ds.SeriesInstanceUID += ".2"
+        ds.SOPInstanceUID += ".2"
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+        ds.SeriesNumber = 2
+        del ds.FrameOfReferenceUID
+    study_id = site.send([*good, *bad])
+    case = site.await_case(study_id, CaseState.QUARANTINED)
+    assert case.code == "no-frame-of-reference"
+    assert len(results_in(site.pacs, study_id)) == 2
+    (root,) = roots_in(site.pacs, study_id)
+    said = texts_of(root)
+    assert any(one.startswith("Series 1, Anterior hippocampus: ") for one in said)
+    assert f"Series 2: not analysed: {case.reason}" in said
+    before = ours_in(site.pacs, study_id)
+    site.ledger.cases.retry(case.case_id)
+    again = site.await_case(study_id, CaseState.QUARANTINED)
+    assert again.code == case.code
+    assert ours_in(site.pacs, study_id) == before, "the same is said again"
 
 
 def test_the_next_case_runs(site: Site, bad_studies: dict[str, str]) -> None:

@@ -69,10 +69,12 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesRefusal:
-    """Why the model was not run on one series of a case."""
+    """Why one series of a case has no result."""
 
     series_id: str
     """The archive's handle of the series."""
     code: str
     reason: str
     """One sentence without an identity, for the reader."""
+    withheld: bool = False
+    """A defect, not a study of another kind: the case is for a person to look at."""

@@ -194,7 +194,7 @@ class CaseStore:
                     "case-not-retryable",
                     f"Case {case_id} is {case.state}; there is nothing to run again.",
                 )
-            if case.state is CaseState.REFUSED:
+            if case.state is not CaseState.WAITING:
                 set_aside(connection, case_id)
             self._again(connection, case, "run again by request")
             return _one(connection, case_id)

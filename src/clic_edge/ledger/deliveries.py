@@ -101,7 +101,7 @@ class DeliveryStore:
         """Return what a destination accepted of earlier, and the case now takes the place of.
 
         That is what its own earlier runs said, and the cases that it supersedes, back to the
-        first; what readers said of them stays.
+        first. What readers said of them stays, and so do rejection notes.
         """
         taken = sa.select(receipts.c.sop_instance_uid).where(receipts.c.accepted)
         with self._engine.connect() as connection:
@@ -110,7 +110,7 @@ class DeliveryStore:
                 (result_objects.c.case_id == case_id) & ~result_objects.c.current
             )
             was_taken = result_objects.c.sop_instance_uid.in_(taken)
-            return _rows(connection, is_old & was_taken & ~_said_by_a_person)
+            return _rows(connection, is_old & was_taken & ~_STAYS)
 
     def receive(self, given: tuple[Receipt, ...]) -> None:
         """Remember a destination's answers; the newest answer for an object counts."""
@@ -132,7 +132,7 @@ class DeliveryStore:
             return tuple(Receipt(**row._mapping) for row in connection.execute(query))
 
 
-_said_by_a_person = result_objects.c.kind == ResultKind.ASSESSMENT
+_STAYS = result_objects.c.kind.in_([ResultKind.ASSESSMENT, ResultKind.REJECTION])
 
 
 def set_aside(connection: sa.Connection, case_id: str) -> None:

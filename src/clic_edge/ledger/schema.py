@@ -123,6 +123,7 @@ series_refusals = sa.Table(
     sa.Column("model_digest", sa.String(64), nullable=False),
     sa.Column("code", sa.String(64), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("withheld", sa.Boolean, nullable=False),
 )
 
 result_objects = sa.Table(

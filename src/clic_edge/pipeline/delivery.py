@@ -115,10 +115,15 @@ def finish(line: Line, case: Case) -> None:
     ------
     Refusal
         No series was analysed; the reader has been told why.
+    Defect
+        One series is broken; the results of the others are delivered.
 
     """
     digest = line.pipeline(case.pipeline).runtime().model.digest
     refusals = line.ledger.deliveries.refusals(case.case_id, digest)
+    for one in refusals:
+        if one.withheld:
+            raise Defect(one.code, one.reason)
     if len(refusals) == len(case.series_ids):
         raise Refusal(refusals[0].code, refusals[0].reason)
     line.ledger.cases.close(case, CaseState.DELIVERED)

@@ -14,13 +14,15 @@ from clic_edge.domain.case import Case
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.result import SeriesRefusal
 from clic_edge.drift.features import input_features, output_features
-from clic_edge.errors import Refusal
+from clic_edge.errors import Defect, Refusal
 from clic_edge.ledger.predictions import LoggedPrediction
 from clic_edge.pipeline.completeness import require_complete
 from clic_edge.pipeline.line import Line
 from clic_edge.pipeline.supersession import superseded
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from clic_edge.domain.study import Series
 
 _T = TypeVar("_T")
@@ -42,8 +44,8 @@ def predict(line: Line, case: Case) -> None:
 
     Raises
     ------
-    Refusal
-        No series can be analysed, and the pipeline keeps that to itself.
+    Refusal, Defect
+        As `require_told`, where no series can be analysed.
 
     """
     pipeline = line.pipeline(case.pipeline)
@@ -60,13 +62,42 @@ def predict(line: Line, case: Case) -> None:
         series = clock("fetch", line.archive.series(series_id))
         try:
             _predict_series(line, case, series_id, series=series, clock=clock)
-        except Refusal as why:
-            refusal = SeriesRefusal(series_id=series_id, code=why.code, reason=why.sentence)
-            ledger.deliveries.refuse(case.case_id, refusal, model_digest=digest)
-            refused[series_id] = refusal
-    if refused.keys() == set(case.series_ids) and not pipeline.tells_refusals:
-        first = refused[case.series_ids[0]]
-        raise Refusal(first.code, first.reason)
+        except (Refusal, Defect) as why:
+            refused[series_id] = refuse(line, case, series_id, why=why)
+    if refused.keys() == set(case.series_ids):
+        require_told(refused.values(), told=pipeline.tells_refusals)
+
+
+def refuse(line: Line, case: Case, series_id: str, *, why: Refusal | Defect) -> SeriesRefusal:
+    """Remember why a series has no result, and return it."""
+    refusal = SeriesRefusal(
+        series_id=series_id,
+        code=why.code,
+        reason=why.sentence,
+        withheld=isinstance(why, Defect),
+    )
+    digest = line.pipeline(case.pipeline).runtime().model.digest
+    line.ledger.deliveries.refuse(case.case_id, refusal, model_digest=digest)
+    return refusal
+
+
+def require_told(refusals: Iterable[SeriesRefusal], *, told: bool) -> None:
+    """Return where all series of a case are refused and the reader is to be told why.
+
+    Raises
+    ------
+    Defect
+        One of them is broken: a person looks at it before anything leaves.
+    Refusal
+        The pipeline keeps refusals to itself.
+
+    """
+    given = list(refusals)
+    for one in given:
+        if one.withheld:
+            raise Defect(one.code, one.reason)
+    if not told:
+        raise Refusal(given[0].code, given[0].reason)
 
 
 def _predict_series(

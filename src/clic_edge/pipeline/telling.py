@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect, Transient
+from clic_edge.pipeline.stages import refuse, require_told
 from clic_edge.results.check import check
 from clic_edge.results.check_summary import check_told
 from clic_edge.results.rejection import write_rejection
-from clic_edge.results.summary import write_summary
+from clic_edge.results.summary import summary_uid, write_summary
 from clic_edge.results.writer import Analysis, SeriesStory, Story
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from clic_edge.domain.case import Case
-    from clic_edge.domain.result import ResultObject
+    from clic_edge.domain.result import ResultObject, ResultReference
     from clic_edge.ledger.predictions import LoggedPrediction
     from clic_edge.pipeline.line import Line, ReadyPipeline
 
@@ -25,7 +27,14 @@ if TYPE_CHECKING:
 def write(line: Line, case: Case) -> None:
     """Make the result objects, prove them, and keep them beside their source.
 
-    The last of them is the root: what was made of which series, or why nothing was.
+    The last of them is the root: what was made of which series, or why nothing was. A series
+    whose results can't be made or proven has none, and does not keep the others from theirs.
+
+    Raises
+    ------
+    Refusal, Defect
+        As `require_told`, where no series has results.
+
     """
     deliveries = line.ledger.deliveries
     if any(row.kind is not ResultKind.ASSESSMENT for row in deliveries.results(case.case_id)):
@@ -49,28 +58,54 @@ def _story(line: Line, case: Case) -> Story:
     model = pipeline.runtime().model
     study = line.archive.study(case.study_id)
     numbers = {one.series_id: one.series_number for one in study.series}
+    refused = {
+        one.series_id: one for one in line.ledger.deliveries.refusals(case.case_id, model.digest)
+    }
     parts: dict[str, SeriesStory] = {}
     for logged in _predictions(line, case, model.digest):
+        if logged.series_id in refused:
+            continue
+        try:
+            results = _written(pipeline, _analysis(line, case.started_at, logged))
+        except Defect as why:
+            refused[logged.series_id] = refuse(line, case, logged.series_id, why=why)
+            continue
         parts[logged.series_id] = SeriesStory(
             series_number=numbers[logged.series_id],
             prediction_id=logged.prediction_id,
             prediction=logged.prediction,
-            results=_written(pipeline, _analysis(line, case.started_at, logged)),
+            results=results,
         )
-    for refusal in line.ledger.deliveries.refusals(case.case_id, model.digest):
-        number = numbers[refusal.series_id]
-        parts[refusal.series_id] = SeriesStory(series_number=number, refusal=refusal)
-    return Story(
+    if not parts:
+        require_told(refused.values(), told=pipeline.tells_refusals)
+    for series_id, refusal in refused.items():
+        parts[series_id] = SeriesStory(series_number=numbers[series_id], refusal=refusal)
+    story = Story(
         case_id=case.case_id,
         started_at=case.started_at,
         series=line.archive.series(case.series_ids[0]),
         pipeline_title=pipeline.settings.title,
         model=model,
         parts=tuple(parts[series_id] for series_id in case.series_ids),
-        predecessors=line.ledger.deliveries.replaced(case.case_id),
         language=line.language,
         link=line.link(case.case_id),
     )
+    return _replacing(story, line.ledger.deliveries.replaced(case.case_id))
+
+
+def _replacing(story: Story, accepted: tuple[ResultReference, ...]) -> Story:
+    """Return the story with what it takes the place of: nothing takes the place of itself.
+
+    A case that is run again and says what it said before makes the same objects, its root too.
+    """
+    own = {result.sop_instance_uid for result in story.results}
+    earlier = [one for one in accepted if one.sop_instance_uid not in own]
+    for root in (one for one in earlier if one.kind is ResultKind.SUMMARY):
+        rest = tuple(one for one in earlier if one is not root)
+        same = replace(story, predecessors=rest)
+        if summary_uid(same) == root.sop_instance_uid:
+            return same
+    return replace(story, predecessors=tuple(earlier))
 
 
 def _analysis(line: Line, started_at: datetime, logged: LoggedPrediction) -> Analysis:

@@ -75,7 +75,7 @@ def write_summary(story: Story) -> ResultObject:
             is_complete=True,
         )
         provenance.stamp(ds, story, source, kind=ResultKind.SUMMARY)
-        ds.SOPInstanceUID = provenance.result_uid(story, ResultKind.SUMMARY, *said(story))
+        ds.SOPInstanceUID = summary_uid(story)
         ds.SeriesDescription = _title(story)[:64]
         if earlier := [one for one in story.predecessors if one.kind in DOCUMENTS]:
             ds.PredecessorDocumentsSequence = [_by_series(earlier, source)]
@@ -91,6 +91,11 @@ def source_of(story: Story) -> Source:
             continue
         return Source(header=header, identity=identity_of(header), planes=())
     raise Defect("unreadable-header", "No instance of the series has a readable header.")
+
+
+def summary_uid(story: Story) -> str:
+    """Return the root's SOP Instance UID, made of what it says."""
+    return provenance.result_uid(story, ResultKind.SUMMARY, *said(story))
 
 
 def said(story: Story) -> Iterator[str]:
