@@ -41,8 +41,13 @@ def uid_of(item: Dataset, code: str) -> str:
 
 
 def groups(ds: Dataset) -> list[Dataset]:
+    """Return the groups with numbers; those of TID 1410 are the outlines of the same findings."""
     (measurements,) = named(ds, "126010")
-    return named(measurements, "125007")
+    return [
+        one
+        for one in named(measurements, "125007")
+        if one.ContentTemplateSequence[0].TemplateIdentifier != "1410"
+    ]
 
 
 def evidence(ds: Dataset) -> Iterator[tuple[str, str, str]]:

@@ -20,17 +20,17 @@ from clic_edge.results.check_sr import check_report
 from clic_edge.results.seg import SegWriter
 from clic_edge.results.source import read_source
 from clic_edge.results.sr import SrWriter
-from clic_edge.results.sr_regions import place_of
+from clic_edge.results.sr_regions import outlines_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pydicom.dataset import Dataset
 
-    from clic_edge.domain.prediction import Detection
+    from clic_edge.domain.prediction import Detection, Prediction
     from clic_edge.domain.result import ResultObject
     from clic_edge.domain.volume import Geometry
-    from clic_edge.results.sr_regions import Place
+    from clic_edge.results.sr_regions import Place, Region
     from clic_edge.results.writer import Analysis
 
 
@@ -157,7 +157,7 @@ def without(code: str, which: int = 0) -> Callable[[Dataset], None]:
     def change(ds: Dataset) -> None:
         item = named(ds, code)[which]
         for parent in (ds, *items(ds)):
-            if item in parent.get("ContentSequence", []):
+            if any(one is item for one in parent.get("ContentSequence", [])):
                 parent.ContentSequence = [one for one in parent.ContentSequence if one is not item]
                 return
 
@@ -170,7 +170,7 @@ def twice(code: str, which: int = 0) -> Callable[[Dataset], None]:
     def change(ds: Dataset) -> None:
         item = named(ds, code)[which]
         for parent in (ds, *items(ds)):
-            if item in parent.get("ContentSequence", []):
+            if any(one is item for one in parent.get("ContentSequence", [])):
                 parent.ContentSequence.append(deepcopy(item))
                 return
 
@@ -201,14 +201,14 @@ def a_unit_with_a_rider(ds: Dataset) -> None:
 
 
 def an_answer_that_was_not_chosen(ds: Dataset) -> None:
-    group = named(ds, "125007")[4]
+    group = named(ds, "125007")[7]
     answer = deepcopy(named(group, "246112005", "CODE")[0])
     answer.RelationshipType = "CONTAINS"
     group.ContentSequence.append(answer)
 
 
 def another_template(ds: Dataset) -> None:
-    named(ds, "125007")[0].ContentTemplateSequence[0].TemplateIdentifier = "1410"
+    named(ds, "125007")[0].ContentTemplateSequence[0].TemplateIdentifier = "1501"
 
 
 def no_evidence_of_an_image(ds: Dataset) -> None:
@@ -255,7 +255,9 @@ WRONG = {
     "an answer that was not chosen": an_answer_that_was_not_chosen,
     "a probability": number("122157", 0.5),
     "what is probable": coded("705057003", 0, "CodeValue", "2667000"),
-    "a point on an image": moved("111030", "SCOORD", 0),
+    "an outline": moved("111030", "SCOORD", 0),
+    "an outline left out": without("111030"),
+    "a point on an image": moved("111030", "SCOORD", -1),
     "a point in space": moved("111030", "SCOORD3D", 0),
     "a contour": moved("121231", "SCOORD3D", 1),
     "a contour left out": without("121231"),
@@ -338,6 +340,21 @@ def test_a_report_in_one_language_is_not_one_in_another(
             read_source(analysis),
             results=results,
         )
+
+
+def test_an_outline_is_compared_with_the_mask_even_where_writer_and_check_err_alike(
+    analysis: Analysis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shifted(prediction: Prediction) -> tuple[Region | None, ...]:
+        return tuple(one and replace(one, points=one.points + 1) for one in outlines_of(prediction))
+
+    for module in (sr_groups, sr_expected):
+        monkeypatch.setattr(module, "outlines_of", shifted)
+    earlier = SegWriter().write(analysis, ())
+    results = (*earlier, *SrWriter().write(analysis, earlier))
+    with pytest.raises(Defect) as caught:
+        check_report(opened(results), analysis, read_source(analysis), results=results)
+    assert "isn't the border of the mask" in caught.value.sentence
 
 
 def test_a_place_is_compared_with_the_models_even_where_writer_and_check_err_alike(

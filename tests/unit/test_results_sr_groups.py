@@ -228,11 +228,47 @@ def test_every_detection_has_its_probability_and_its_finding(
         assert group.finding_type.value == detection(analysis, number).finding.value
 
 
-def test_groups_with_coordinates_stand_behind_those_without(report: MeasurementReport) -> None:
-    measurements = report[0].ContentSequence[-1].ContentSequence
-    drawn = [any("GraphicData" in one for one in group.ContentSequence) for group in measurements]
-    assert drawn == sorted(drawn)
-    assert drawn.count(True) == 5
+def test_a_segment_has_an_outline_on_the_image_where_it_is_largest(
+    analysis: Analysis, report: MeasurementReport
+) -> None:
+    images = [pydicom.dcmread(io.BytesIO(one.content)) for one in analysis.series.instances]
+    label_map = analysis.prediction.label_map
+    for finding in analysis.prediction.segments:
+        name, number = finding.definition.name, finding.definition.number
+        (group,) = (
+            one
+            for one in report.get_planar_roi_measurement_groups()
+            if one.tracking_identifier == f"organs {name}"
+        )
+        assert numbers(group) == []
+        roi = group.roi
+        k = int((label_map == number).sum(axis=(1, 2)).argmax())
+        (reference,) = roi.ContentSequence[0].ReferencedSOPSequence
+        key = images[analysis.slices[k].instance_index]
+        assert reference.ReferencedSOPInstanceUID == key.SOPInstanceUID
+        rows, columns = np.nonzero(label_map[k] == number)
+        assert np.array_equal(roi.value.min(axis=0), (columns.min(), rows.min()))
+        assert np.array_equal(roi.value.max(axis=0), (columns.max() + 1, rows.max() + 1))
+
+
+def test_of_a_segment_in_parts_the_largest_is_outlined() -> None:
+    mask = np.zeros((8, 10, 12), np.uint8)
+    mask[3, 1:3, 1:3] = 1
+    mask[3, 5:9, 4:10] = 1
+    mask[3, 6:8, 6:8] = 0
+    (group,) = read(written(analysis_of(mask=mask))[-1]).get_planar_roi_measurement_groups()
+    outline = group.roi.value
+    assert np.array_equal(outline.min(axis=0), (4, 5))
+    assert np.array_equal(outline.max(axis=0), (10, 9))
+    assert len(outline) == 5
+
+
+def test_a_finding_with_two_groups_has_one_tracking_identifier(report: MeasurementReport) -> None:
+    """So readers join them: OHIF draws nothing of a report with a finding that isn't drawn."""
+    outlined = {one.tracking_uid for one in report.get_planar_roi_measurement_groups()}
+    volumes = {one.tracking_uid for one in report.get_volumetric_roi_measurement_groups()}
+    assert volumes < outlined
+    assert len(volumes) == 4
 
 
 def test_every_group_names_the_operating_point_and_the_family(report: MeasurementReport) -> None:

@@ -12,20 +12,28 @@ from pydicom.tag import Tag
 from clic_edge.errors import Defect
 from clic_edge.results.check_geometry import tolerance_mm
 from clic_edge.results.sr_expected import expected_items
-from clic_edge.results.sr_terms import referred_segmentation, tracking_of_detection
+from clic_edge.results.sr_terms import (
+    referred_segmentation,
+    tracking_of_detection,
+    tracking_of_segment,
+)
 from clic_edge.results.sr_tree import Drawn, Referred, read_items, require_same
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
-    from clic_edge.domain.prediction import Detection
+    from clic_edge.domain.prediction import Detection, SegmentFinding
     from clic_edge.domain.result import ResultObject
+    from clic_edge.domain.volume import Geometry
     from clic_edge.results.source import Source
     from clic_edge.results.sr_tree import Item
     from clic_edge.results.writer import Analysis
+
+FOUR = 4
+"""Pixels meet at a corner."""
 
 
 def check_report(
@@ -50,6 +58,8 @@ def check_report(
     require_same(items, expected_items(analysis, source, _segments(seg)))
     for detection in analysis.prediction.detections:
         _require_place(items, analysis, detection)
+    for finding in analysis.prediction.segments:
+        _require_border(items, analysis, finding, source=source)
     if sorted(_evidence(ds)) != sorted(_existing(source, seg)):
         raise Defect("sr-differs", "The report's evidence isn't the images and the segmentation.")
 
@@ -99,23 +109,52 @@ def _require_place(items: tuple[Item, ...], analysis: Analysis, detection: Detec
     Of a detection with two groups the last has the whole of it. Its points were compared one by
     one already; this asks whether they are the right ones, by the model's grid alone.
     """
-    uid, affine = (
-        tracking_of_detection(analysis, detection).uid,
-        analysis.prediction.geometry.affine,
-    )
-    groups = [one for one in items[-1].children if uid in {item.value for item in one.children}]
-    drawn = [item.value for item in groups[-1].children if isinstance(item.value, Drawn)]
-    points = [point for one in drawn for point in one.points_mm]
-    given, found = (_corners(one, affine) for one in (detection.corners_mm, points))
-    spacing = np.linalg.norm(affine[:3, :3], axis=0)
-    if (np.abs(given - found) * spacing).max() > tolerance_mm(analysis.prediction.geometry):
+    geometry = analysis.prediction.geometry
+    drawn = _drawn(items, tracking_of_detection(analysis, detection).uid)[-1]
+    given = _indices(np.array(detection.corners_mm, np.float64), geometry)
+    found = _indices(drawn, geometry)
+    apart = [end(given, axis=0) - end(found, axis=0) for end in (np.min, np.max)]
+    if (np.abs(apart) * geometry.spacing_mm).max() > tolerance_mm(geometry):
         raise Defect("sr-differs", "A finding isn't drawn where the model found it.")
 
 
-def _corners(
-    points_mm: Iterable[tuple[float, ...]], affine: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return shape (2, 3): the first and last slice, row and column of points in patient mm."""
-    points = np.array(list(points_mm), np.float64)
-    indices = np.linalg.inv(affine) @ np.column_stack([points, np.ones(len(points))]).T
-    return np.array([indices[:3].min(axis=1), indices[:3].max(axis=1)])
+def _require_border(
+    items: tuple[Item, ...], analysis: Analysis, finding: SegmentFinding, *, source: Source
+) -> None:
+    """Ask of each point of an outline whether the mask begins or ends there, on its own image."""
+    if not finding.voxel_count:
+        return
+    prediction, segment = analysis.prediction, finding.definition
+    drawn = _drawn(items, tracking_of_segment(analysis, segment).uid)[0]
+    k = round(float(_indices(drawn[:1], prediction.geometry)[0, 0]))
+    plane = source.planes[k]
+    axes = np.array(plane.orientation).reshape(2, 3) / np.array(plane.pixel_spacing[::-1])[:, None]
+    column, row = np.rint((drawn - plane.position) @ axes.T + 0.5).astype(int).T
+    mask = np.pad(prediction.label_map[k] == segment.number, 1).astype(int)
+    around = sum(mask[row + below, column + beside] for below in (0, 1) for beside in (0, 1))
+    if not np.all((np.array(around) > 0) & (np.array(around) < FOUR)):
+        raise Defect("sr-differs", "A segment's outline isn't the border of the mask.")
+
+
+def _drawn(items: tuple[Item, ...], uid: str) -> list[NDArray[np.float64]]:
+    """Return for each group of a finding that has any the points that it draws, in patient mm."""
+    groups = [one.children for one in items[-1].children]
+    return [
+        np.array(
+            [
+                point
+                for one in group
+                if isinstance(one.value, Drawn)
+                for point in one.value.points_mm
+            ]
+        )
+        for group in groups
+        if uid in {one.value for one in group}
+        and any(isinstance(one.value, Drawn) for one in group)
+    ]
+
+
+def _indices(points_mm: NDArray[np.float64], geometry: Geometry) -> NDArray[np.float64]:
+    """Return slice, row and column of points in patient mm."""
+    homogeneous = np.column_stack([points_mm, np.ones(len(points_mm))])
+    return np.asarray((np.linalg.inv(geometry.affine) @ homogeneous.T)[:3].T, np.float64)

@@ -12,7 +12,7 @@ from clic_edge.domain.prediction import Code
 from clic_edge.results import provenance
 from clic_edge.results import sr_terms as terms
 from clic_edge.results.meanings import LANGUAGES, meanings
-from clic_edge.results.sr_regions import place_of
+from clic_edge.results.sr_regions import outlines_of, place_of
 from clic_edge.results.sr_tree import Drawn, Item, Quantity, Referred
 
 if TYPE_CHECKING:
@@ -141,13 +141,18 @@ def _library(source: Source) -> Iterator[Item]:
 
 
 def _groups(analysis: Analysis, source: Source, segments: Mapping[str, Referred]) -> Iterator[Item]:
-    for finding in analysis.prediction.segments:
+    prediction = analysis.prediction
+    for finding, outline in zip(prediction.segments, outlines_of(prediction), strict=True):
+        told = tuple(_of_segment(analysis, finding))
+        if outline:
+            region = _region("111030", outline, analysis=analysis, source=source)
+            yield _container("125007", (*told, region), template="1410")
         uid = terms.tracking_of_segment(analysis, finding.definition).uid
-        region = _segment(source, segments[uid]) if uid in segments else ()
+        referred = _segment(source, segments[uid]) if uid in segments else ()
         yield _container(
             "125007",
-            (*_of_segment(analysis, finding), *region),
-            template="1411" if region else "1501",
+            (*told, *_numbers(analysis, finding), *referred),
+            template="1411" if referred else "1501",
         )
     for answers in terms.questions(analysis.prediction):
         yield _container("125007", tuple(_of_question(analysis, answers)), template="1501")
@@ -169,6 +174,9 @@ def _of_segment(analysis: Analysis, finding: SegmentFinding) -> Iterator[Item]:
     yield _code(CONTAINS, "121071", segment.property_type)
     yield from _site(terms.site_of(segment))
     yield from _algorithm(analysis)
+
+
+def _numbers(analysis: Analysis, finding: SegmentFinding) -> Iterator[Item]:
     volume = Quantity(value=finding.volume_mm3, unit=terms.CUBIC_MILLIMETRE)
     yield _number(CONTAINS, terms.VOLUME, volume)
     yield from (_measurement(analysis, one) for one in finding.measurements)

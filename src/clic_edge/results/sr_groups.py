@@ -1,7 +1,9 @@
-"""The measurement groups of a report: one for each segment, question and detection (PS3.16).
+"""The measurement groups of a report: of segments, questions and detections (PS3.16).
 
-Groups with coordinates come last: OHIF 3.12 reads them from the end, and stops at the first that
-has none.
+A finding in space has two: TID 1410 with its outline on its key image, then TID 1411 with all of
+it and its numbers. Both have the same Tracking Unique Identifier, by which readers join them:
+viewers that can't show a volume (OHIF 3.12 stops at a group without coordinates) draw the outline
+with the numbers beside it.
 """
 
 from __future__ import annotations
@@ -35,7 +37,7 @@ from clic_edge.results import sr_terms as terms
 from clic_edge.results.seg import written_segments
 from clic_edge.results.seg_fractional import fractional_segments
 from clic_edge.results.segmentation import coded
-from clic_edge.results.sr_regions import place_of
+from clic_edge.results.sr_regions import outlines_of, place_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,10 +66,15 @@ def measurement_groups(analysis: Analysis, source: Source, seg: ResultObject | N
 
 
 def _of_segments(analysis: Analysis, source: Source, seg: ResultObject | None) -> Iterator[Group]:
-    """Yield TID 1411 of what the segmentation has, and TID 1501, without a region, of the rest."""
+    """Yield an outline of what has voxels, and the numbers of each segment.
+
+    Those are by TID 1411 of what the segmentation has, and by TID 1501, without a region, of the
+    rest.
+    """
     numbers = _segment_numbers(analysis, seg)
     series = SourceSeriesForSegmentation(str(source.header.SeriesInstanceUID))
-    for finding in analysis.prediction.segments:
+    prediction = analysis.prediction
+    for finding, outline in zip(prediction.segments, outlines_of(prediction), strict=True):
         segment = finding.definition
         told = {
             "tracking_identifier": _tracking(terms.tracking_of_segment(analysis, segment)),
@@ -75,18 +82,23 @@ def _of_segments(analysis: Analysis, source: Source, seg: ResultObject | None) -
             "finding_type": coded(segment.property_type),
             "finding_sites": _sites(terms.site_of(segment)),
             "algorithm_id": _algorithm(analysis),
-            "measurements": _of_segment(analysis, finding),
         }
+        if outline:
+            region = _region(outline, source)
+            yield PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=region, **told)
+        told["measurements"] = _of_segment(analysis, finding)
         if seg is None or segment.number not in numbers:
             yield MeasurementsAndQualitativeEvaluations(**told)
             continue
-        region = ReferencedSegment(
+        referenced = ReferencedSegment(
             sop_class_uid=seg.sop_class_uid,
             sop_instance_uid=seg.sop_instance_uid,
             segment_number=numbers.index(segment.number) + 1,
             source_series=series,
         )
-        yield VolumetricROIMeasurementsAndQualitativeEvaluations(referenced_segment=region, **told)
+        yield VolumetricROIMeasurementsAndQualitativeEvaluations(
+            referenced_segment=referenced, **told
+        )
 
 
 def _segment_numbers(analysis: Analysis, seg: ResultObject | None) -> list[int]:

@@ -1,4 +1,4 @@
-"""Where a detection lies, as a measurement report can say it: points on an image, or in space."""
+"""Where findings lie, as a measurement report can say it: points on an image, or in space."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clic_edge.results.outlines import areas_of, outlines
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from clic_edge.domain.prediction import Detection
+    from clic_edge.domain.prediction import Detection, Prediction
     from clic_edge.domain.volume import Geometry
 
 ON_PLANE = 1e-4
@@ -49,8 +51,8 @@ def place_of(detection: Detection, geometry: Geometry) -> Place:
 
     A box of some depth is both. Its Volume Surface has a POLYGON at either end and on every slice
     between: exact, and a volume. But OHIF 3.12 draws the first region of a finding alone and no
-    POLYGON, and others draw what refers to an image; so the slice that is marked as its key image
-    has its outline too, under the same tracking identifier, by which readers join the two.
+    POLYGON, and others draw only what refers to an image; so the slice that is marked as its key
+    image has its outline too.
     """
     index = _indices(np.array(detection.corners_mm, np.float64), geometry)
     low, high = index.min(axis=0), index.max(axis=0)
@@ -61,6 +63,31 @@ def place_of(detection: Detection, geometry: Geometry) -> Place:
         outline = _outline(low, high, across=int(np.argmax(flat)), at=None)
         return Place(planar=_drawn("POLYLINE", outline, geometry))
     return Place(planar=_key_outline(low, high, geometry), surface=_contours(low, high, geometry))
+
+
+def outlines_of(prediction: Prediction) -> tuple[Region | None, ...]:
+    """Return each segment's outline on its key image, where it is largest; None without a voxel.
+
+    Of several parts it is the largest one's outer border: exactly on the borders of pixels.
+    """
+    areas = areas_of(prediction)
+    return tuple(
+        _largest(prediction.label_map[k] == one.definition.number, k) if areas[k, column] else None
+        for column, (one, k) in enumerate(
+            zip(prediction.segments, areas.argmax(axis=0).tolist(), strict=True)
+        )
+    )
+
+
+def _largest(mask: NDArray[np.bool_], k: int) -> Region:
+    loop = max(outlines(mask), key=_enclosed)
+    return Region(graphic_type="POLYLINE", points=loop.astype(np.float64), slice_index=k)
+
+
+def _enclosed(loop: NDArray[np.float32]) -> float:
+    """Return the area of an outline; a hole's is negative."""
+    x, y = loop[:-1].T
+    return float(x @ np.roll(y, -1) - np.roll(x, -1) @ y)
 
 
 def _indices(points_mm: NDArray[np.float64], geometry: Geometry) -> NDArray[np.float64]:

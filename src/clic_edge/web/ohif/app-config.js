@@ -30,14 +30,22 @@ const showFindings = {
   },
 };
 
-// OHIF draws the outlines of a measurement report, and of one without outlines shows a black field.
-// It has a view for reports as text: let it take that.
+// OHIF draws the outlines of a measurement report, and shows a black field where one of its findings
+// has none. It has a view for reports as text: let it take those.
 const reportsAsText = {
   id: 'clic-edge.reports-as-text',
   onModeEnter({ servicesManager }) {
     const { displaySetService } = servicesManager.services;
     const items = item => [item, ...[item.ContentSequence ?? []].flat().flatMap(items)];
-    const hasOutlines = report => items(report).some(item => item.ValueType === 'SCOORD');
+    const below = group => [group.ContentSequence ?? []].flat();
+    const isNamed = code => item => item.ConceptNameCodeSequence?.CodeValue === code;
+    const trackingUid = group => below(group).find(isNamed('112040'))?.UID;
+    const isDrawn = item => /^SCOORD/.test(item.ValueType) && item.GraphicType !== 'POLYGON';
+    const hasOutlines = report => {
+      const groups = items(report).filter(isNamed('125007'));
+      const drawn = new Set(groups.filter(group => below(group).some(isDrawn)).map(trackingUid));
+      return groups.length > 0 && groups.every(group => drawn.has(trackingUid(group)));
+    };
     displaySetService.subscribe(
       displaySetService.EVENTS.DISPLAY_SETS_ADDED,
       ({ displaySetsAdded }) => {
