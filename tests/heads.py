@@ -26,10 +26,10 @@ CONTRASTS: dict[str, tuple[int, ...]] = {
 }
 """Hounsfield units, or signal, of each of the above."""
 NOISE = 3.0
-STEP_MM = 2.5
+STEP_MM = 3.0
 TRUNK_MM = 200.0
 """Half the width of the trunk, and how far below the middle of the cranium it begins."""
-_WIDE_MM, _ABOVE_MM = 125.0, 110.0
+_WIDE_MM, _BEFORE_MM, _ABOVE_MM = 114.0, 140.0, 104.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +133,7 @@ def make_head(
     """
     row, column = np.array(orientation[:3]), np.array(orientation[3:])
     axes = np.stack([np.cross(row, column), column, row])
-    low = np.array([-_WIDE_MM, -_WIDE_MM - 15, -below_mm])
+    low = np.array([-_WIDE_MM, -_BEFORE_MM, -below_mm])
     high = np.array([_WIDE_MM, _WIDE_MM, _ABOVE_MM])
     # The corner from which all three directions lead into the box.
     start = np.where(axes.sum(axis=0) > 0, low, high)

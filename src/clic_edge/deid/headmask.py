@@ -43,8 +43,9 @@ COVER_MM = 10.0
 """Depth in the cranium to which a plane may reach in MR; ears are cut outside of it."""
 THICK_MM = 8.0
 """Half the thickness of what counts as brain: nerves, vessels and muscles beside it are thinner."""
-THICKER_MM = 12.0
-"""The same where its long axis is looked for: the spinal canal is thinner."""
+THICKER_MM = (12.0, 16.0, 20.0)
+"""The same where its long axis is looked for: the spinal canal is thinner, and so is a neck that
+voxels of 3 mm do not part from the brain."""
 BRAIN_HU = (-5.0, 110.0)
 BRAIN_SIGNAL = (0.6, 1.5)
 """Signal of the brain in MR, in shares of the median in the middle of the cranium."""
@@ -124,10 +125,7 @@ def levelled(volume: Volume) -> Volume:
         ``face-visible``: no head or no brain is found, or it nods by more than it does in a scanner.
 
     """
-    head = _head(volume, upright(volume, COARSE_MM), THICKER_MM)
-    degrees = _nod(head.grid.places(head.brain)[:, 1:])
-    if abs(degrees) > STEEPEST_DEGREES:
-        raise not_defaced("the head does not look ahead")
+    degrees = _degrees(volume)
     sine, cosine = np.sin(np.radians(degrees)), np.cos(np.radians(degrees))
     turn = np.eye(4)
     turn[1:3, 1:3] = [[cosine, sine], [-sine, cosine]]
@@ -136,11 +134,22 @@ def levelled(volume: Volume) -> Volume:
     return replace(volume, geometry=replace(volume.geometry, affine=affine))
 
 
-def _nod(brain: NDArray[np.float64]) -> float:
+def _degrees(volume: Volume) -> float:
+    """Return by how many degrees the head of a volume nods, by the least thickness that tells."""
+    grid = upright(volume, COARSE_MM)
+    for thick_mm in THICKER_MM:
+        head = _head(volume, grid, thick_mm)
+        degrees = _nod(head.grid.places(head.brain)[:, 1:])
+        if degrees is not None and abs(degrees) <= STEEPEST_DEGREES:
+            return degrees
+    raise not_defaced("its front or its top is not where the headers say, or it nods too far")
+
+
+def _nod(brain: NDArray[np.float64]) -> float | None:
     """Return by how many degrees a head nods, from y and z of its brain's points (points, 2).
 
-    Raises Refusal ``face-visible`` where the brain is not one seen from this side: it is lower and
-    fuller behind, and flatter above.
+    None where the brain is not one seen from this side: it is lower and fuller behind, and flatter
+    above.
     """
     centred = brain - brain.mean(axis=0)
     _, axes = np.linalg.eigh(np.cov(centred.T))
@@ -150,7 +159,7 @@ def _nod(brain: NDArray[np.float64]) -> float:
     behind = float((along * above**2).mean() - (along**3).mean())
     flat = -float((along**2 * above).mean())
     if not (behind >= LEAST_BEHIND and flat >= LEAST_FLAT):
-        raise not_defaced("its front or its top is not where the headers say")
+        return None
     return float(np.degrees(np.arctan2(up, back))) - NEUTRAL_DEGREES
 
 
