@@ -17,6 +17,13 @@ LANGUAGES = {"en": ("en", "English"), "da": ("da-DK", "Dansk (Danmark)")}
 """The code of each language (RFC 5646) and its own name for itself."""
 
 
+def meaning_of(scheme: str, value: str, *, language: str, otherwise: str) -> str:
+    """Return what a code means in a language; where its file doesn't say, what is given."""
+    if language == "en":
+        return otherwise
+    return meanings(language).get(f"{scheme}:{value}", otherwise)
+
+
 def translate(ds: Dataset, language: str) -> None:
     """Put every code meaning that has one in `language` in place of the English, at any depth."""
     if language == "en":
@@ -32,9 +39,13 @@ def translate(ds: Dataset, language: str) -> None:
 
 def _translated(code: Dataset, language: str) -> Dataset:
     """Return the code with its other meaning; the item itself may stand in other objects too."""
-    key = f"{code.CodingSchemeDesignator}:{code.CodeValue}"
     other = deepcopy(code)
-    other.CodeMeaning = meanings(language).get(key, code.CodeMeaning)
+    other.CodeMeaning = meaning_of(
+        code.CodingSchemeDesignator,
+        code.CodeValue,
+        language=language,
+        otherwise=code.CodeMeaning,
+    )
     translate(other, language)
     return other
 

@@ -29,7 +29,7 @@ from clic_edge.results.identity import identity_of
 from clic_edge.results.meanings import LANGUAGES
 from clic_edge.results.source import Source
 from clic_edge.results.sr_terms import procedure
-from clic_edge.results.wording import finding_lines, operating_point, say
+from clic_edge.results.wording import finding_lines, operating_point, say, why_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -254,7 +254,7 @@ def _of_series(part: SeriesStory, story: Story) -> Iterator[str]:
     number = "" if part.series_number is None else f" {part.series_number}"
     series = f"{say('series', language)}{number}"
     if part.refusal:
-        yield f"{series}: {say('not analysed', language)}: {part.refusal.reason}"
+        yield f"{series}: {say('not analysed', language)}: {why_refused(part.refusal, language)}"
     elif part.prediction:
         lines = finding_lines(part.prediction, language)
         yield from (f"{series}, {line.text}" for line in lines)

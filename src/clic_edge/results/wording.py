@@ -5,8 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clic_edge.results.meanings import meaning_of
+
 if TYPE_CHECKING:
-    from clic_edge.domain.prediction import ModelIdentity, Prediction
+    from clic_edge.domain.prediction import Code, Measurement, ModelIdentity, Prediction
+    from clic_edge.domain.result import SeriesRefusal
 
 _SENTENCES = {
     "not verified": ("AI result, not verified", "AI-resultat, ikke verificeret"),
@@ -70,10 +73,9 @@ def finding_lines(prediction: Prediction, language: str) -> tuple[FindingLine, .
         lines.append(_volume(label, finding.volume_mm3, number=number, language=language))
         lines += [
             FindingLine(
-                name=f"{label}, {one.derivation.meaning + ' ' if one.derivation else ''}"
-                f"{one.name.meaning}",
+                name=f"{label}, {_measured(one, language)}",
                 value=decimal(one.value, language),
-                unit=one.unit.meaning,
+                unit=_meaning(one.unit, language),
                 segment=number,
             )
             for one in finding.measurements
@@ -87,6 +89,25 @@ def finding_lines(prediction: Prediction, language: str) -> tuple[FindingLine, .
         for one in prediction.detections
     ]
     return tuple(lines)
+
+
+def why_refused(refusal: SeriesRefusal, language: str) -> str:
+    """Return why a series was not analysed.
+
+    In another language than English the code has a general sentence, and the one with the numbers
+    stands behind it.
+    """
+    general = meaning_of("refusal", refusal.code, language=language, otherwise="")
+    return f"{general} ({refusal.reason})" if general else refusal.reason
+
+
+def _measured(one: Measurement, language: str) -> str:
+    parts = (one.derivation, one.name)
+    return " ".join(_meaning(part, language) for part in parts if part)
+
+
+def _meaning(code: Code, language: str) -> str:
+    return meaning_of(code.scheme, code.value, language=language, otherwise=code.meaning)
 
 
 def operating_point(model: ModelIdentity, language: str) -> str:
