@@ -61,7 +61,7 @@ def open_appliance(
     settings = folder / "clic-edge.toml"
     settings.write_text(
         f'[appliance]\nstate_dir = "{folder}"\npipelines = "{ROOT}/configs/pipelines"\n'
-        f'models = "{ROOT}/models"\ndeid_profiles = "{ROOT}/configs/deid"\n'
+        f'models = "{ROOT}/models"\nmodel_keys = "{ROOT}/configs/model-keys"\ndeid_profiles = "{ROOT}/configs/deid"\n'
         f'[orthanc]\nurl = "{orthanc.url}"\n{more}\n[web]\nviewer = "{viewer}"\n'
         f'[destinations.pacs]\nkind = "folder"\npath = "out"\n'
     )

@@ -100,6 +100,8 @@ class SiteOptions:
     database: str = ""
     """URL; empty for SQLite in the site's folder."""
     models: Path = ROOT / "models"
+    unsigned: bool = False
+    """Whether packages run that nobody signed."""
     packages: tuple[Path, ...] = ()
     """Folders with packages of third parties."""
     reconcile_seconds: float = 0.5
@@ -349,6 +351,8 @@ state_dir = "{folder}"
 {database}
 pipelines = "pipelines"
 models = "{options.models}"
+model_keys = "{ROOT / "configs" / "model-keys"}"
+unsigned_models = {str(options.unsigned).lower()}
 deid_profiles = "{ROOT / "configs" / "deid"}"
 [orthanc]
 url = "{site.orthanc.url}"

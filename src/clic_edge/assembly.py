@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clic_edge.config import destination_profile, kinds_for
@@ -12,14 +14,14 @@ from clic_edge.deid.keys import load_key
 from clic_edge.deid.profile import load_profile
 from clic_edge.dicom.policy import VolumePolicy
 from clic_edge.domain.result import ResultKind
+from clic_edge.inference.signing import verify_signature
 from clic_edge.pacs.commitment import Reports
 from clic_edge.pipeline.line import Line, Patience, ReadyDestination, ReadyPipeline
 from clic_edge.results.dcmqi import require_readers
 from clic_edge.transports import make_census, make_destination, make_witness
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
-    from pathlib import Path
+    from collections.abc import Callable, Collection, Iterable
 
     from clic_edge.config import DestinationProfile, Pipeline, Settings
     from clic_edge.deid.keys import DeidKey
@@ -75,7 +77,7 @@ def make_ready(settings: Settings, pipeline: Pipeline, reports: Reports) -> Read
         settings=pipeline,
         profile=load_profile(settings.appliance.deid_profiles / f"{pipeline.deid_profile}.toml"),
         volume_policy=VolumePolicy(**pipeline.volume.model_dump()),
-        runtime=LazyRuntime(settings.appliance.models / pipeline.model),
+        runtime=LazyRuntime(settings.appliance.models / pipeline.model, _trust(settings)),
         writers=tuple(_writer(name) for name in writers),
         destinations=tuple(
             ReadyDestination(
@@ -104,6 +106,13 @@ def _taken(profile: DestinationProfile, writers: Collection[str]) -> frozenset[R
     return frozenset(ResultKind(kind.upper()) for kind in kinds_for(profile, written))
 
 
+def _trust(settings: Settings) -> Callable[[Path], object]:
+    """Return what raises where nobody whom the site trusts has signed a package."""
+    if settings.appliance.unsigned_models:
+        return Path
+    return partial(verify_signature, keys=settings.appliance.model_keys)
+
+
 def commitment_ports(settings: Settings, pipelines: tuple[Pipeline, ...]) -> tuple[int, ...]:
     """Return the ports to which PACS bring their reports of storage commitment."""
     names = sorted({name for pipeline in pipelines for name in pipeline.destinations})
@@ -114,8 +123,9 @@ def commitment_ports(settings: Settings, pipelines: tuple[Pipeline, ...]) -> tup
 class LazyRuntime:
     """Loads a model package once, at its first case: a broken model stops its own cases only."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, trust: Callable[[Path], object]) -> None:
         self._folder = folder
+        self._trust = trust
         self._lock = threading.Lock()
         self._runtime: Runtime | None = None
 
@@ -123,6 +133,7 @@ class LazyRuntime:
         """Return the runtime. Raises Defect when the package does not verify."""
         with self._lock:
             if self._runtime is None:
+                self._trust(self._folder)
                 (found,) = entry_points(group="clic_edge.runtimes", name="onnx")
                 self._runtime = found.load().load(self._folder)
             return self._runtime

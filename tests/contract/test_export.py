@@ -75,6 +75,7 @@ def _settings(url: str, tmp_path: Path) -> Path:
 state_dir = "{tmp_path}"
 crosswalk_days = 1
 models = "{ROOT / "models"}"
+model_keys = "{ROOT / "configs" / "model-keys"}"
 deid_profiles = "{ROOT / "configs" / "deid"}"
 [orthanc]
 url = "{url}"

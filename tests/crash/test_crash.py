@@ -71,7 +71,7 @@ def aftermath(
     database = ""
     if request.param == "postgresql":
         database = _new_database(request.getfixturevalue("postgres"))
-    options = SiteOptions(database=database, models=folder / "models")
+    options = SiteOptions(database=database, models=folder / "models", unsigned=True)
     with running_site(folder / "site", options) as site:
         rest = HttpRest(OrthancPeer(url=site.orthanc.url))
         archive = OrthancArchive(rest)

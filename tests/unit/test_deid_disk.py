@@ -34,7 +34,7 @@ def test_the_line_writes_its_results_and_no_image(tmp_path: Path) -> None:
         ds.save_as(study / f"{number}.dcm", enforce_file_format=True)
     settings = tmp_path / "clic-edge.toml"
     settings.write_text(
-        f'[appliance]\nstate_dir = "{tmp_path / "state"}"\nmodels = "{ROOT}/models"\n'
+        f'[appliance]\nstate_dir = "{tmp_path / "state"}"\nmodels = "{ROOT}/models"\nmodel_keys = "{ROOT}/configs/model-keys"\n'
         f'pipelines = "{ROOT}/configs/pipelines"\ndeid_profiles = "{ROOT}/configs/deid"\n'
     )
     words = ["-c", settings, "run", study, "--pipeline", "hippocampus", "--out", out]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import subprocess
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,6 +15,7 @@ from factories import Stack, make_series
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_highdicom import plain_highdicom
+from written import with_everything
 
 from clic_edge.domain.assessment import Reason, Verdict
 from clic_edge.errors import Defect
@@ -32,6 +32,8 @@ from clic_edge.results.seg_labelmap import SegLabelmapWriter
 from clic_edge.results.sr import SrWriter
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pydicom.dataset import Dataset
 
     from clic_edge.domain.result import ResultObject
@@ -79,6 +81,17 @@ def test_the_findings_of_a_report_are_those_of_the_prediction_by_name() -> None:
     assert found[0].numbers == (f"Volume {volume:.4g} mm3",)
     in_seg = {one.tracking_uid: one.name for one in findings_in(seg_of(analysis))}
     assert in_seg.items() <= {one.tracking_uid: one.name for one in found}.items()
+
+
+def test_a_finding_with_an_outline_and_numbers_is_one_and_says_what_is_probable() -> None:
+    found = findings_in(dataset(sr_of(with_everything(analysis_of()))))
+    assert [one.name for one in found][3:] == [
+        "Presence",
+        "Severity",
+        *(f"lesion {n}" for n in (1, 2, 3, 4)),
+    ]
+    assert found[3].numbers == ("Probability 0.75 (Present)", "Probability 0.25 (Absent)")
+    assert found[5].numbers == ("Probability 0.125", "Length 4.5 mm")
 
 
 @pytest.mark.parametrize("language", ["en", "da"])

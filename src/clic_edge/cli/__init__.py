@@ -18,6 +18,7 @@ from clic_edge.cli import (
     export,
     folder,
     model,
+    models,
     pacs,
     predictions,
     site,
@@ -50,6 +51,7 @@ app.command()(folder.route)
 app.command()(folder.run)
 app.add_typer(cases.app, name="cases")
 app.add_typer(pacs.app, name="pacs")
+app.add_typer(models.app, name="models")
 app.command()(predictions.predictions)
 app.command()(assessments.assessments)
 app.command()(model.validate)

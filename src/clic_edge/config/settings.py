@@ -74,6 +74,10 @@ class Appliance(Strict):
     """Folder with one TOML file for each pipeline."""
     models: RelativePath = Path("../models")
     """Folder with one model package in each subfolder."""
+    model_keys: RelativePath = Path("model-keys")
+    """Folder with the public key of each signer of model packages that the site trusts."""
+    unsigned_models: bool = False
+    """Whether packages run that nobody signed: for development, never on a site."""
     deid_profiles: RelativePath = Path("deid")
     """Folder with one TOML file for each de-identification profile."""
     destination_profiles: RelativePath = Path("destinations")

@@ -136,6 +136,7 @@ name = "clic-edge demo"
 state_dir = "{folder}"
 pipelines = "pipelines"
 models = "{ROOT / "models"}"
+model_keys = "{ROOT / "configs" / "model-keys"}"
 deid_profiles = "{ROOT / "configs" / "deid"}"
 
 [orthanc]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from clic_edge.domain.volume import Acquisition
 
 if TYPE_CHECKING:
     from clic_edge.dicom.attributes import Attributes
+
+
+_AGE = re.compile(r"(\d{3})([DWMY])")
+_IN_A_YEAR = {"D": 365.25, "W": 52.18, "M": 12.0, "Y": 1.0}
 
 
 def acquisition_of(dataset: Attributes) -> Acquisition:
@@ -43,7 +48,23 @@ def acquisition_of(dataset: Attributes) -> Acquisition:
         flip_angle_deg=number("FlipAngle"),
         kvp=number("KVP"),
         convolution_kernel=text("ConvolutionKernel"),
+        contrast=_contrast(dataset),
+        age_years=_years(dataset.text("PatientAge")),
+        sex=dataset.text("PatientSex"),
     )
+
+
+def _contrast(dataset: Attributes) -> str:
+    """Return whether contrast was given; a de-identified image may keep the attribute, emptied."""
+    if dataset.text("ContrastBolusAgent") or dataset.first_item("ContrastBolusAgentSequence"):
+        return "with"
+    return "" if "ContrastBolusAgent" in dataset.dataset else "without"
+
+
+def _years(age: str) -> float | None:
+    """Return an age string (PS3.5 6.2, VR AS) in years."""
+    found = _AGE.fullmatch(age.strip())
+    return int(found[1]) / _IN_A_YEAR[found[2]] if found else None
 
 
 def _places(dataset: Attributes) -> tuple[Attributes, ...]:

@@ -62,6 +62,13 @@ class Acquisition:
     flip_angle_deg: float | None = None
     kvp: float | None = None
     convolution_kernel: str = ""
+    contrast: str = ""
+    """``with`` where a Contrast/Bolus Agent (0018,0010) is named, ``without`` where the images
+    have no such attribute; empty where it is there and says nothing."""
+    age_years: float | None = None
+    """Patient's Age (0010,1010), where the profile keeps it."""
+    sex: str = ""
+    """Patient's Sex (0010,0040), where the profile keeps it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

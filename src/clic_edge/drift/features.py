@@ -28,8 +28,8 @@ def input_features(volume: Volume) -> tuple[Feature, ...]:
         Feature(name=f"input.{name}", text=value[:_TEXT_LENGTH])
         if isinstance(value, str)
         else Feature(name=f"input.{name}", number=value)
-        for name, value in named
-        if value not in ("", None)
+        for name, value in (*named, ("age_band_years", _decade(volume.acquisition.age_years)))
+        if value not in ("", None) and name != "age_years"
     )
     axes = ("slice", "row", "column")
     spacing = zip(axes, volume.geometry.spacing_mm, strict=True)
@@ -40,6 +40,11 @@ def input_features(volume: Volume) -> tuple[Feature, ...]:
         *(Feature(name=f"input.size.{axis}s", number=float(value)) for axis, value in size),
         *_intensity(volume),
     )
+
+
+def _decade(age_years: float | None) -> float | None:
+    """Return the first year of a decade: a year of age says more of a person than a chart needs."""
+    return None if age_years is None else min(90.0, age_years // 10 * 10)
 
 
 def _intensity(volume: Volume) -> tuple[Feature, ...]:

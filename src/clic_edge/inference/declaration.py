@@ -9,11 +9,20 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from clic_edge.domain.prediction import Code, OperatingPoint, SegmentDefinition
 from clic_edge.domain.volume import Acquisition
 from clic_edge.errors import ConfigError
+from clic_edge.inference.card import (
+    Dataset,
+    Performance,
+    Population,
+    Protocol,
+    Regulatory,
+    Table,
+    words,
+)
 
 _TO_LPS = str.maketrans("RAI", "LPS")
 _UNKNOWN_KEY = {"extra_forbidden", "unexpected_keyword_argument"}
@@ -23,11 +32,16 @@ Size = Annotated[int, Field(gt=0)]
 Percentile = Annotated[float, Field(ge=0, le=100)]
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+PROTOCOL_FIELDS = {
+    "body_parts": "body_part",
+    "contrast": "contrast",
+    "manufacturers": "manufacturer",
+    "slice_thickness_mm": "slice_thickness_mm",
+}
+"""Which field of `Acquisition` each key of the protocol asks for."""
 
 
-class Input(_Table):
+class Input(Table):
     """What the network was made for; a volume outside of it is refused."""
 
     modality: str
@@ -86,7 +100,7 @@ class Input(_Table):
         return self
 
 
-class Window(_Table):
+class Window(Table):
     """How much the network sees at once, and how windows overlap."""
 
     shape: tuple[Size, Size, Size]
@@ -96,7 +110,7 @@ class Window(_Table):
     """Windows in one forward pass."""
 
 
-class Declaration(_Table):
+class Declaration(Table):
     """The content of ``model.toml``."""
 
     id: str
@@ -106,6 +120,15 @@ class Declaration(_Table):
     intended_use: str
     limits: tuple[str, ...]
     licence: str
+    contact: str = ""
+    """Whom a site writes to."""
+    population: Population | None = None
+    protocol: Protocol | None = None
+    regulatory: Regulatory | None = None
+    training: tuple[Dataset, ...] = ()
+    """What it was trained on."""
+    performance: tuple[Performance, ...] = ()
+    """What its validation found."""
     operating_point: OperatingPoint | None = None
     """Where the model decides; stands in every result."""
     weights: str
@@ -114,6 +137,25 @@ class Declaration(_Table):
     window: Window
     segments: Annotated[tuple[SegmentDefinition, ...], Field(min_length=1, max_length=255)]
     """Number 0 is the background; a label map has room for 255 more."""
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """Every field of `Acquisition` that the model, or the gate before it, asks for."""
+        asked = {*self.input.needs}
+        if self.population:
+            asked |= {"age_years"} if self.population.age_years else set()
+            asked |= {"sex"} if self.population.sexes else set()
+        if self.protocol:
+            asked |= {
+                field
+                for key, field in PROTOCOL_FIELDS.items()
+                if getattr(self.protocol, key) not in (None, ())
+            }
+        return frozenset(asked)
+
+    def told(self) -> list[tuple[str, str]]:
+        """Return what the card says beside the input, a line each, for people."""
+        return words(self.population, self.protocol, self.regulatory)
 
     @field_validator("weights")
     @classmethod
@@ -173,6 +215,11 @@ def _valid_keys(place: list[str]) -> list[str]:
         "input": Input,
         "window": Window,
         "operating_point": OperatingPoint,
+        "population": Population,
+        "protocol": Protocol,
+        "regulatory": Regulatory,
+        "training": Dataset,
+        "performance": Performance,
         "category": Code,
         "property_type": Code,
         "modifier": Code,

@@ -80,7 +80,7 @@ class OnnxRuntime:
     @property
     def needs(self) -> frozenset[str]:
         """The fields of `Acquisition` that the package declares."""
-        return frozenset(self.package.declaration.input.needs)
+        return self.package.declaration.needs
 
     @property
     def device(self) -> str:
@@ -95,7 +95,7 @@ class OnnxRuntime:
             orientation=declared.input.orientation,
             spacing_mm=declared.input.spacing_mm,
         )
-        admit(volume, grid, declared.input)
+        admit(volume, grid, declared)
         network = _Network(session=self._session, classes=len(declared.segments) + 1)
         probabilities = self._run(network, grid.to_network(volume.voxels))
         labels, probability = label_map(probabilities, grid)

@@ -4,7 +4,9 @@
 models/hippocampus/
   model.toml     what the model is, takes and gives (`declaration.Declaration`)
   model.onnx     the network: (n, 1, x, y, z) normalised intensities to (n, classes, x, y, z) logits
-  digests.json   SHA-256 of each of the two; a byte that differs stops the appliance
+  test/          cases with the answers that the package gave when it was made, if it has any
+  digests.json   SHA-256 of each of these files; a byte that differs stops the appliance
+  signature.json who vouches for them (`signing`)
   README.md      the card, for people
 ```
 """
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 
 DECLARATION = "model.toml"
 DIGESTS = "digests.json"
+CARD = "README.md"
+TEST_SET = "test"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +59,14 @@ class ModelPackage:
     def weights_path(self) -> Path:
         """Where the network's file lies."""
         return self.folder / self.declaration.weights
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Paths in the folder of all files that the digests cover."""
+        return tuple(
+            path.relative_to(self.folder).as_posix()
+            for path in _files(self.folder, self.declaration)
+        )
 
     def stamps(self) -> tuple[tuple[int, int], ...]:
         """Return size and modification time of each file: cheap, and moves when a file does."""
@@ -107,19 +119,28 @@ def load_package(folder: Path) -> ModelPackage:
 
 
 def write_digests(folder: Path) -> ModelPackage:
-    """Return the package after its digests were written anew: the last step of making one."""
-    digests = _digests(folder, read_declaration(folder / DECLARATION))
+    """Return the package after its digests were written anew: the last step of making one.
+
+    Raises ConfigError as `load_package` raises.
+    """
+    declaration = read_declaration(folder / DECLARATION)
+    try:
+        digests = _digests(folder, declaration)
+    except OSError as error:
+        missing = Path(error.filename).name
+        raise ConfigError("model-incomplete", f"{folder} holds no readable {missing}.") from error
     (folder / DIGESTS).write_text(json.dumps(digests, indent=1, sort_keys=True) + "\n")
     return load_package(folder)
 
 
-def _files(folder: Path, declaration: Declaration) -> tuple[Path, Path]:
-    return folder / DECLARATION, folder / declaration.weights
+def _files(folder: Path, declaration: Declaration) -> tuple[Path, ...]:
+    tests = sorted(path for path in (folder / TEST_SET).rglob("*") if path.is_file())
+    return folder / DECLARATION, folder / declaration.weights, *tests
 
 
 def _digests(folder: Path, declaration: Declaration) -> dict[str, str]:
     return {
-        path.name: hashlib.sha256(path.read_bytes()).hexdigest()
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
         for path in _files(folder, declaration)
     }
 

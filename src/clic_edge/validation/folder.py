@@ -77,11 +77,29 @@ def read_case(folder: Path, name: str, *, modality: str) -> LabelledVolume:
     reference = label.astype(np.uint8)
     if not np.array_equal(reference, label):
         raise ConfigError("validation-label", f"The label of {name} is not made of small numbers.")
+    reference.flags.writeable = False
+    volume = _volume(image, image_affine, name=name, modality=modality)
+    return LabelledVolume(name=name, volume=volume, reference=reference)
+
+
+def read_volume(path: Path, *, modality: str) -> tuple[str, Volume]:
+    """Return the name of an image in NIfTI and its volume; the caller vouches for the modality.
+
+    Raises ConfigError as `read_case` raises.
+    """
+    name = _name(path)
+    image, image_affine = _read(path.parent, name)
+    return name, _volume(image, image_affine, name=name, modality=modality)
+
+
+def _volume(
+    image: NDArray[np.float64], image_affine: NDArray[np.float64], *, name: str, modality: str
+) -> Volume:
     voxels = image.astype(np.float32)
     affine = _RAS_TO_LPS @ image_affine
-    for array in (voxels, reference, affine):
+    for array in (voxels, affine):
         array.flags.writeable = False
-    volume = Volume(
+    return Volume(
         voxels=voxels,
         geometry=Geometry(affine=affine, shape=voxels.shape),
         slices=tuple(SliceSource(instance_index=i, frame_number=1) for i in range(len(voxels))),
@@ -89,7 +107,6 @@ def read_case(folder: Path, name: str, *, modality: str) -> LabelledVolume:
         subject_id=name,
         series_uid="",
     )
-    return LabelledVolume(name=name, volume=volume, reference=reference)
 
 
 def _name(path: Path) -> str:

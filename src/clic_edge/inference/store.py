@@ -1,0 +1,103 @@
+"""The model packages of a site: a folder with one package in each subfolder."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clic_edge.errors import ClicEdgeError, ConfigError
+from clic_edge.inference.archive import opened
+from clic_edge.inference.package import CARD, DIGESTS, ModelPackage, load_package
+from clic_edge.inference.signing import SIGNATURE, verify_signature
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from clic_edge.inference.signing import Signature
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installed:
+    """A package on the site, or why what lies there is none."""
+
+    name: str
+    """Of its folder, as a pipeline's `model` names it."""
+    package: ModelPackage | None = None
+    signature: Signature | None = None
+    problem: ClicEdgeError | None = None
+
+
+def installed(models: Path, keys: Path) -> tuple[Installed, ...]:
+    """Return what lies in the folder of packages, sound or not, by name."""
+    folders = sorted(path.parent for path in models.glob("*/model.toml"))
+    return tuple(_look(folder, keys) for folder in folders)
+
+
+def _look(folder: Path, keys: Path) -> Installed:
+    package = None
+    try:
+        package = load_package(folder)
+        signature = verify_signature(folder, keys)
+    except ClicEdgeError as problem:
+        return Installed(name=folder.name, package=package, problem=problem)
+    return Installed(name=folder.name, package=package, signature=signature)
+
+
+def install(
+    source: Path, models: Path, *, verify: Callable[[Path], object], replace: bool = False
+) -> ModelPackage:
+    """Copy a package, a folder or an archive, to the site under its id, and return it.
+
+    The copy is made beside the others under another name, verified there, and renamed: a package
+    is there as a whole or not at all.
+
+    Raises
+    ------
+    ConfigError
+        ``model-installed``: the id is taken and `replace` is not set. As `opened`.
+    Defect, ConfigError
+        What `verify` raises of the copy.
+
+    """
+    with opened(source) as folder:
+        package = load_package(folder)
+        target = models / package.declaration.id
+        if target.exists() and not replace:
+            there = load_package(target).declaration.version
+            raise ConfigError(
+                "model-installed",
+                f"{package.declaration.id} {there} is installed; --replace puts this one there.",
+            )
+        models.mkdir(parents=True, exist_ok=True)
+        fresh, old = (models / f".{target.name}.{what}" for what in ("new", "old"))
+        for leftover in (fresh, old):
+            shutil.rmtree(leftover, ignore_errors=True)
+        _copy(package, fresh)
+    try:
+        verify(fresh)
+    except ClicEdgeError:
+        shutil.rmtree(fresh)
+        raise
+    if target.exists():
+        target.rename(old)
+    fresh.rename(target)
+    shutil.rmtree(old, ignore_errors=True)
+    return load_package(target)
+
+
+def remove(models: Path, name: str) -> None:
+    """Take a package off the site. Raises ConfigError ``model-unknown``."""
+    folder = models / name
+    if folder.parent != models or not (folder / DIGESTS).is_file():
+        raise ConfigError("model-unknown", f"{models} holds no model package {name}.")
+    shutil.rmtree(folder)
+
+
+def _copy(package: ModelPackage, target: Path) -> None:
+    """Copy what belongs to a package, and nothing else that lies beside it."""
+    extra = [name for name in (DIGESTS, SIGNATURE, CARD) if (package.folder / name).is_file()]
+    for name in (*package.names, *extra):
+        (target / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(package.folder / name, target / name)

@@ -1,0 +1,116 @@
+"""A package's sealed test set: volumes with the answers that it gave when it was made.
+
+Each file in ``test/`` is a NumPy archive: ``voxels``, ``affine`` and ``modality`` go in,
+``label_map`` is what must come out. The digests cover them, so nobody changes an answer unseen.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from clic_edge.domain.volume import Acquisition, Geometry, SliceSource, Volume
+from clic_edge.errors import ConfigError, Defect
+from clic_edge.inference.package import TEST_SET
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from clic_edge.inference.runtime import Runtime
+
+LARGEST_SHARE = 1e-3
+"""Share of the voxels found that may differ: other processors round another way."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replayed:
+    """One case of the test set, run again."""
+
+    name: str
+    found: int
+    """Voxels of any segment that are to be found."""
+    differing: int
+    """Voxels with another label than they had."""
+
+    @property
+    def is_same(self) -> bool:
+        """Whether the answer is the sealed one, but for rounding."""
+        return self.differing <= LARGEST_SHARE * max(self.found, 1)
+
+
+def seal(folder: Path, name: str, *, volume: Volume, runtime: Runtime) -> Path:
+    """Write a case with the answer that the package gives now; sign it again afterwards.
+
+    Raises ConfigError ``test-exists``, and what the runtime raises of the volume.
+    """
+    path = folder / TEST_SET / f"{name}.npz"
+    if path.exists():
+        raise ConfigError("test-exists", f"{path} exists; a sealed answer is not overwritten.")
+    prediction = runtime.predict(volume.narrowed(runtime.needs))
+    path.parent.mkdir(exist_ok=True)
+    np.savez_compressed(
+        path,
+        voxels=volume.voxels,
+        affine=volume.geometry.affine,
+        modality=np.array(volume.acquisition.modality),
+        label_map=prediction.label_map,
+    )
+    return path
+
+
+def replay(folder: Path, runtime: Runtime) -> Iterator[Replayed]:
+    """Run every sealed case again and yield how far it is from its answer.
+
+    Raises
+    ------
+    ConfigError
+        ``test-unreadable``.
+    Refusal, Defect
+        What the runtime raises.
+
+    """
+    for path in sorted((folder / TEST_SET).glob("*.npz")):
+        volume, expected = _read(path)
+        label_map = runtime.predict(volume.narrowed(runtime.needs)).label_map
+        yield Replayed(
+            name=path.stem,
+            found=int(np.count_nonzero(expected)),
+            differing=int(np.count_nonzero(label_map != expected)),
+        )
+
+
+def require_same(replayed: Replayed) -> None:
+    """Return where a case is as it was sealed. Raises Defect ``test-differs``."""
+    if not replayed.is_same:
+        raise Defect(
+            "test-differs",
+            f"Test case {replayed.name}: {replayed.differing} of {replayed.found} voxels "
+            "are not what the package found when it was sealed.",
+        )
+
+
+def _read(path: Path) -> tuple[Volume, NDArray[np.uint8]]:
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            voxels, affine = stored["voxels"], stored["affine"]
+            expected, modality = stored["label_map"], str(stored["modality"])
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise ConfigError("test-unreadable", f"{path} is no sealed test case.") from error
+    for array in (voxels, affine):
+        array.flags.writeable = False
+    if expected.shape != voxels.shape:
+        raise ConfigError("test-unreadable", f"{path} is no sealed test case.")
+    volume = Volume(
+        voxels=voxels,
+        geometry=Geometry(affine=affine, shape=voxels.shape),
+        slices=tuple(SliceSource(instance_index=i, frame_number=1) for i in range(len(voxels))),
+        acquisition=Acquisition(modality=modality),
+        subject_id="",
+        series_uid="",
+    )
+    return volume, expected

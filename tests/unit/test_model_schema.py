@@ -1,0 +1,40 @@
+"""The published schema of ``model.toml`` is what the code reads. Run this file to write it anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from clic_edge.inference.declaration import Declaration, read_declaration
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGE = ROOT / "docs" / "reference" / "model-package.schema.json"
+
+
+def generated() -> str:
+    """Return the schema, as pydantic tells it."""
+    return json.dumps(Declaration.model_json_schema(), indent=1) + "\n"
+
+
+def test_the_published_schema_is_what_is_read() -> None:
+    assert PAGE.read_text(encoding="utf-8") == generated()
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        ROOT / "src/clic_edge/inference/template/model.toml",
+        *sorted((ROOT / "models").glob("*/model.toml")),
+    ],
+    ids=lambda path: path.parent.name,
+)
+def test_what_ships_is_by_the_schema(path: Path) -> None:
+    declared = read_declaration(path)
+    assert declared.contact
+    assert declared.regulatory
+
+
+if __name__ == "__main__":
+    PAGE.write_text(generated(), encoding="utf-8")
