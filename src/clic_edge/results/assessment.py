@@ -6,7 +6,7 @@ codes of this product; `VERDICTS` and `REASONS` are where others' are added.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from highdicom.sr import (
@@ -69,7 +69,7 @@ class TrackedFinding:
 
     @property
     def name(self) -> str:
-        """Name of the segment, category or detection."""
+        """Name of the segment, question or detection."""
         return self.tracking_id.partition(" ")[2]
 
 
@@ -95,23 +95,29 @@ class AssessmentReport:
 
 
 def findings_in(ds: Dataset) -> tuple[TrackedFinding, ...]:
-    """Return what a SEG or an SR of ours names for tracking, in its order."""
+    """Return what a SEG or an SR of ours names for tracking, in its order.
+
+    A finding may have several groups in an SR, such as an outline and its numbers.
+    """
     if "SegmentSequence" in ds:
         return tuple(
             TrackedFinding(tracking_uid=str(one.TrackingUID), tracking_id=str(one.TrackingID))
             for one in ds.SegmentSequence
             if "TrackingUID" in one
         )
-    groups = [(group, _named(group)) for group in items_of(ds)]
-    return tuple(
-        TrackedFinding(
-            tracking_uid=str(named[TRACKING_UID].UID),
-            tracking_id=str(named[TRACKING_ID].TextValue),
-            numbers=tuple(_number(one) for one in group.ContentSequence if one.ValueType == "NUM"),
-        )
-        for group, named in groups
-        if TRACKING_UID in named and TRACKING_ID in named
-    )
+    found: dict[str, TrackedFinding] = {}
+    for group in items_of(ds):
+        named = _named(group)
+        if TRACKING_UID in named and TRACKING_ID in named:
+            uid = str(named[TRACKING_UID].UID)
+            one = found.get(uid) or TrackedFinding(
+                tracking_uid=uid, tracking_id=str(named[TRACKING_ID].TextValue)
+            )
+            numbers = tuple(
+                _number(each) for each in group.ContentSequence if each.ValueType == "NUM"
+            )
+            found[uid] = replace(one, numbers=(*one.numbers, *numbers))
+    return tuple(found.values())
 
 
 def _number(item: Dataset) -> str:
@@ -120,7 +126,9 @@ def _number(item: Dataset) -> str:
     unit = measured.MeasurementUnitsCodeSequence[0]
     name = item.ConceptNameCodeSequence[0].CodeMeaning
     symbol = "" if unit.CodeValue == "1" else f" {unit.CodeValue}"
-    return f"{name} {float(measured.NumericValue):.4g}{symbol}"
+    said = [one for one in item.get("ContentSequence", []) if one.ValueType == "CODE"]
+    of = ", ".join(one.ConceptCodeSequence[0].CodeMeaning for one in said)
+    return f"{name} {float(measured.NumericValue):.4g}{symbol}{f' ({of})' if of else ''}"
 
 
 def write_assessment(
