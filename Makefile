@@ -12,7 +12,7 @@ STUDY ?=
 VIEWER_TGZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo viewer check test bench clean debian
+.PHONY: help setup demo viewer check test bench clean debian browser
 
 help: ## explain these commands
 	@echo "clic-edge: clinical AI beside the PACS"
@@ -62,11 +62,20 @@ check: setup ## format, lint, types and the fast tests, in under a minute
 	@$(BIN)/mypy
 	@$(BIN)/pytest -q -n 2 -m "not servers and not slow" tests
 
-test: setup ## all tests, with real servers, in under ten minutes
+test: setup browser ## all tests, with real servers, in under ten minutes
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
 	@$(BIN)/pytest -n 2 --dist loadscope tests
+
+# Without a browser or the viewer the tests of the viewer are skipped, and say so.
+browser: | setup
+	@if ! command -v chromium > /dev/null && [ "$$(id -u)" = 0 ]; then \
+		echo "Installing chromium"; \
+		(apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq chromium) \
+			> /dev/null || true; fi
+	@command -v chromium > /dev/null || echo "No viewer tests without: sudo apt-get install chromium"
+	@$(BIN)/clic-edge -c configs/clic-edge.toml viewer install || true
 
 bench: setup ## measure against peers and write benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/run.py

@@ -32,8 +32,8 @@ const showFindings = {
 
 // OHIF draws the outlines of a measurement report, and shows a black field where one of its findings
 // has none. It has a view for reports as text: let it take those.
-const reportsAsText = {
-  id: 'clic-edge.reports-as-text',
+const readableReports = {
+  id: 'clic-edge.readable-reports',
   onModeEnter({ servicesManager }) {
     const { displaySetService } = servicesManager.services;
     const items = item => [item, ...[item.ContentSequence ?? []].flat().flatMap(items)];
@@ -49,7 +49,9 @@ const reportsAsText = {
     displaySetService.subscribe(
       displaySetService.EVENTS.DISPLAY_SETS_ADDED,
       ({ displaySetsAdded }) => {
-        for (const one of displaySetsAdded) {
+        for (const one of displaySetsAdded.filter(one => one.Modality === 'SR')) {
+          // Else its outlines become annotations of OHIF's own, with numbers of OHIF's own.
+          Object.defineProperty(one, 'isRehydratable', { get: () => false, set: () => {} });
           if (one.isImagingMeasurementReport && !hasOutlines(one.instance)) {
             one.isImagingMeasurementReport = false;
           }
@@ -62,7 +64,7 @@ const reportsAsText = {
 window.config = {
   name: 'clic-edge',
   routerBasename: '/viewer',
-  extensions: [showFindings, reportsAsText],
+  extensions: [showFindings, readableReports],
   modes: [],
   // The tour would cover the images at each first visit.
   customizationService: { 'ohif.tours': { $set: [] } },
