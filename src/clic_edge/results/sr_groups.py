@@ -8,6 +8,8 @@ with the numbers beside it.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from highdicom.sr import (
@@ -40,7 +42,7 @@ from clic_edge.results.segmentation import coded
 from clic_edge.results.sr_regions import outlines_of, place_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
     from clic_edge.domain.prediction import CategoryFinding, Detection, SegmentFinding
     from clic_edge.domain.result import ResultObject
@@ -53,6 +55,16 @@ Group = (
     | PlanarROIMeasurementsAndQualitativeEvaluations
     | VolumetricROIMeasurementsAndQualitativeEvaluations
 )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Told:
+    """What all groups of a finding say."""
+
+    tracking: terms.Tracking
+    finding: domain.Code
+    category: domain.Code | None = None
+    site: terms.Site | None = None
 
 
 def measurement_groups(analysis: Analysis, source: Source, seg: ResultObject | None) -> list[Group]:
@@ -72,33 +84,25 @@ def _of_segments(analysis: Analysis, source: Source, seg: ResultObject | None) -
     rest.
     """
     numbers = _segment_numbers(analysis, seg)
-    series = SourceSeriesForSegmentation(str(source.header.SeriesInstanceUID))
     prediction = analysis.prediction
     for finding, outline in zip(prediction.segments, outlines_of(prediction), strict=True):
-        segment = finding.definition
-        told = {
-            "tracking_identifier": _tracking(terms.tracking_of_segment(analysis, segment)),
-            "finding_category": coded(segment.category),
-            "finding_type": coded(segment.property_type),
-            "finding_sites": _sites(terms.site_of(segment)),
-            "algorithm_id": _algorithm(analysis),
-        }
+        segment, region = finding.definition, None
+        told = _Told(
+            tracking=terms.tracking_of_segment(analysis, segment),
+            finding=segment.property_type,
+            category=segment.category,
+            site=terms.site_of(segment),
+        )
         if outline:
-            region = _region(outline, source)
-            yield PlanarROIMeasurementsAndQualitativeEvaluations(referenced_region=region, **told)
-        told["measurements"] = _of_segment(analysis, finding)
-        if seg is None or segment.number not in numbers:
-            yield MeasurementsAndQualitativeEvaluations(**told)
-            continue
-        referenced = ReferencedSegment(
-            sop_class_uid=seg.sop_class_uid,
-            sop_instance_uid=seg.sop_instance_uid,
-            segment_number=numbers.index(segment.number) + 1,
-            source_series=series,
-        )
-        yield VolumetricROIMeasurementsAndQualitativeEvaluations(
-            referenced_segment=referenced, **told
-        )
+            yield _group(analysis, told, region=_region(outline, source))
+        if seg is not None and segment.number in numbers:
+            region = ReferencedSegment(
+                sop_class_uid=seg.sop_class_uid,
+                sop_instance_uid=seg.sop_instance_uid,
+                segment_number=numbers.index(segment.number) + 1,
+                source_series=_series(source),
+            )
+        yield _group(analysis, told, region=region, numbers=_of_segment(analysis, finding))
 
 
 def _segment_numbers(analysis: Analysis, seg: ResultObject | None) -> list[int]:
@@ -148,33 +152,59 @@ def _of_question(analysis: Analysis, answers: tuple[CategoryFinding, ...]) -> Gr
 def _of_detection(analysis: Analysis, source: Source, one: Detection) -> Iterator[Group]:
     """Yield TID 1410, TID 1411 or both of one thing found; the last has its numbers."""
     place = place_of(one, analysis.prediction.geometry)
-    told = {
-        "tracking_identifier": _tracking(terms.tracking_of_detection(analysis, one)),
-        "finding_type": coded(one.finding),
-        "finding_sites": _sites(terms.Site(place=one.site) if one.site else None),
-        "algorithm_id": _algorithm(analysis),
-    }
+    told = _Told(
+        tracking=terms.tracking_of_detection(analysis, one),
+        finding=one.finding,
+        site=terms.Site(place=one.site) if one.site else None,
+    )
     numbers = [
         _probability(analysis, one.probability),
         *(_measurement(analysis, number) for number in one.measurements),
     ]
     if place.planar:
-        yield PlanarROIMeasurementsAndQualitativeEvaluations(
-            referenced_region=_region(place.planar, source),
-            measurements=None if place.surface else numbers,
-            **told,
-        )
+        planar = _region(place.planar, source)
+        yield _group(analysis, told, region=planar, numbers=[] if place.surface else numbers)
     if place.surface:
-        yield VolumetricROIMeasurementsAndQualitativeEvaluations(
-            referenced_volume_surface=VolumeSurface(
-                graphic_type="POLYGON",
-                graphic_data=[contour.points for contour in place.surface],
-                frame_of_reference_uid=source.header.FrameOfReferenceUID,
-                source_series=SourceSeriesForSegmentation(str(source.header.SeriesInstanceUID)),
-            ),
-            measurements=numbers,
-            **told,
+        surface = VolumeSurface(
+            graphic_type="POLYGON",
+            graphic_data=[contour.points for contour in place.surface],
+            frame_of_reference_uid=source.header.FrameOfReferenceUID,
+            source_series=_series(source),
         )
+        yield _group(analysis, told, region=surface, numbers=numbers)
+
+
+def _group(
+    analysis: Analysis,
+    told: _Told,
+    *,
+    region: ImageRegion | ImageRegion3D | ReferencedSegment | VolumeSurface | None,
+    numbers: Sequence[Measurement] = (),
+) -> Group:
+    """Return TID 1410, 1411 or 1501, by what region there is."""
+    template: Callable[..., Group] = MeasurementsAndQualitativeEvaluations
+    if isinstance(region, (ImageRegion, ImageRegion3D)):
+        template = partial(PlanarROIMeasurementsAndQualitativeEvaluations, referenced_region=region)
+    elif isinstance(region, ReferencedSegment):
+        template = partial(
+            VolumetricROIMeasurementsAndQualitativeEvaluations, referenced_segment=region
+        )
+    elif region is not None:
+        template = partial(
+            VolumetricROIMeasurementsAndQualitativeEvaluations, referenced_volume_surface=region
+        )
+    return template(
+        tracking_identifier=_tracking(told.tracking),
+        finding_category=coded(told.category) if told.category else None,
+        finding_type=coded(told.finding),
+        finding_sites=_sites(told.site),
+        algorithm_id=_algorithm(analysis),
+        measurements=numbers,
+    )
+
+
+def _series(source: Source) -> SourceSeriesForSegmentation:
+    return SourceSeriesForSegmentation(str(source.header.SeriesInstanceUID))
 
 
 def _region(region: Region, source: Source) -> ImageRegion | ImageRegion3D:

@@ -93,8 +93,7 @@ def _enclosed(loop: NDArray[np.float32]) -> float:
 def _indices(points_mm: NDArray[np.float64], geometry: Geometry) -> NDArray[np.float64]:
     """Return slice, row and column of points in patient mm; pixel centres are whole."""
     step, origin = geometry.affine[:3, :3], geometry.affine[:3, 3]
-    indices: NDArray[np.float64] = np.linalg.solve(step, (points_mm - origin).T).T
-    return indices
+    return np.asarray(np.linalg.solve(step, (points_mm - origin).T).T, np.float64)
 
 
 def _point(index: NDArray[np.float64], geometry: Geometry) -> Region:
