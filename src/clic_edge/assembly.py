@@ -78,6 +78,10 @@ def make_ready(settings: Settings, pipeline: Pipeline, reports: Reports) -> Read
         profile=load_profile(settings.appliance.deid_profiles / f"{pipeline.deid_profile}.toml"),
         volume_policy=VolumePolicy(**pipeline.volume.model_dump()),
         runtime=LazyRuntime(settings.appliance.models / pipeline.model, _trust(settings)),
+        challengers=tuple(
+            LazyRuntime(settings.appliance.models / name, _trust(settings))
+            for name in pipeline.challengers
+        ),
         writers=tuple(_writer(name) for name in writers),
         destinations=tuple(
             ReadyDestination(

@@ -32,6 +32,7 @@ Event = Literal[
     "case-moved",
     "stage-finished",
     "prediction-made",
+    "challenger-failed",
     "receipt",
     "assessed",
     "returned-unread",
@@ -131,6 +132,11 @@ def prediction_made(*, case_id: str, pipeline: str, model: str, device: str) -> 
     """Say which model looked at a case; `model` is its identifier and version."""
     PREDICTIONS.labels(pipeline=pipeline, model=model, device=device).inc()
     _tell("prediction-made", case_id=case_id, pipeline=pipeline, model=model, device=device)
+
+
+def challenger_failed(*, case_id: str, code: str) -> None:
+    """Say that a model in the shadow of another found nothing to say, or broke."""
+    _tell("challenger-failed", "warning", case_id=case_id, code=code)
 
 
 def receipt_came(*, case_id: str, destination: str, accepted: bool) -> None:

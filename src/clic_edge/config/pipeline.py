@@ -43,6 +43,8 @@ class Pipeline(Strict):
     """For people."""
     model: str = Field(min_length=1)
     """A subfolder of `appliance.models`."""
+    challengers: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Models that see the same volumes in the shadow of `model`: logged, and never shown."""
     deid_profile: str = Field(min_length=1)
     """A file in `appliance.deid_profiles`, without `.toml`."""
     writers: Several[str] | None = None
@@ -114,6 +116,7 @@ def _unknown_names(
     models = {path.name for path in settings.appliance.models.glob("*/")}
     profiles = {path.stem for path in settings.appliance.deid_profiles.glob("*.toml")}
     yield from _unknown("model", (pipeline.model,), models)
+    yield from _unknown("challengers", pipeline.challengers, models)
     yield from _unknown("deid_profile", (pipeline.deid_profile,), profiles)
     yield from _unknown("writers", pipeline.writers or (), writers)
     yield from _unknown("destinations", pipeline.destinations, settings.destinations)

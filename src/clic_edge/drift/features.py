@@ -59,6 +59,30 @@ def _intensity(volume: Volume) -> tuple[Feature, ...]:
     )
 
 
+def agreement_features(challenger: Prediction, active: Prediction) -> tuple[Feature, ...]:
+    """Return Dice and difference of volumes of each segment that both models name.
+
+    Both lie on the grid of the same volume. Where neither finds a segment, Dice is 1.
+    """
+    by_name = {segment.definition.name: segment for segment in active.segments}
+    features = []
+    for segment in challenger.segments:
+        name = segment.definition.name
+        if name not in by_name:
+            continue
+        other = by_name[name]
+        ours = challenger.label_map == segment.definition.number
+        theirs = active.label_map == other.definition.number
+        total = segment.voxel_count + other.voxel_count
+        dice = 2 * np.count_nonzero(ours & theirs) / total if total else 1.0
+        difference = segment.volume_mm3 - other.volume_mm3
+        features += [
+            Feature(name=f"agreement.{name}.dice", number=float(dice)),
+            Feature(name=f"agreement.{name}.volume_difference_mm3", number=difference),
+        ]
+    return tuple(features)
+
+
 def output_features(prediction: Prediction) -> tuple[Feature, ...]:
     """Return volume in mm³, mean probability and voxel count of each segment, and their share."""
     found = sum(segment.voxel_count for segment in prediction.segments)

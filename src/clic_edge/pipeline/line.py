@@ -44,6 +44,8 @@ class ReadyPipeline:
     runtime: Callable[[], Runtime]
     """Loads the model at the first call and returns the same runtime ever after."""
     writers: tuple[Writer, ...]
+    challengers: tuple[Callable[[], Runtime], ...] = ()
+    """What runs in the shadow of the model, on the same volumes."""
     destinations: tuple[ReadyDestination, ...]
     """In the order of the settings."""
     census: StudyCensus | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
@@ -13,7 +14,7 @@ from clic_edge.dicom.volumes import build_volume
 from clic_edge.domain.case import Case
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.result import SeriesRefusal
-from clic_edge.drift.features import input_features, output_features
+from clic_edge.drift.features import agreement_features, input_features, output_features
 from clic_edge.errors import Defect, Refusal
 from clic_edge.ledger.predictions import LoggedPrediction
 from clic_edge.pipeline.completeness import require_complete
@@ -23,7 +24,9 @@ from clic_edge.pipeline.supersession import superseded
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from clic_edge.domain.prediction import Prediction
     from clic_edge.domain.study import Series
+    from clic_edge.domain.volume import Volume
 
 _T = TypeVar("_T")
 Stage = Callable[[Line, Case], None]
@@ -109,24 +112,62 @@ def _predict_series(
     volume = clock("volume", build_volume(clean, pipeline.volume_policy))
     runtime = pipeline.runtime()
     prediction = clock("predict", runtime.predict(volume.narrowed(runtime.needs)))
+    seen = _Seen(case=case, series_id=series_id, volume=volume, read=clock.features)
+    _log(line, seen, prediction)
+    _challenge(line, seen, prediction)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Seen:
+    """One volume of a case, as every model of its pipeline sees it."""
+
+    case: Case
+    series_id: str
+    volume: Volume
+    read: tuple[Feature, ...]
+    """Seconds until the first model had it, and its own."""
+
+
+def _log(
+    line: Line, seen: _Seen, prediction: Prediction, *, more: tuple[Feature, ...] = ()
+) -> None:
+    case, volume = seen.case, seen.volume
     logged = LoggedPrediction(
-        prediction_id=_digest(case.case_id, series_id, prediction.model.digest),
+        prediction_id=_digest(case.case_id, seen.series_id, prediction.model.digest),
         case_id=case.case_id,
-        series_id=series_id,
+        series_id=seen.series_id,
         subject_id=volume.subject_id,
         series_uid=volume.series_uid,
         prediction=prediction,
         slices=volume.slices,
     )
-    seconds = (*clock.features, Feature(name="seconds.forward", number=prediction.forward_seconds))
-    features = (*input_features(volume), *output_features(prediction), *seconds)
-    line.ledger.predictions.log(logged, features)
+    forward = Feature(name="seconds.forward", number=prediction.forward_seconds)
+    features = (*input_features(volume), *output_features(prediction), *(more or seen.read))
+    line.ledger.predictions.log(logged, (*features, forward))
     telemetry.prediction_made(
         case_id=case.case_id,
         pipeline=case.pipeline,
         model=f"{prediction.model.model_id} {prediction.model.version}",
         device=prediction.device,
     )
+
+
+def _challenge(line: Line, seen: _Seen, active: Prediction) -> None:
+    """Let every challenger see the volume too; what goes wrong with it is nobody's loss.
+
+    The active model's prediction is in the log by then, so a challenger that takes the worker
+    down costs the case nothing but itself: the next attempt finds the prediction made.
+    """
+    for challenger in line.pipeline(seen.case.pipeline).challengers:
+        clock = _Clock()
+        try:
+            runtime = challenger()
+            found = clock("predict", runtime.predict(seen.volume.narrowed(runtime.needs)))
+        except (Refusal, Defect) as why:
+            telemetry.challenger_failed(case_id=seen.case.case_id, code=why.code)
+            continue
+        agreement = agreement_features(found, active)
+        _log(line, seen, found, more=(*clock.features, *agreement))
 
 
 class _Clock:
