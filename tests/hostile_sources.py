@@ -26,6 +26,23 @@ class KillsItsProcess:
 
 
 @dataclass(frozen=True)
+class KillsWhenItIsCleaned:
+    """Says nothing when it is looked into, and ends the process that reads it again."""
+
+    sign: Path
+    """Remembers, over all processes, that it was read."""
+    path: Path | None = None
+    origin: str = "deadly"
+
+    def read(self) -> bytes:
+        """Return nothing, once."""
+        if self.sign.exists() and parent_process() is not None:
+            os._exit(9)
+        self.sign.touch()
+        return b""
+
+
+@dataclass(frozen=True)
 class RaisesAnything:
     """Raises what nobody expected, with a value in its text."""
 

@@ -7,11 +7,13 @@ import struct
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import nibabel
 import numpy as np
 import pydicom
 import pytest
 from factories import Stack, file_bytes, make_datasets
 from heads import BRAIN, NOSE, MadeHead, make_head
+from hostile_sources import KillsWhenItIsCleaned
 from pydicom.encaps import encapsulate
 from pydicom.uid import RLELossless
 
@@ -124,6 +126,17 @@ def test_a_head_is_held_with_all_its_slices_and_nothing_else_is(
     assert codes(summary) == {"face-visible": len(head.datasets)}
     assert "without the others" not in summary.held[0][1].sentence
     assert summary.written == 4
+
+
+def test_a_head_is_cut_also_where_another_file_ends_the_process(
+    head: MadeHead, tmp_path: Path
+) -> None:
+    put(tmp_path / "in", head.datasets)
+    sources = [KillsWhenItIsCleaned(tmp_path / "sign"), *sources_below(tmp_path / "in")]
+    two = replace(order(tmp_path), workers=2)
+    summary = clean_all(sources, two, _nobody)
+    assert codes(summary) == {"worker-died": 1}
+    check_cut(written(tmp_path), head)
 
 
 def test_a_slice_that_is_broken_is_held_and_the_others_are_cut_without_it(
@@ -254,6 +267,39 @@ def test_series_of_two_patients_with_one_uid_are_judged_apart(tmp_path: Path) ->
     summary = run(tmp_path, HOLD)
     assert (summary.written, summary.held) == (8, ())
     assert len({ds.PatientID for ds in written(tmp_path, 2)}) == 2
+
+
+def test_a_real_head_in_a_folder_loses_its_face(test_data: Path, tmp_path: Path) -> None:
+    voxels = np.asarray(nibabel.load(test_data / "models" / "t1_crop.nii.gz").dataobj)[
+        ::2, ::2, ::2
+    ]
+    upright = np.ascontiguousarray(voxels.transpose(1, 2, 0)[::-1, ::-1]).astype(np.int16)
+    stack = Stack(pixel_spacing=(2.0, 2.0), slice_step=2.0, origin=(-127.0, -122.0, -120.0))
+    put(tmp_path / "in", make_datasets(stack, upright))
+    assert run(tmp_path).held == ()
+    after = written(tmp_path)
+    changed = np.stack([ds.pixel_array for ds in after]) != upright
+    assert all(map(is_defaced, after))
+    assert changed.mean() > 0.01
+    assert not changed[60:, 40:].any()  # behind the brow, above the orbits
+
+
+REAL = {
+    "ct-head-ge-tilt18.5": (28, 0),  # slices of 4 and 7 mm
+    "mr-4d-epi-ge": (45, 0),
+    "mr-localizer-3planes-siemens": (13, 0),
+    "mr-missing-slice-siemens": (0, 18),  # of a pelvis, each as large as a head
+    "mr-mosaic-siemens": (0, 4),
+    "mr-prostate-siemens-skyra": (111, 0),
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_folders_are_held_or_not(test_data: Path, tmp_path: Path, name: str) -> None:
+    summary = clean_all(
+        sources_below(test_data / "dicom" / name), order(tmp_path, HOLD), lambda _: None
+    )
+    assert (summary.written, codes(summary).get("face-visible", 0)) == REAL[name]
 
 
 def test_the_first_bytes_place_a_file_as_all_of_it_does(test_data: Path, tmp_path: Path) -> None:

@@ -94,26 +94,50 @@ class Crew:
             return self._executor.submit(work, self._bench, unit)
 
     def _collect(
-        self, work: _Work[_Result], unit: Unit, future: Future[list[_Result]]
+        self,
+        work: _Work[_Result],
+        unit: Unit,
+        future: Future[list[_Result]],
+        *,
+        is_second: bool = False,
     ) -> Iterator[tuple[Source, _Result | Held]]:
-        """Yield what came of a unit; where it broke, of its sources one by one."""
+        """Yield what came of a unit; where it broke, of its sources one by one.
+
+        A process that dies takes all with it that is on the way, so that each gets a second try.
+        """
         error = future.exception()
         if error is None:
             self._deaths = 0
             yield from zip(unit.sources, future.result(), strict=True)
         elif isinstance(error, ClicEdgeError):
             raise error
-        elif isinstance(error, BrokenExecutor) and len(unit.sources) == 1:
+        elif isinstance(error, BrokenExecutor):
+            yield from self._after_death(work, unit, error, is_second=is_second)
+        else:
+            self.failure = error
+            if unit.is_series or len(unit.sources) == 1:
+                yield from ((source, _unexpected(error)) for source in unit.sources)
+            else:
+                yield from self._one_by_one(work, unit)
+
+    def _after_death(
+        self, work: _Work[_Result], unit: Unit, error: BrokenExecutor, *, is_second: bool
+    ) -> Iterator[tuple[Source, _Result | Held]]:
+        is_one = len(unit.sources) == 1
+        if not is_second and (unit.is_series or is_one):
+            yield from self._collect(work, unit, self._submit(work, unit), is_second=True)
+        elif is_one:
             self._count_death(error)
             yield unit.sources[0], _DIED
-        elif isinstance(error, BrokenExecutor) or not (unit.is_series or len(unit.sources) == 1):
-            for source in unit.sources:
-                alone = Unit((source,), is_series=False)
-                yield from self._collect(work, alone, self._submit(work, alone))
         else:
-            yield from ((source, _unexpected(error)) for source in unit.sources)
-        if error is not None and not isinstance(error, BrokenExecutor):
-            self.failure = error
+            yield from self._one_by_one(work, unit)
+
+    def _one_by_one(
+        self, work: _Work[_Result], unit: Unit
+    ) -> Iterator[tuple[Source, _Result | Held]]:
+        for source in unit.sources:
+            alone = Unit((source,), is_series=False)
+            yield from self._collect(work, alone, self._submit(work, alone), is_second=True)
 
     def _count_death(self, error: BaseException) -> None:
         self._deaths += 1

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 OPENING = 1 << 14
 """Bytes of a file that are read to place it; a header that is longer is read whole."""
 MOST_TOGETHER = 1 << 30
-"""Bytes, of files or of their voxels, that are judged together at most."""
+"""Bytes, of files or of their voxels, that are judged together at most: it takes three times as
+much memory, seven times where a face is cut away."""
 FRAMES, ROWS, COLUMNS = 0x00280008, 0x00280010, 0x00280011
 _PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
 _SOP_CLASS = 0x00080016
@@ -86,7 +87,7 @@ class Unit(NamedTuple):
 
 
 class Index:
-    """Sources by where they belong; each takes about half a kilobyte of memory."""
+    """Sources by where they belong; each takes about a third of a kilobyte of memory."""
 
     def __init__(self) -> None:
         self._series: dict[bytes, list[Source]] = defaultdict(list)
