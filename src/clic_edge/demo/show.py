@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import shutil
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from threading import Event
 from typing import TYPE_CHECKING
 
 from rich.live import Live
@@ -16,7 +18,7 @@ from clic_edge.cli.console import STYLES, note, stdout, table
 from clic_edge.demo.hospital import Answer, Hospital
 from clic_edge.demo.overlay import draw_overlays
 from clic_edge.demo.report import Report
-from clic_edge.demo.site import running_site
+from clic_edge.demo.site import VIEWER, running_pages, running_site
 from clic_edge.demo.study import make_demo_study
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ConfigError, Defect, Refusal
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clic_edge.demo.hospital import ShownCase
+    from clic_edge.demo.site import Site
+    from clic_edge.domain.case import Case
 
 _PATIENCE_SECONDS = 100
 _STAGES = ("accept", "predict", "write", "deliver", "finish")
@@ -59,8 +63,10 @@ class _Paths:
         return self.out / "report.json"
 
 
-def run_demo(study: Path | None, out: Path) -> None:
+def run_demo(study: Path | None, out: Path, *, stay: bool = False) -> None:
     """Run the demo on a study of the user's own, or on one that is made.
+
+    With `stay`, the site runs on until Ctrl-C, and its pages with it.
 
     Raises
     ------
@@ -85,17 +91,32 @@ def run_demo(study: Path | None, out: Path) -> None:
         results = hospital.fetch_results(study_id, paths.results)
         ledger = Appliance.open(site.settings).ledger
         cases = tuple(ledger.cases.case(shown.case.case_id) for shown in answer.current)
-    report = Report(
-        cases=cases,
-        stages=tuple(shown.seconds for shown in answer.current),
-        measured=draw_overlays(files, results, paths.overlay) if results else (),
-        objects=tuple(str(path) for path in results),
-    )
-    paths.report.write_text(report.to_json())
-    _tell(report, answer)
-    for path in (paths.overlay, paths.results, paths.report) if results else (paths.report,):
-        stdout.print(f"see {path}", soft_wrap=True)
+        report = Report(
+            cases=cases,
+            stages=tuple(shown.seconds for shown in answer.current),
+            measured=draw_overlays(files, results, paths.overlay) if results else (),
+            objects=tuple(str(path) for path in results),
+        )
+        paths.report.write_text(report.to_json())
+        _tell(report, answer)
+        for path in (paths.overlay, paths.results, paths.report) if results else (paths.report,):
+            stdout.print(f"see {path}", soft_wrap=True)
+        _open(site, cases, stay=stay)
     _end(answer)
+
+
+def _open(site: Site, cases: tuple[Case, ...], *, stay: bool) -> None:
+    """Say how to open the cases in the viewer, and keep the site up for it when asked to."""
+    if not (VIEWER / "index.html").is_file():
+        note("`make viewer` fetches a viewer, in which --stay opens the result.")
+    if not stay:
+        note("`clic-edge demo --stay` keeps the site up, to open the result in a browser.")
+        return
+    with running_pages(site) as url, suppress(KeyboardInterrupt):
+        for case in cases:
+            stdout.print(f"open {url}/open/{case.case_id}", soft_wrap=True)
+        note("Ctrl-C ends it.")
+        Event().wait()
 
 
 def _files(study: Path | None, paths: _Paths) -> tuple[Path, ...]:

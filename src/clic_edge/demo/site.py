@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[3]
 """The source tree: the demo shows what ships in `configs/`, `models/` and `appliance/`."""
+VIEWER = ROOT / "build" / "viewer"
+"""Where `make viewer` puts the viewer."""
 _PLUGINS = Path("/usr/share/orthanc/plugins")
 _START_SECONDS = 30
 _STOP_SECONDS = 15
@@ -55,6 +57,7 @@ class Site:
 
     pacs: Orthanc
     appliance: Orthanc
+    web_port: int
     settings: Path
 
 
@@ -82,10 +85,24 @@ def running_site(folder: Path) -> Iterator[Site]:
         for orthanc, configuration in configurations:
             command = ["Orthanc", str(configuration)]
             process = _start(stack, site, name=orthanc.name, command=command)
-            _wait(process, orthanc.url, folder / f"{orthanc.name}.log")
+            _wait(process, f"{orthanc.url}/system", folder / f"{orthanc.name}.log")
         command = [sys.executable, "-m", "clic_edge", "-c", str(site.settings), "serve"]
         _start(stack, site, name="worker", command=command)
         yield site
+
+
+@contextmanager
+def running_pages(site: Site) -> Iterator[str]:
+    """Serve the appliance's pages, once it has a ledger; return their address.
+
+    Raises Defect ``did-not-start``.
+    """
+    url = f"http://127.0.0.1:{site.web_port}"
+    command = [sys.executable, "-m", "clic_edge", "-c", str(site.settings), "web"]
+    with ExitStack() as stack:
+        process = _start(stack, site, name="web", command=command)
+        _wait(process, f"{url}/health", site.settings.parent / "web.log")
+        yield url
 
 
 def _require() -> None:
@@ -109,12 +126,17 @@ def _path() -> str:
 
 
 def _plan(folder: Path) -> Site:
-    ports = _free_ports(5)
+    ports = _free_ports(6)
     pacs = Orthanc(name="pacs", ae_title="PACS", http_port=ports[0], dicom_port=ports[1])
     appliance = Orthanc(
         name="appliance", ae_title="CLICEDGE", http_port=ports[2], dicom_port=ports[3]
     )
-    site = Site(pacs=pacs, appliance=appliance, settings=folder / "clic-edge.toml")
+    site = Site(
+        pacs=pacs,
+        appliance=appliance,
+        web_port=ports[5],
+        settings=folder / "clic-edge.toml",
+    )
     _write_pipelines(folder / "pipelines")
     site.settings.write_text(_settings(site, folder, metrics_port=ports[4]))
     create_key(folder / "deid.key")
@@ -146,6 +168,10 @@ url = "{site.appliance.url}"
 metrics_port = {metrics_port}
 reconcile_seconds = 5
 first_retry_seconds = 2
+
+[web]
+port = {site.web_port}
+viewer = "{VIEWER}"
 
 [destinations.pacs]
 kind = "dimse"
@@ -237,13 +263,13 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
+def _wait(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
     deadline = time.monotonic() + _START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         try:
-            httpx.get(f"{url}/system", trust_env=False)
+            httpx.get(address, trust_env=False)
         except httpx.TransportError:
             time.sleep(0.1)
         else:
             return
-    raise Defect("did-not-start", f"Orthanc did not start; {log} says why.")
+    raise Defect("did-not-start", f"A server of the demo did not start; {log} says why.")
