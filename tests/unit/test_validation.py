@@ -11,13 +11,16 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 from model_packages import LEVELS, known_labels, write_package
+from typer.testing import CliRunner
 
+from clic_edge.cli import app, console
 from clic_edge.domain.volume import Geometry
 from clic_edge.errors import ConfigError
 from clic_edge.validation import validate
 from clic_edge.validation.bland_altman import plot_bland_altman
 from clic_edge.validation.folder import read_case
 from clic_edge.validation.metrics import compare, hausdorff95
+from clic_edge.validation.statistics import interval_of_mean, paired
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +81,8 @@ def test_a_report_has_numbers_by_case_and_in_all(package: Path, data: Path) -> N
     assert content["classes"]["grey"]["dice"] == {
         "n": 2,
         "mean": pytest.approx(np.mean(dice)),
+        "low": pytest.approx(min(dice)),
+        "high": 1.0,
         "sd": pytest.approx(np.std(dice, ddof=1)),
         "median": pytest.approx(np.median(dice)),
         "min": pytest.approx(min(dice)),
@@ -186,11 +191,106 @@ def test_nifti_runs_right_and_anterior_where_dicom_runs_left_and_posterior(data:
     np.testing.assert_array_equal(volume.geometry.affine, np.diag([-1.0, -1.0, 1.0, 1.0]))
 
 
-def test_the_plot_is_a_picture_with_a_panel_for_each_class(
+def test_the_plot_is_a_picture_with_a_panel_for_each_class(package: Path, data: Path) -> None:
+    assert plot_bland_altman(validate(package, data)).startswith(b"\x89PNG")
+
+
+def test_the_interval_of_a_mean_holds_it_and_is_the_same_at_each_run() -> None:
+    values = np.random.default_rng(1).normal(0.9, 0.03, 40).tolist()
+    low, high = interval_of_mean(values)
+    assert (low, high) == interval_of_mean(values)
+    assert low is not None
+    assert high is not None
+    error = 1.96 * np.std(values, ddof=1) / np.sqrt(40)
+    assert low == pytest.approx(np.mean(values) - error, abs=0.002)
+    assert high == pytest.approx(np.mean(values) + error, abs=0.002)
+    assert interval_of_mean([0.9]) == (None, None)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+    rng = np.random.default_rng(2)
+    held = 0
+    for _ in range(200):
+        low, high = interval_of_mean(rng.normal(0, 1, 60).tolist())
+        held += low is not None and high is not None and low <= 0 <= high
+    assert 0.90 <= held / 200 <= 0.99
+
+
+def test_a_pair_of_models_is_compared_case_by_case() -> None:
+    first = [0.80, 0.85, None, 0.90, 0.70, 0.75, 0.82, 0.88, 0.91]
+    second = [None if one is None else one + 0.02 for one in first[:-1]] + [None]
+    found = paired(first, second)
+    assert found.n == 7
+    assert found.mean == pytest.approx(0.02)
+    assert found.p_value == pytest.approx(2 / 2**7), "all seven signs agree"
+    same = paired(first, first)
+    assert (same.mean, same.p_value) == (0, 1)
+    assert paired([None], [1.0]).n == 0
+
+
+def subjects(folder: Path, text: str) -> Path:
+    path = folder / "subjects.csv"
+    path.write_text(text)
+    return path
+
+
+def test_subgroups_have_numbers_of_their_own_and_say_when_they_are_small(
+    package: Path, data: Path
+) -> None:
+    subjects(data, "name,sex,scanner\na,F,One\nb,M,\nz,M,Two\n")
+    groups = json.loads(validate(package, data).to_json())["subgroups"]
+    assert set(groups) == {"sex", "scanner"}
+    assert set(groups["scanner"]) == {"One"}, "an empty cell is no group"
+    assert groups["sex"]["F"]["n"] == 1
+    assert groups["sex"]["F"]["classes"]["grey"]["dice"]["mean"] == 1
+    assert groups["sex"]["M"]["classes"]["grey"]["dice"]["mean"] < 1
+    assert groups["sex"]["M"]["too_small"] is True
+
+
+@pytest.mark.parametrize(
+    "text", ["", "name\na\n", "who,sex\na,F\n", "name,sex\na,F\n", "name,sex\na\nb,F\n"]
+)
+def test_a_table_of_subjects_that_does_not_fit_is_named(
+    package: Path, data: Path, text: str
+) -> None:
+    path = subjects(data, text)
+    error = complaint(package, data)
+    assert error.code == "validation-subjects"
+    assert str(path) in error.sentence
+
+
+def test_a_report_is_a_page_in_html_and_pdf(
+    package: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console.stdout, "width", 200)
+    subjects(data, "name,site\na,<North>\nb,South\n")
+    words = ["validate", package, "--data", data, "--out", tmp_path / "r.json"]
+    ran = CliRunner().invoke(app, [*map(str, words), "--against", str(package)])
+    assert ran.exit_code == 0, (ran.output, ran.exception)
+    page = (tmp_path / "r.html").read_text()
+    assert "site &lt;North&gt;, 1 cases: too few to conclude from" in page
+    assert "p = 1" in page
+    assert "http" not in page.replace("http://www.w3.org", "")
+    assert (tmp_path / "r.pdf").read_bytes().startswith(b"%PDF-1.7")
+    told = json.loads((tmp_path / "r.json").read_text())
+    assert told["against"]["classes"]["grey"]["dice"] == {
+        "n": 2,
+        "mean": 0,
+        "low": 0,
+        "high": 0,
+        "p_value": 1,
+    }
+
+
+def test_packages_that_were_asked_otherwise_are_not_compared(
     package: Path, data: Path, tmp_path: Path
 ) -> None:
-    plot_bland_altman(validate(package, data), tmp_path / "plot.png")
-    assert (tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+    (package / "split.json").write_text(json.dumps({"train": ["a"]}))
+    other = write_package(tmp_path / "other")
+    words = ["validate", package, "--data", data, "--out", tmp_path / "r.json"]
+    ran = CliRunner().invoke(app, [*map(str, words), "--against", str(other)])
+    assert getattr(ran.exception, "code", "") == "validation-pairs"
+    assert not (tmp_path / "r.json").exists()
 
 
 masks = npst.arrays(np.bool_, st.tuples(*[st.integers(3, 9)] * 3), elements=st.booleans())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,8 +10,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from matplotlib.axes import Axes
 
     from clic_edge.validation.report import Report
@@ -19,8 +18,8 @@ _LIMIT = 1.96
 """Standard deviations that hold 95 % of normally distributed differences."""
 
 
-def plot_bland_altman(report: Report, path: Path) -> None:
-    """Write a PNG with one Bland-Altman panel for each class (Lancet 1986;327:307-310)."""
+def plot_bland_altman(report: Report) -> bytes:
+    """Return a PNG with one Bland-Altman panel for each class (Lancet 1986;327:307-310)."""
     count = len(report.class_names)
     figure = Figure(figsize=(4.5 * count, 3.6), layout="constrained")
     FigureCanvasAgg(figure)
@@ -28,7 +27,9 @@ def plot_bland_altman(report: Report, path: Path) -> None:
     for axes, name in zip(panels, report.class_names, strict=True):
         _panel(axes, report, name)
     panels[0].set_ylabel("found minus reference (mm³)")
-    figure.savefig(path, dpi=80, metadata={"Software": None})
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def _panel(axes: Axes, report: Report, name: str) -> None:

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import json
 import statistics
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from clic_edge.validation.groups import SMALLEST_GROUP
+from clic_edge.validation.statistics import PairedDifference, interval_of_mean, paired
+
 if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
     from clic_edge.domain.prediction import ModelIdentity
     from clic_edge.validation.metrics import Agreement
 
@@ -21,6 +26,9 @@ class Summary:
     n: int
     """Cases that have a value."""
     mean: float | None
+    low: float | None
+    high: float | None
+    """Ends of the 95 % bootstrap interval of the mean; None for fewer than two cases."""
     sd: float | None
     """Sample standard deviation; None for fewer than two cases."""
     median: float | None
@@ -56,6 +64,13 @@ class Report:
     class_names: tuple[str, ...]
     cases: tuple[CaseAgreement, ...]
     refused: tuple[RefusedCase, ...]
+    groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
+    """Names of cases by column of the table of subjects, then by its value."""
+
+    def of_group(self, names: Collection[str]) -> Report:
+        """Return the report on some of the cases only."""
+        chosen = tuple(case for case in self.cases if case.name in names)
+        return replace(self, cases=chosen, refused=(), groups={})
 
     def values(self, class_name: str, metric: str) -> tuple[float | None, ...]:
         """Return one metric of one class, case by case."""
@@ -66,27 +81,46 @@ class Report:
         """Return one metric of one class over the cases that have it."""
         values = [value for value in self.values(class_name, metric) if value is not None]
         if not values:
-            return Summary(n=0, mean=None, sd=None, median=None, min=None, max=None)
+            return Summary(
+                n=0, mean=None, low=None, high=None, sd=None, median=None, min=None, max=None
+            )
+        low, high = interval_of_mean(values)
         return Summary(
             n=len(values),
             mean=statistics.fmean(values),
+            low=low,
+            high=high,
             sd=statistics.stdev(values) if len(values) > 1 else None,
             median=statistics.median(values),
             min=min(values),
             max=max(values),
         )
 
-    def to_json(self) -> str:
-        """Return the report as JSON: ``classes.<name>.<metric>.mean`` and so on."""
-        content = {
-            "model": asdict(self.model),
-            "selection": self.selection,
-            "device": self.device,
+    def against(self, other: Report, class_name: str, metric: str) -> PairedDifference:
+        """Return how a metric of another model's report differs from this one's."""
+        return paired(self.values(class_name, metric), other.values(class_name, metric))
+
+    def numbers(self) -> dict[str, object]:
+        """Return how many cases there are, and each metric of each class over them."""
+        return {
             "n": len(self.cases),
             "classes": {
                 name: {metric: asdict(self.summary(name, metric)) for metric in METRICS}
                 for name in self.class_names
             },
+        }
+
+    def to_json(self, against: Report | None = None) -> str:
+        """Return the report as JSON: ``classes.<name>.<metric>.mean`` and so on.
+
+        With `against`, the report of another model on the same cases, also how the two differ,
+        case by case.
+        """
+        content: dict[str, object] = {
+            "model": asdict(self.model),
+            "selection": self.selection,
+            "device": self.device,
+            **self.numbers(),
             "cases": [
                 {
                     "name": case.name,
@@ -99,4 +133,23 @@ class Report:
             ],
             "refused": [asdict(case) for case in self.refused],
         }
+        if self.groups:
+            content["subgroups"] = {
+                column: {
+                    value: self.of_group(names).numbers()
+                    | {"too_small": len(names) < SMALLEST_GROUP}
+                    for value, names in values.items()
+                }
+                for column, values in self.groups.items()
+            }
+        if against is not None:
+            content["against"] = {
+                "model": asdict(against.model),
+                "classes": {
+                    name: {
+                        metric: asdict(self.against(against, name, metric)) for metric in METRICS
+                    }
+                    for name in self.class_names
+                },
+            }
         return json.dumps(content, indent=1) + "\n"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from clic_edge.errors import ConfigError, Refusal
 from clic_edge.inference.onnx import OnnxRuntime
 from clic_edge.validation.folder import case_names, read_case
+from clic_edge.validation.groups import SUBJECTS, read_groups
 from clic_edge.validation.metrics import compare
 from clic_edge.validation.report import CaseAgreement, RefusedCase, Report
 
@@ -35,6 +36,7 @@ def validate(
     data_folder: Path,
     *,
     split: Path | None = None,
+    subjects: Path | None = None,
     progress: Progress = lambda _done, _total: None,
 ) -> Report:
     """Return how the package in `package_folder` does on the cases of `data_folder`.
@@ -42,7 +44,8 @@ def validate(
     All cases are taken, except those that the model learned from: where the package holds a
     ``split.json``, the cases that it lists under ``train`` are left out. With `split`, exactly
     the cases that this file lists under ``validation`` are taken. A case outside what the
-    package declares is listed as refused.
+    package declares is listed as refused. `subjects`, by default ``subjects.csv`` beside the
+    images where there is one, says which subgroups the cases belong to.
 
     Raises
     ------
@@ -65,7 +68,10 @@ def validate(
         except Refusal as error:
             refused.append(RefusedCase(name=name, code=error.code, reason=error.sentence))
     progress(len(selection.names), len(selection.names))
+    table = subjects or data_folder / SUBJECTS
+    known = subjects is not None or table.exists()
     return Report(
+        groups=read_groups(table, [one.name for one in scored]) if known else {},
         model=runtime.package.identity,
         selection=selection.sentence,
         device=runtime.device,
