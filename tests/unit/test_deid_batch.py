@@ -21,6 +21,7 @@ from clic_edge.deid import BASIC, DeidKey, create_key, file
 from clic_edge.deid.batch import Order, RunCutShort, Summary, clean_all, sources_below
 from clic_edge.deid.certificate import Certificate, public_key
 from clic_edge.deid.file import PARTS, Bench
+from clic_edge.deid.output import Output
 from clic_edge.deid.profile import Profile
 from clic_edge.deid.verify import verify
 from clic_edge.errors import ConfigError, Defect, Transient
@@ -291,7 +292,9 @@ def test_a_disk_that_gives_back_other_bytes_gets_no_file(
 ) -> None:
     durably = file._durably
     monkeypatch.setattr(
-        file, "_durably", lambda path, content: durably(path, content[:-1] + b"\xfe")
+        file,
+        "_durably",
+        lambda path, one: durably(path, replace(one, pieces=(one.joined()[:-1], b"\xfe"))),
     )
     summary = _run(source, _order(tmp_path))
     assert set(_codes(summary)) == {"read-back-differs"}
@@ -301,7 +304,9 @@ def test_a_disk_that_gives_back_other_bytes_gets_no_file(
 def test_an_engine_that_forgets_an_attribute_gets_no_file(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(file, "clean_instance", lambda *_, **__: file_bytes(_canary_slice()))
+    monkeypatch.setattr(
+        file, "clean_instance", lambda *_, **__: Output.of(file_bytes(_canary_slice()))
+    )
     summary = _run(source / CANARY.patient_id, _order(tmp_path))
     assert set(_codes(summary)) == {"plan-not-met"}
     assert _files(tmp_path / "out") == {}

@@ -12,6 +12,7 @@ from clic_edge.deid.defacing import defaced
 from clic_edge.deid.faces import check_face, face_volume
 from clic_edge.deid.markers import markers
 from clic_edge.deid.options import UIDS
+from clic_edge.deid.output import laid_out
 from clic_edge.deid.pixels import PIXEL_DATA, must_be_looked_at, pixel_bytes
 from clic_edge.deid.policy import compiled
 from clic_edge.deid.redaction import cleaned_pixels
@@ -20,6 +21,7 @@ from clic_edge.domain.clean import CleanInstance, CleanSeries
 from clic_edge.errors import Defect, Refusal
 
 if TYPE_CHECKING:
+    from clic_edge.deid.output import Output
     from clic_edge.deid.part10 import Element, Part10
     from clic_edge.deid.profile import Profile
     from clic_edge.domain.clean import Pseudonym
@@ -56,11 +58,11 @@ def deidentify(
     for number, instance in enumerate(series.instances, 1):
         try:
             source = part10.read(instance.content)
-            content = clean_instance(source, profile, stand_ins=stand_ins, residue=residue)
+            output = clean_instance(source, profile, stand_ins=stand_ins, residue=residue)
         except (Refusal, Defect) as error:
             where = f"Instance {number} of {len(series.instances)}: {error.sentence}"
             raise type(error)(error.code, where) from error
-        instances.append(CleanInstance(content=content))
+        instances.append(CleanInstance(content=output.joined()))
     clean = CleanSeries(
         subject_id=pseudonym.subject_id,
         series_uid=_clean_uid(series.series_instance_uid, profile, stand_ins),
@@ -83,7 +85,7 @@ def without_face(series: Series, clean: CleanSeries, profile: Profile) -> CleanS
 
 def clean_instance(
     source: Part10, profile: Profile, *, stand_ins: StandIns, residue: ResidueCheck
-) -> bytes:
+) -> Output:
     """Return one instance without identifiers, as a Part 10 file. Raises as `deidentify`."""
     top = {element.tag: element for element in reversed(source.elements)}
     sop_class = _uid(top, SOP_CLASS_UID, source.sop_class_uid)
@@ -104,10 +106,9 @@ def clean_instance(
         cleaned = {tag: cleaned[tag] for tag in cleaned.keys() - pixels.dropped} | pixels.attributes
         syntax = pixels.transfer_syntax_uid
         last = [pixels.pixel_data] if pixels.pixel_data else last
-    chunks: list[bytes | memoryview] = [cleaned[tag] for tag in sorted(cleaned)]
-    output = part10.file_bytes(sop, syntax, [*chunks, *last])
+    output = laid_out(sop, syntax, [cleaned[tag] for tag in sorted(cleaned)], bulk=last)
     subject_id = stand_ins.subject_id.decode("ascii")
-    residue.search(output, cleaner.removed, subject_id, spared=cleaner.spared)
+    residue.search(output.parsed, cleaner.removed, subject_id, spared=cleaner.spared)
     return output
 
 

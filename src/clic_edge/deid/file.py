@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 
 from clic_edge.deid import part10
 from clic_edge.deid.clean import Removed, StandIns, is_registered
-from clic_edge.deid.compare import PIECE
 from clic_edge.deid.deidentify import clean_instance
 from clic_edge.deid.keys import keyed_uid
 from clic_edge.deid.plan import hold_to_plan
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from clic_edge.deid.compare import Outcome
     from clic_edge.deid.keys import DeidKey
+    from clic_edge.deid.output import Output
     from clic_edge.deid.part10 import Part10
     from clic_edge.deid.profile import Profile
     from clic_edge.deid.residue import ResidueCheck
@@ -132,7 +132,7 @@ class Cleaned:
     study_uid: str
     series_uid: str
     digest_in: str
-    output: bytes = field(repr=False)
+    output: Output
 
     def held(self, error: Refusal | Defect) -> Held:
         """Return that it is not written, and why."""
@@ -188,7 +188,7 @@ class Bench:
             output=output,
         )
 
-    def written(self, cleaned: Cleaned, output: bytes) -> Written | Held:
+    def written(self, cleaned: Cleaned, output: Output) -> Written | Held:
         """Write one clean file, whole and proved, or none; `output` is what may be seen of it.
 
         Raises Transient ``out-unwritable`` when the output folder takes no file.
@@ -205,7 +205,7 @@ class Bench:
             series_uid=cleaned.series_uid,
             sop_class_uid=_uid(source, 0x00080016) or source.sop_class_uid,
             digest_in=cleaned.digest_in,
-            digest_out=sha256(output).hexdigest(),
+            digest_out=_digest(output),
             counts=counts,
             uids=_uids(source, pseudonym) if self.keeps_uids else {},
             subject=cleaned.subject,
@@ -217,7 +217,7 @@ def source_digest(key: DeidKey, content: bytes) -> str:
     return hmac.digest(key.derived("source-digest"), content, "sha256").hex()
 
 
-def _write(bench: Bench, cleaned: Cleaned, output: bytes) -> Mapping[Outcome, int]:
+def _write(bench: Bench, cleaned: Cleaned, output: Output) -> Mapping[Outcome, int]:
     """Write under a name of no meaning, read back, hold to the plan; then give it its name."""
     part = bench.out / PARTS / f"{secrets.token_hex(8)}.part"
     target = bench.out / cleaned.name
@@ -225,9 +225,10 @@ def _write(bench: Bench, cleaned: Cleaned, output: bytes) -> Mapping[Outcome, in
     try:
         try:
             _durably(part, output)
-            _check_read_back(part, output)
+            if not holds(part, output):
+                raise Defect("read-back-differs", "What was written is not what is read back.")
             counts = hold_to_plan(
-                cleaned.source, part10.read(output), bench.profile, subject_id=subject_id
+                cleaned.source, output.parsed, bench.profile, subject_id=subject_id
             )
             target.parent.mkdir(parents=True, exist_ok=True)
             _give_name(part, target, output)
@@ -240,30 +241,35 @@ def _write(bench: Bench, cleaned: Cleaned, output: bytes) -> Mapping[Outcome, in
     return counts
 
 
-def _durably(path: Path, content: bytes) -> None:
+def _digest(output: Output) -> str:
+    digest = sha256()
+    for piece in output.pieces:
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _durably(path: Path, output: Output) -> None:
     """Write a file to the disk."""
     with path.open("xb") as file:
-        file.write(content)
+        file.writelines(output.pieces)
         file.flush()
         os.fsync(file.fileno())
 
 
-def _check_read_back(path: Path, content: bytes) -> None:
-    """Return when a file holds what was written. Raises Defect ``read-back-differs``."""
-    pieces = (content[at : at + PIECE] for at in range(0, len(content), PIECE))
+def holds(path: Path, output: Output) -> bool:
+    """Whether a file holds an output, byte for byte, and no more."""
     with path.open("rb") as file:
-        if any(file.read(PIECE) != piece for piece in pieces) or file.read(1):
-            raise Defect("read-back-differs", "What was written is not what is read back.")
+        return all(file.read(len(part)) == part for part in output.parts()) and not file.read(1)
 
 
-def _give_name(part: Path, target: Path, content: bytes) -> None:
+def _give_name(part: Path, target: Path, output: Output) -> None:
     """Give the file its name, in one step; another's file is never replaced."""
     try:
         os.link(part, target)
     except OSError:  # the name is taken, or the file system knows no links
         if not target.exists():
             part.replace(target)
-        elif target.read_bytes() != content:
+        elif not holds(target, output):
             raise duplicate() from None
 
 

@@ -100,7 +100,7 @@ def read(content: bytes) -> Part10:
         encoding = _encoding(content, start, syntax)
         if syntax == DeflatedExplicitVRLittleEndian:
             content, start = _inflated(content[start:]), 0
-        elements, _ = _Reader(content, encoding).elements(start, len(content), 0)
+        elements, _ = Reader(content, encoding).elements(start, len(content), 0)
     except (struct.error, zlib.error, RecursionError) as error:
         raise _unreadable("it ends in the middle of an element") from error
     if not elements:
@@ -125,7 +125,7 @@ def opening(content: bytes, last: int) -> tuple[Encoding, dict[int, bytes]]:
         encoding = _encoding(content, at, meta.get(_TRANSFER_SYNTAX, ""))
         if meta.get(_TRANSFER_SYNTAX) == DeflatedExplicitVRLittleEndian:
             raise _unreadable("it is deflated")
-        reader = _Reader(content, encoding)
+        reader = Reader(content, encoding)
         while (head := reader.header(at))[0] <= last:
             tag, vr, length, at = head
             if length == _UNDEFINED:
@@ -145,7 +145,7 @@ def _unreadable(why: str) -> Defect:
 def _file_meta(content: bytes) -> tuple[int, dict[int, str]]:
     """Return where the dataset starts and the UIDs of the File Meta Information, by tag."""
     start = _PREAMBLE + 4 if content[_PREAMBLE : _PREAMBLE + 4] == b"DICM" else 0
-    reader, meta = _Reader(content, _EXPLICIT), {}
+    reader, meta = Reader(content, _EXPLICIT), {}
     while content[start : start + 2] == b"\x02\x00":
         tag, vr, length, at = reader.header(start)
         if at + length > len(content):
@@ -223,15 +223,15 @@ def items_of_unknown(value: bytes) -> tuple[tuple[Element, ...], ...]:
 
     """
     try:
-        return _Reader(value, _IMPLICIT).items(0, len(value), 1)[0]
+        return Reader(value, _IMPLICIT).items(0, len(value), 1)[0]
     except struct.error as error:
         raise _unreadable("a sequence of unknown VR is cut off") from error
 
 
-class _Reader:
+class Reader:
     """Walks the bytes of one dataset."""
 
-    def __init__(self, content: bytes, encoding: Encoding) -> None:
+    def __init__(self, content: bytes | memoryview, encoding: Encoding) -> None:
         order = "<" if encoding.little else ">"
         self.content = content
         self.explicit = encoding.explicit
@@ -260,7 +260,7 @@ class _Reader:
         append, content = found.append, self.content
         while at < end:
             # Zeros or less than a header behind the last element on top are padding.
-            if not depth and (end - at < len(_NOTHING) or content.startswith(_NOTHING, at)):
+            if not depth and (end - at < len(_NOTHING) or content[at : at + 8] == _NOTHING):
                 break
             tag, vr, length, value_at = self.header(at)
             if tag == _ITEM_END:
@@ -291,7 +291,7 @@ class _Reader:
     def undefined(self, tag: int, vr: str, *, at: int, end: int, depth: int) -> tuple[Element, int]:
         """Return an element without a length, and where to go on."""
         if vr in {"OB", "OW"} and tag in BULK_TAGS:
-            stop = self._fragments_end(at)
+            stop = self.fragments_end(at)
             value = memoryview(self.content)[at:stop]
             return Element(tag, vr, value, None, encapsulated=True), stop
         if vr not in {"SQ", "UN"} and self.explicit:
@@ -299,13 +299,13 @@ class _Reader:
         items, stop = self._nested(vr).items(at, end, depth + 1)
         return Element(tag, "SQ", b"", items), stop
 
-    def _nested(self, vr: str) -> _Reader:
+    def _nested(self, vr: str) -> Reader:
         """Return what reads a sequence; one of unknown VR is in implicit little endian (PS3.5 6.2.2)."""
         if vr == "SQ" or not self.explicit:
             return self
         if not self.little:
             raise _unreadable("a big endian file has a sequence of unknown VR")
-        return _Reader(self.content, _IMPLICIT)
+        return Reader(self.content, _IMPLICIT)
 
     def items(self, at: int, end: int, depth: int) -> tuple[tuple[tuple[Element, ...], ...], int]:
         """Return the items of a sequence up to `end` or its delimiter, and where to go on."""
@@ -326,7 +326,8 @@ class _Reader:
             items.append(tuple(found))
         return tuple(items), at
 
-    def _fragments_end(self, at: int) -> int:
+    def fragments_end(self, at: int) -> int:
+        """Return what follows the Sequence Delimitation Item of encapsulated pixels."""
         while True:
             group, number, length = self.plain(self.content, at)
             at += 8

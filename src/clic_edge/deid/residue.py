@@ -35,7 +35,7 @@ from clic_edge.errors import Defect
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Sequence
 
-    from clic_edge.deid.part10 import Element
+    from clic_edge.deid.part10 import Element, Part10
 
 IDENTIFIERS = frozenset(
     {
@@ -121,13 +121,13 @@ class ResidueCheck:
 
     def search(
         self,
-        output: bytes,
+        output: bytes | Part10,
         removed: Iterable[Removed],
         subject_id: str,
         *,
         spared: Collection[tuple[int, bytes]] = (),
     ) -> None:
-        """Return when nothing of `removed` is left in a Part 10 file.
+        """Return when nothing of `removed` is left in a Part 10 file, or in what was read of it.
 
         `spared` are values with their tags that the stage kept or made on purpose: not searched.
 
@@ -138,7 +138,8 @@ class ResidueCheck:
             ``undecodable-text``: a removed value is not in the character set that it claims.
 
         """
-        hay = _Hay(output, subject_id, spared)
+        read = part10.read(output) if isinstance(output, bytes) else output
+        hay = _Hay(read, subject_id, spared)
         for value in dict.fromkeys(removed):
             for token in self._tokens_of(value, is_wide=hay.is_wide):
                 hay.check(token)
@@ -154,12 +155,12 @@ class _Hay:
     """The values of an output that are searched; one that stands twice is searched once."""
 
     def __init__(
-        self, output: bytes, subject_id: str, spared: Collection[tuple[int, bytes]]
+        self, output: Part10, subject_id: str, spared: Collection[tuple[int, bytes]]
     ) -> None:
         self._own = subject_id.encode("ascii").lower()
         self._uids: dict[bytes, int] = {}
         self._values: dict[tuple[int, bytes], None] = {}
-        for tag, vr, value in _values(part10.read(output).elements):
+        for tag, vr, value in _values(output.elements):
             if (tag, value.rstrip(b" \0")) in spared or (vr == "UI" and self._are_uids(tag, value)):
                 continue
             self._values[tag, value] = None

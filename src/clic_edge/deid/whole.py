@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from clic_edge.deid.deidentify import without_face
-from clic_edge.deid.file import Cleaned, Held, Written, duplicate
+from clic_edge.deid.file import Cleaned, Held, Written, duplicate, holds
+from clic_edge.deid.output import Output
 from clic_edge.domain.clean import CleanInstance, CleanSeries
 from clic_edge.domain.study import Instance, Series
 from clic_edge.errors import Defect, Refusal
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from clic_edge.deid.file import Bench, Source
     from clic_edge.deid.residue import ResidueCheck
 
-_Verdicts = dict[str, "bytes | Refusal | Defect"]
+_Verdicts = dict[str, Output | Refusal | Defect]
 """By the digest of a source: what is written of it, or why nothing is."""
 
 
@@ -50,7 +51,7 @@ def _finished(bench: Bench, one: Cleaned, *, first: Cleaned, verdicts: _Verdicts
     if one is not first and one.output != first.output:
         return one.held(duplicate())
     verdict = verdicts[first.digest_in]
-    return bench.written(one, verdict) if isinstance(verdict, bytes) else one.held(verdict)
+    return bench.written(one, verdict) if isinstance(verdict, Output) else one.held(verdict)
 
 
 def _judged(bench: Bench, files: Sequence[Cleaned]) -> _Verdicts:
@@ -85,19 +86,21 @@ def _judged_together(bench: Bench, files: Sequence[Cleaned]) -> _Verdicts:
     clean = CleanSeries(
         subject_id=first.pseudonym.subject_id,
         series_uid=first.series_uid,
-        instances=tuple(CleanInstance(content=one.output) for one in files),
+        instances=tuple(CleanInstance(content=one.output.joined()) for one in files),
     )
     try:
         left = without_face(series, clean, bench.profile)
-        pairs = [(a, b.content) for a, b in zip(files, left.instances, strict=True)]
+        if left is clean:
+            return {one.digest_in: one.output for one in files}
+        pairs = [(a, Output.of(b.content)) for a, b in zip(files, left.instances, strict=True)]
         _check_written_before(bench, pairs)
     except (Refusal, Defect) as error:
         return {one.digest_in: error for one in files}
-    return {one.digest_in: content for one, content in pairs}
+    return {one.digest_in: output for one, output in pairs}
 
 
-def _check_written_before(bench: Bench, pairs: Sequence[tuple[Cleaned, bytes]]) -> None:
-    """Return when what lies in the output of a series is of the same cut.
+def _check_written_before(bench: Bench, pairs: Sequence[tuple[Cleaned, Output]]) -> None:
+    """Return when what lies in the output folder of a series is of the same cut.
 
     Raises
     ------
@@ -106,11 +109,9 @@ def _check_written_before(bench: Bench, pairs: Sequence[tuple[Cleaned, bytes]]) 
         new together might show what neither does.
 
     """
-    if all(one.output == content for one, content in pairs):
-        return
-    for one, content in pairs:
+    for one, output in pairs:
         target = bench.out / one.name
-        if target.is_file() and target.read_bytes() != content:
+        if target.is_file() and not holds(target, output):
             raise Refusal(
                 "series-changed",
                 "Slices of this series were written when others were there: remove its folder from"
