@@ -31,6 +31,7 @@ from clic_edge.domain.case import CaseState
 from clic_edge.domain.result import ResultKind
 from clic_edge.domain.volume import Geometry
 from clic_edge.ledger import Ledger
+from clic_edge.results.drawing import colour_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -220,6 +221,8 @@ def test_every_coloured_pixel_lies_where_the_mask_says(
         assert np.corrcoef(brightness[inside], grey[inside])[0, 1] > 0.9
     assert overlaps(looks[0], looks[0].expected(prediction.label_map, prediction.geometry))
     assert seen == {1, 2, 3}
+    for number, color in looks[0].colors.items():
+        assert color == pytest.approx(colour_of(number), abs=3), "as in pictures and outlines"
     assert viewer.hosts - {"blob", "data"} == {pages.url.removeprefix("http://")}
 
 

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 import httpx
 import pytest
 from factories import CANARY, Stack, make_datasets
-from pages import Pages, open_appliance, served
+from pages import Pages, open_appliance, served, serving
 from results_in_code import make_result
 from servers import (
     OrthancOptions,
@@ -27,7 +27,9 @@ from servers import (
 )
 from sites import hippocampus, hippocampus_study, study_handle
 
+from clic_edge.app import Appliance
 from clic_edge.config import load_settings
+from clic_edge.deid.keys import create_key
 from clic_edge.domain.result import ResultKind
 from clic_edge.ledger import Ledger
 
@@ -245,6 +247,20 @@ def test_a_page_that_points_its_own_name_here_gets_nothing(browser: httpx.Client
     for host in ("evil.example", "evil.example:8043", ""):
         answer = browser.get("/dicom-web/studies", headers={"Host": host})
         assert answer.status_code == httpx.codes.BAD_REQUEST
+
+
+def test_the_address_that_results_carry_is_answered(
+    tmp_path: Path, archive: OrthancServer, viewer: Path
+) -> None:
+    appliance = open_appliance(tmp_path, archive, viewer=viewer)
+    settings = tmp_path / "clic-edge.toml"
+    text = settings.read_text().replace("[web]", '[web]\nurl = "https://ai.hospital.example:8443"')
+    settings.write_text(text)
+    create_key(appliance.settings.appliance.deid_key)
+    with serving(Appliance.open(settings)) as url:
+        for host, status in (("ai.hospital.example", 200), ("hospital.example", 400)):
+            answer = httpx.get(f"{url}/health", headers={"Host": host}, trust_env=False)
+            assert answer.status_code == status
 
 
 # --- the viewer's files

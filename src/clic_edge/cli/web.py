@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import typer
 
@@ -67,11 +68,12 @@ def application(appliance: Appliance) -> FastAPI:
     from clic_edge.web.app import create_app  # noqa: PLC0415 - as above
 
     settings = appliance.settings.web
+    known = {*_LOCAL, settings.host, *settings.names, urlsplit(settings.url or "").hostname}
     return create_app(
         appliance.ledger,
         appliance.gateway(),
         viewer_folder=settings.viewer,
-        names=(*_LOCAL, settings.host, *settings.names),
+        names=sorted(name for name in known if name),
         desk=_desk(appliance),
     )
 

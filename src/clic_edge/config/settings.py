@@ -134,7 +134,7 @@ class Web(Strict):
     port: Port = 8043
     """Port to listen on."""
     names: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Host names that a browser may ask for, beside `host` and `localhost`."""
+    """Host names that a browser may ask for, beside `localhost` and those of `host` and `url`."""
     url: WebAddress | None = None
     """What readers' browsers reach these pages by; with it, results carry a link to assess them."""
     viewer: RelativePath = Path("/var/lib/clic-edge/viewer")

@@ -7,6 +7,7 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
+from highdicom.color import CIELabColor
 from highdicom.content import AlgorithmIdentificationSequence
 from highdicom.seg import SegmentAlgorithmTypeValues, SegmentDescription
 from highdicom.sr import CodedConcept
@@ -20,6 +21,7 @@ from pydicom.valuerep import DSfloat
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.results import provenance
+from clic_edge.results.drawing import colour_of
 from clic_edge.results.encoding import part10
 from clic_edge.results.frames import per_frame_groups, pixel_data
 
@@ -123,6 +125,7 @@ def descriptions(
             algorithm_identification=algorithm,
             tracking_uid=provenance.tracking_uid(analysis, definition),
             tracking_id=provenance.tracking_id(analysis, definition),
+            display_color=CIELabColor.from_rgb(*colour_of(definition.number)),
         )
         if definition.modifier:
             (kind,) = item.SegmentedPropertyTypeCodeSequence
