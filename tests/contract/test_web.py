@@ -174,6 +174,49 @@ def test_links_of_the_archive_lead_through_the_pages(browser: httpx.Client, page
     assert all(link.startswith(f"{pages.url}/dicom-web/") for link in links)
 
 
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({"PatientID": "CPR-ÆØÅ-1"}, ["CPR-ÆØÅ-1"]),
+        ({"00100020": "CPR-ÆØÅ-1"}, ["CPR-ÆØÅ-1"]),
+        ({"PatientID": "CPR-æøå-?"}, ["CPR-ÆØÅ-1"]),
+        ({"PatientID": "CPR-É-1"}, ["CPR-É-1"]),
+        ({"PatientName": "*åse*"}, ["CPR-ÆØÅ-1", "CPR-É-1"]),
+        ({"PatientName": "*åse*", "limit": "1"}, ["CPR-ÆØÅ-1"]),
+        ({"PatientName": "*åse*", "limit": "5", "offset": "1"}, ["CPR-É-1"]),
+        ({"PatientName": "*åse*", "PatientID": "CPR-É*"}, ["CPR-É-1"]),
+        ({"PatientName": "*ørsted*"}, []),
+        ({"PatientName": "testesen^åse^ærlig"}, ["CPR-ÆØÅ-1", "CPR-É-1"]),
+        ({"PatientName": "Testesen^*"}, ["CPR-ÆØÅ-1", "CPR-É-1"]),
+        ({"PatientID": "CPR-É 1"}, []),
+        ({"AccessionNumber": "ACC 2"}, []),
+        ({"AccessionNumber": "ACC00002", "includefield": "00081030,StudyTime"}, ["CPR-É-1"]),
+        ({"PatientID": "CPR-?-1"}, []),
+    ],
+)
+def test_a_patient_is_found_by_letters_beyond_ascii(
+    named: httpx.Client, query: dict[str, str], found: list[str]
+) -> None:
+    answer = named.get("/dicom-web/studies", params=query)
+    assert answer.status_code == httpx.codes.OK
+    assert sorted(one["00100020"]["Value"][0] for one in answer.json()) == found
+
+
+@pytest.fixture(scope="module")
+def named(tmp_path_factory: pytest.TempPathFactory, viewer: Path) -> Iterator[httpx.Client]:
+    """Return a browser on pages over an archive with two patients."""
+    with orthanc_server() as archive:
+        for number, patient_id in ((1, "CPR-ÆØÅ-1"), (2, "CPR-É-1")):
+            datasets = hippocampus_study(number)[:1]
+            datasets[0].PatientID = patient_id
+            send_datasets(datasets, archive)
+        with (
+            served(tmp_path_factory.mktemp("named"), archive, viewer=viewer) as pages,
+            httpx.Client(base_url=pages.url, trust_env=False) as browser,
+        ):
+            yield browser
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS"])
 def test_nothing_but_reading_is_let_through(
     browser: httpx.Client, archive: OrthancServer, study: list[Dataset], method: str

@@ -10,6 +10,7 @@ import httpx
 from pydantic import BaseModel, Field, ValidationError
 
 from clic_edge.errors import Refusal, Transient
+from clic_edge.pacs.matching import Search
 from clic_edge.pacs.rest import KEEP_ALIVE_SECONDS
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ _READ = re.compile(
     rf"(?:/(?:metadata|rendered|frames/[0-9,]{{1,4000}}(?:/rendered)?|bulk/[0-9A-Fa-f/]{{8,200}}))?"
 )
 """The paths of QIDO-RS and WADO-RS (PS3.18 table 10.4.1-1, 10.6.1-1) that Orthanc answers."""
+_LEVELS = ("studies", "series", "instances")
+"""How the path of a search ends."""
 _PASSED = (200, 204, 206, 400, 404, 406)
 # Each connection holds one of Orthanc's threads, and the worker needs some too.
 _CONNECTIONS = 16
@@ -113,7 +116,9 @@ class ArchiveGateway:
         scheme, _, host = question.asked_as.partition("://")
         headers = {"Accept": question.accept} if question.accept else {}
         headers |= {"Forwarded": f"proto={scheme};host={host}"} if host else {}
-        url = httpx.URL(path=f"/dicom-web/{question.path}", query=question.query.encode())
+        search = Search.of(question.query) if question.path.endswith(_LEVELS) else None
+        query = search.query if search else question.query
+        url = httpx.URL(path=f"/dicom-web/{question.path}", query=query.encode())
         request = self._client.build_request("GET", url, headers=headers)
         try:
             answer = await self._client.send(request, stream=True)
@@ -122,12 +127,33 @@ class ArchiveGateway:
         if answer.status_code not in _PASSED:
             await answer.aclose()
             raise _away(f"HTTP {answer.status_code}")
+        if search and search.wanted and answer.is_success:
+            return await _chosen(answer, search)
         told = {name: answer.headers.get(name) for name in ("Content-Type", "Content-Length")}
         return Answer(
             status=answer.status_code,
             headers={name: value for name, value in told.items() if value},
             body=_body(answer),
         )
+
+
+async def _chosen(answer: httpx.Response, search: Search) -> Answer:
+    """Return those of the archive's matches that were meant."""
+    try:
+        found = search.chosen(await answer.aread())
+    except httpx.HTTPError as error:
+        raise _away(type(error).__name__) from error
+    except ValidationError:
+        # Not chained: pydantic quotes the answer, and the answer names patients.
+        raise _away("no JSON") from None
+    finally:
+        await answer.aclose()
+    headers = {"Content-Type": "application/dicom+json", "Content-Length": str(len(found))}
+    return Answer(status=answer.status_code, headers=headers, body=_whole(found))
+
+
+async def _whole(content: bytes) -> AsyncIterator[bytes]:
+    yield content
 
 
 async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
