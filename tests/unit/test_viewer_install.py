@@ -111,6 +111,12 @@ def test_another_version_takes_the_place_of_the_one_before(archive: bytes, tmp_p
     assert not (folder / "old.js").exists()
 
 
+def test_a_folder_that_cannot_be_made_is_named(archive: bytes, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(ConfigError, match=r"file/viewer: .*\[viewer-unwritable\]"):
+        install.install(archive, tmp_path / "file" / "viewer")
+
+
 @contextmanager
 def registry(content: bytes | None) -> Iterator[str]:
     """Serve one file as a registry would, or nothing but 404."""

@@ -23,6 +23,8 @@ ARCHIVE: Final = f"@ohif/app/-/app-{VERSION}.tgz"
 _DIST = "package/dist/"
 _ROOTS: Final = {"*.js": b'__webpack_require__.p = "/"', "*.css": b"url(/"}
 _STAMP = ".version"
+_STAMPED = f"{VERSION} 1"
+"""Version, and how often we changed what is done to it."""
 _SECONDS = 300.0
 # Workers of the browser that fetch their code from elsewhere, and a log-in that we don't have.
 _LEFT_OUT = ("sw.js", "init-service-worker.js", "google.js", "silent-refresh.html")
@@ -31,7 +33,7 @@ _LEFT_OUT = ("sw.js", "init-service-worker.js", "google.js", "silent-refresh.htm
 def is_installed(folder: Path) -> bool:
     """Return whether the folder holds this version's files."""
     stamp = folder / _STAMP
-    return stamp.is_file() and stamp.read_text(encoding="utf-8") == VERSION
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == _STAMPED
 
 
 def fetch() -> bytes:
@@ -55,11 +57,19 @@ def fetch() -> bytes:
 def install(archive: bytes, folder: Path) -> None:
     """Put the viewer into a folder, in place of what was there.
 
-    Raises ConfigError ``wrong-viewer`` when the archive is not, byte for byte, the one we know.
+    Raises ConfigError ``wrong-viewer`` when the archive is not, byte for byte, the one we know, and
+    ``viewer-unwritable`` when the folder can't be made.
     """
     algorithm, _, expected = INTEGRITY.partition("-")
     if hashlib.new(algorithm, archive).digest() != binascii.a2b_base64(expected):
         raise ConfigError("wrong-viewer", f"The archive is not @ohif/app {VERSION} as npm has it.")
+    try:
+        _put(archive, folder)
+    except OSError as error:
+        raise ConfigError("viewer-unwritable", f"{folder}: {error.strerror}.") from error
+
+
+def _put(archive: bytes, folder: Path) -> None:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".viewer-") as temporary:
         made = Path(temporary) / "viewer"
@@ -67,7 +77,7 @@ def install(archive: bytes, folder: Path) -> None:
         for name in _LEFT_OUT:
             (made / name).unlink()
         _rewrite(made)
-        (made / _STAMP).write_text(VERSION, encoding="utf-8")
+        (made / _STAMP).write_text(_STAMPED, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         made.rename(folder)
 
