@@ -40,8 +40,14 @@ source_spacing_mm = [0.1, 10.0]
 smallest_mm = [1, 1, 1]
 largest_mm = [900, 900, 900]
 largest_tilt_deg = 20
-percentile_low = {low}
-percentile_high = {high}
+
+[[input.intensity]]
+step = "clip-percentiles"
+low = {low}
+high = {high}
+
+[[input.intensity]]
+step = "z-score"
 
 [window]
 shape = [{patch}, {patch}, {patch}]

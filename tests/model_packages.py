@@ -33,8 +33,14 @@ source_spacing_mm = [0.5, 2.0]
 smallest_mm = [4, 4, 4]
 largest_mm = [40, 40, 40]
 largest_tilt_deg = 20
-percentile_low = 0
-percentile_high = 100
+
+[[input.intensity]]
+step = "clip-percentiles"
+low = 0
+high = 100
+
+[[input.intensity]]
+step = "z-score"
 
 [window]
 shape = [8, 8, 8]

@@ -24,12 +24,14 @@ from monai.inferers import sliding_window_inference
 from monai.losses import DiceCELoss
 from network import CLASSES, PATCH, build_network
 
-from clic_edge.inference.transforms import normalise
+from clic_edge.inference.declaration import read_declaration
+from clic_edge.inference.intensity import prepare
 
 if TYPE_CHECKING:
     from torch import nn
 
 HERE = Path(__file__).parent
+STEPS = read_declaration(HERE / "model.toml").input.intensity
 SEED = 20240917
 VALIDATION_CASES = 40
 BATCH = 4
@@ -57,7 +59,7 @@ def load_examples(folder: Path, names: list[str]) -> list[Example]:
         examples.append(
             Example(
                 name=name,
-                image=torch.from_numpy(normalise(image, 0.5, 99.5)),
+                image=torch.from_numpy(prepare(image, STEPS)),
                 label=torch.from_numpy(label.astype(np.int64)),
             )
         )

@@ -31,7 +31,7 @@ from clic_edge.domain.case import CaseState
 from clic_edge.domain.result import ResultKind
 from clic_edge.domain.volume import Geometry
 from clic_edge.ledger import Ledger
-from clic_edge.results.drawing import colour_of
+from clic_edge.results.colours import colour_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

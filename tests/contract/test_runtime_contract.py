@@ -82,7 +82,7 @@ def test_the_same_volume_gives_the_same_prediction_from_any_thread(
 def test_a_model_is_told_what_its_package_asks_for_and_nothing_else(
     load: Load, tmp_path: Path
 ) -> None:
-    asking = TOML.replace("[window]", 'attributes = ["echo_time_ms"]\n[window]')
+    asking = TOML.replace("[input]", '[input]\nattributes = ["echo_time_ms"]')
     volume = volume_of(known_labels())
     full = replace(
         volume,

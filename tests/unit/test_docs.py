@@ -268,9 +268,10 @@ def test_the_page_of_the_prediction_log_names_every_column_and_feature(logged: s
         for segment in ("anterior", "posterior")
     }
     acquisition = {f"input.{one.name}" for one in fields(Acquisition)} - {"input.age_years"}
+    acquisition -= {"input.suv_bw_factor"}  # for the model, not for a chart
     acquisition.add("input.age_band_years")  # in its place
     assert logged <= documented
-    assert CHALLENGERS <= documented
+    assert documented >= CHALLENGERS
     assert documented - logged - CHALLENGERS <= acquisition <= documented
 
 

@@ -30,7 +30,7 @@ def complaint(folder: Path, old: str, new: str) -> str:
 
 
 def test_an_unknown_attribute_is_named_with_the_nearest(folder: Path) -> None:
-    told = complaint(folder, "[window]", 'attributes = ["echo_time"]\n[window]')
+    told = complaint(folder, "[input]", '[input]\nattributes = ["echo_time"]')
     assert "echo_time_ms" in told
 
 
@@ -58,6 +58,7 @@ def test_a_package_says_what_it_is(folder: Path) -> None:
         ("version =", "versoin =", "versoin", "version"),
         ("spacing_mm = [1, 1, 1]", "spacing = [1, 1, 1]", "input.spacing", "spacing_mm"),
         ("overlap = 0.5", "overlop = 0.5", "window.overlop", "overlap"),
+        ("low = 0", "lwo = 0", "input.intensity.0.clip-percentiles.lwo", "low"),
         ('name = "grey"', 'nam = "grey"', "segments.0.nam", "name"),
         ("scheme =", "schema =", "segments.0.category.schema", "scheme"),
         ("[window]", "[zzz]", "zzz", ""),
@@ -81,7 +82,7 @@ def test_an_unknown_key_is_named_with_the_nearest_valid_one(
         ('orientation = "RAS"', 'orientation = "XYZ"', "input.orientation"),
         ("source_spacing_mm = [0.5, 2.0]", "source_spacing_mm = [2.0, 0.5]", "input"),
         ("spacing_mm = [1, 1, 1]", "spacing_mm = [1, 0, 1]", "input.spacing_mm.1"),
-        ("percentile_low = 0", "percentile_low = 100", "input"),
+        ("low = 0", "low = 100", "input.intensity.0.clip-percentiles"),
         ("overlap = 0.5", "overlap = 1.0", "window.overlap"),
         ("shape = [8, 8, 8]", "shape = [8, 8]", "window.shape.2"),
         ("largest_tilt_deg = 20", "largest_tilt_deg = nan", "input.largest_tilt_deg"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from clic_edge.domain.volume import Geometry
-from clic_edge.inference.transforms import label_map, network_grid, normalise
+from clic_edge.inference.transforms import label_map, network_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -131,27 +131,3 @@ def test_labels_are_compared_after_they_were_brought_back() -> None:
     labels, probability = label_map([background, inside], grid)
     assert labels[0, 0].tolist() == [0, 0, 1, 1]
     np.testing.assert_allclose(probability[0, 0], [1.0, 0.8, 0.6, 0.8], atol=1e-6)
-
-
-@given(
-    gain=st.floats(1e-3, 1e6),
-    offset=st.floats(-100, 100),
-    values=npst.arrays(np.float64, (4, 5, 6), elements=st.integers(0, 4000)),
-)
-@settings(deadline=None, max_examples=50)
-def test_normalising_forgets_the_scanners_scale(
-    gain: float, offset: float, values: NDArray[np.float64]
-) -> None:
-    reference = normalise(values, 1, 99)
-    np.testing.assert_allclose(normalise(gain * (values + offset), 1, 99), reference, atol=1e-3)
-    if values.std() > 0 and reference.any():
-        assert reference.mean() == pytest.approx(0, abs=1e-4)
-        assert reference.std() == pytest.approx(1, abs=1e-4)
-
-
-def test_one_hot_voxel_does_not_darken_the_rest() -> None:
-    values = np.random.default_rng(0).normal(100, 10, (10, 10, 10))
-    hot = values.copy()
-    hot[0, 0, 0] = 1e6
-    cool = normalise(values, 1, 99).ravel()[1:]
-    np.testing.assert_allclose(normalise(hot, 1, 99).ravel()[1:], cool, atol=0.05)

@@ -11,7 +11,7 @@ from highdicom.color import CIELabColor
 from written import with_everything, write_all
 
 from clic_edge.domain.result import ResultKind
-from clic_edge.results.drawing import colour_of
+from clic_edge.results.colours import colour_of
 
 SEGMENTATIONS = (ResultKind.SEG, ResultKind.SEG_FRACTIONAL, ResultKind.SEG_LABELMAP)
 

@@ -21,7 +21,8 @@ from written import with_everything
 from clic_edge.errors import Defect
 from clic_edge.results.capture import MOST, CaptureWriter, shown_slices
 from clic_edge.results.check import check
-from clic_edge.results.drawing import colour_of, outlined
+from clic_edge.results.colours import colour_of
+from clic_edge.results.drawing import outlined
 from clic_edge.results.key_objects import KeyObjectWriter
 from clic_edge.results.outlines import key_slices, outlines
 from clic_edge.results.parametric import ParametricMapWriter

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from clic_edge.dicom.suv import suv_bw_factor
 from clic_edge.domain.volume import Acquisition
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ def acquisition_of(dataset: Attributes) -> Acquisition:
         contrast=_contrast(dataset),
         age_years=_years(dataset.text("PatientAge")),
         sex=dataset.text("PatientSex"),
+        suv_bw_factor=suv_bw_factor(dataset) if text("Modality") == "PT" else None,
     )
 
 

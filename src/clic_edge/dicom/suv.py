@@ -6,6 +6,7 @@ concentration, decayed to the start of the scan, by the dose in a gram of the pa
 
 from __future__ import annotations
 
+import math
 import re
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ def suv_bw_factor(image: Attributes) -> float | None:
     waited = _waited(image, drug)
     if not dose or not half_life or waited is None:
         return None
-    left = dose * 2.0 ** (-waited.total_seconds() / half_life)
+    left = dose * math.exp2(-waited.total_seconds() / half_life)
     return weight * GRAMS / left
 
 

@@ -69,6 +69,8 @@ class Acquisition:
     """Patient's Age (0010,1010), where the profile keeps it."""
     sex: str = ""
     """Patient's Sex (0010,0040), where the profile keeps it."""
+    suv_bw_factor: float | None = None
+    """What voxels of PET are multiplied with to be SUVbw in g/ml; None where it is not sure."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

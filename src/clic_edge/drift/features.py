@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 _SAMPLE = 1_000_000
 _TEXT_LENGTH = 256
+_TELLING = {"age_years", "suv_bw_factor"}
+"""Numbers that say more of a person than a chart needs."""
 
 
 def input_features(volume: Volume) -> tuple[Feature, ...]:
@@ -29,7 +31,7 @@ def input_features(volume: Volume) -> tuple[Feature, ...]:
         if isinstance(value, str)
         else Feature(name=f"input.{name}", number=value)
         for name, value in (*named, ("age_band_years", _decade(volume.acquisition.age_years)))
-        if value not in ("", None) and name != "age_years"
+        if value not in ("", None) and name not in _TELLING
     )
     axes = ("slice", "row", "column")
     spacing = zip(axes, volume.geometry.spacing_mm, strict=True)

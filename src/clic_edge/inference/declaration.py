@@ -7,7 +7,7 @@ import tomllib
 from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -23,13 +23,15 @@ from clic_edge.inference.card import (
     Table,
     words,
 )
+from clic_edge.inference.intensity import Clip, ClipPercentiles, Range, Step, ZScore
 
 _TO_LPS = str.maketrans("RAI", "LPS")
 _UNKNOWN_KEY = {"extra_forbidden", "unexpected_keyword_argument"}
 
 Length = Annotated[float, Field(gt=0)]
 Size = Annotated[int, Field(gt=0)]
-Percentile = Annotated[float, Field(ge=0, le=100)]
+Kind = Literal["suv-max", "suv-mean", "suv-peak", "total-lesion-glycolysis"]
+"""What can be measured in a segment: see `measuring`."""
 
 
 PROTOCOL_FIELDS = {
@@ -58,9 +60,10 @@ class Input(Table):
     """Greatest extent of a volume along the network's axes."""
     largest_tilt_deg: Annotated[float, Field(ge=0, lt=45)]
     """Greatest angle between an axis of the volume and the nearest axis of the network."""
-    percentile_low: Percentile
-    percentile_high: Percentile
-    """Intensities are clipped at these percentiles before they are normalised."""
+    quantity: Literal["suv-bw"] | None = None
+    """What the voxels are turned into first; None leaves them in the modality's unit."""
+    intensity: Annotated[tuple[Step, ...], Field(strict=False)] = ()
+    """What is done to the values, in this order, after the volume lies on the network's grid."""
     attributes: tuple[str, ...] = ()
     """What the model asks of the acquisition beside the modality, e.g. ``echo_time_ms``; it is
     told nothing else. The names are those of `Acquisition`."""
@@ -68,7 +71,8 @@ class Input(Table):
     @property
     def needs(self) -> tuple[str, ...]:
         """Every field of `Acquisition` that the package may see."""
-        return ("modality", *self.attributes)
+        factor = ("suv_bw_factor",) if self.quantity == "suv-bw" else ()
+        return ("modality", *factor, *self.attributes)
 
     @field_validator("attributes")
     @classmethod
@@ -92,7 +96,6 @@ class Input(Table):
     def _ranges_are_in_order(self) -> Self:
         pairs = (
             self.source_spacing_mm,
-            (self.percentile_low, self.percentile_high),
             *zip(self.smallest_mm, self.largest_mm, strict=True),
         )
         if any(low >= high for low, high in pairs):
@@ -135,6 +138,8 @@ class Declaration(Table):
     """Name of the network's file in the package's folder."""
     input: Input
     window: Window
+    measurements: Annotated[tuple[Kind, ...], Field(strict=False)] = ()
+    """What is measured in each segment beside its volume; SUV needs the quantity ``suv-bw``."""
     segments: Annotated[tuple[SegmentDefinition, ...], Field(min_length=1, max_length=255)]
     """Number 0 is the background; a label map has room for 255 more."""
 
@@ -156,6 +161,12 @@ class Declaration(Table):
     def told(self) -> list[tuple[str, str]]:
         """Return what the card says beside the input, a line each, for people."""
         return words(self.population, self.protocol, self.regulatory)
+
+    @model_validator(mode="after")
+    def _measures_what_it_has(self) -> Self:
+        if self.measurements and self.input.quantity != "suv-bw":
+            raise ValueError("'measurements' in SUV need [input] quantity = \"suv-bw\"")
+        return self
 
     @field_validator("weights")
     @classmethod
@@ -220,6 +231,10 @@ def _valid_keys(place: list[str]) -> list[str]:
         "regulatory": Regulatory,
         "training": Dataset,
         "performance": Performance,
+        "clip": Clip,
+        "clip-percentiles": ClipPercentiles,
+        "range": Range,
+        "z-score": ZScore,
         "category": Code,
         "property_type": Code,
         "modifier": Code,

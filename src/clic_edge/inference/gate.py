@@ -56,13 +56,20 @@ def admit_acquisition(acquisition: Acquisition, declaration: Declaration) -> Non
     ------
     Refusal
         ``age-unsupported``, ``sex-unsupported``, ``body-part-unsupported``,
-        ``contrast-unsupported``, ``manufacturer-unsupported`` or ``thickness-unsupported``.
+        ``contrast-unsupported``, ``manufacturer-unsupported``, ``thickness-unsupported`` or
+        ``suv-unknown``.
 
     """
     if declaration.population:
         _admit_patient(acquisition, declaration.population)
     if declaration.protocol:
         _admit_protocol(acquisition, declaration.protocol)
+    if declaration.input.quantity == "suv-bw" and acquisition.suv_bw_factor is None:
+        raise Refusal(
+            "suv-unknown",
+            "The images do not say for sure how their values become SUV: units, dose, weight, "
+            "or the times of injection and scan.",
+        )
 
 
 def _admit_patient(acquisition: Acquisition, wanted: Population) -> None:

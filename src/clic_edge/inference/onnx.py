@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -14,8 +14,10 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort
 from clic_edge.domain.prediction import Prediction, SegmentFinding
 from clic_edge.errors import Defect
 from clic_edge.inference.gate import admit
+from clic_edge.inference.intensity import prepare
+from clic_edge.inference.measuring import measure
 from clic_edge.inference.package import load_package
-from clic_edge.inference.transforms import label_map, network_grid, normalise
+from clic_edge.inference.transforms import label_map, network_grid
 from clic_edge.inference.windows import sliding_window
 
 if TYPE_CHECKING:
@@ -97,7 +99,8 @@ class OnnxRuntime:
         )
         admit(volume, grid, declared)
         network = _Network(session=self._session, classes=len(declared.segments) + 1)
-        probabilities = self._run(network, grid.to_network(volume.voxels))
+        voxels = _in_quantity(volume, declared.input.quantity)
+        probabilities = self._run(network, grid.to_network(voxels))
         labels, probability = label_map(probabilities, grid)
         labels.flags.writeable = False
         return Prediction(
@@ -105,7 +108,15 @@ class OnnxRuntime:
             geometry=volume.geometry,
             label_map=labels,
             segments=tuple(
-                _finding(volume.geometry, segment, labels=labels, probability=probability)
+                replace(
+                    _finding(volume.geometry, segment, labels=labels, probability=probability),
+                    measurements=measure(
+                        voxels,
+                        labels == segment.number,
+                        volume.geometry,
+                        kinds=declared.measurements,
+                    ),
+                )
                 for segment in declared.segments
             ),
             device=self.device,
@@ -115,7 +126,7 @@ class OnnxRuntime:
     def _run(self, network: _Network, voxels: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return probabilities (classes, x, y, z), background first."""
         declared = self.package.declaration
-        image = normalise(voxels, declared.input.percentile_low, declared.input.percentile_high)
+        image = prepare(voxels, declared.input.intensity)
         with self._one_at_a_time:
             self._check_package()
             logits = sliding_window(image, network, window=declared.window, classes=network.classes)
@@ -153,6 +164,15 @@ class _Network:
         if not np.isfinite(logits).all():
             raise Defect("network-not-finite", "The network returned values that are no numbers.")
         return logits
+
+
+def _in_quantity(volume: Volume, quantity: str | None) -> NDArray[np.generic]:
+    """Return the voxels in what the network was trained on; `admit` has seen that it is known."""
+    factor = volume.acquisition.suv_bw_factor
+    if quantity is None or factor is None:
+        return volume.voxels
+    converted: NDArray[np.float32] = volume.voxels.astype(np.float32) * np.float32(factor)
+    return converted
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -91,25 +91,6 @@ def network_grid(
     )
 
 
-def normalise(
-    voxels: NDArray[np.generic], percentile_low: float, percentile_high: float
-) -> NDArray[np.float32]:
-    """Return `voxels` clipped at two percentiles, then with mean 0 and standard deviation 1.
-
-    Intensities of magnetic resonance have no unit, and scanners differ by orders of magnitude:
-    only the volume itself can say what is bright. A constant volume becomes all zero.
-    """
-    values = np.asarray(voxels, dtype=np.float64)
-    low, high = np.percentile(values, (percentile_low, percentile_high))
-    if low == high:
-        return np.zeros(values.shape, dtype=np.float32)
-    clipped = np.clip(values, low, high)
-    clipped -= clipped.mean()
-    clipped /= clipped.std()
-    normalised: NDArray[np.float32] = clipped.astype(np.float32)
-    return normalised
-
-
 def label_map(
     probabilities: Iterable[NDArray[np.float32]], grid: NetworkGrid
 ) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
 from clic_edge import telemetry
 from clic_edge.deid import deidentify
+from clic_edge.dicom.acquisition import acquisition_of
+from clic_edge.dicom.attributes import Attributes
+from clic_edge.dicom.reading import read_header
 from clic_edge.dicom.volumes import build_volume
 from clic_edge.domain.case import Case
 from clic_edge.domain.feature import Feature
@@ -29,6 +32,8 @@ if TYPE_CHECKING:
     from clic_edge.domain.volume import Volume
 
 _T = TypeVar("_T")
+ASKED_OF_ORIGINAL = frozenset({"suv_bw_factor", "contrast", "age_years", "sex"})
+"""Fields of `Acquisition` that a cleaned image no longer tells."""
 Stage = Callable[[Line, Case], None]
 
 
@@ -111,10 +116,26 @@ def _predict_series(
     clean = clock("deidentify", deidentify(series, pipeline.profile, pseudonym))
     volume = clock("volume", build_volume(clean, pipeline.volume_policy))
     runtime = pipeline.runtime()
+    volume = told_by(series, volume, runtime.needs)
     prediction = clock("predict", runtime.predict(volume.narrowed(runtime.needs)))
     seen = _Seen(case=case, series_id=series_id, volume=volume, read=clock.features)
     _log(line, seen, prediction)
     _challenge(line, seen, prediction)
+
+
+def told_by(series: Series, volume: Volume, needs: frozenset[str]) -> Volume:
+    """Return the volume with what its package asks of the patient, read from the original.
+
+    De-identification takes dose, weight, age and times away, and rightly so: what a package
+    declares that it needs is worked out on this side, and only the answer goes on.
+    """
+    asked = ASKED_OF_ORIGINAL & needs
+    if not asked:
+        return volume
+    header = read_header(series.instances[volume.slices[0].instance_index].content)
+    told = acquisition_of(Attributes(dataset=header, where="the original"))
+    answers = {name: getattr(told, name) for name in asked}
+    return replace(volume, acquisition=replace(volume.acquisition, **answers))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.pixels.processing import apply_modality_lut
 
 from clic_edge.dicom.reading import place, read_instance
+from clic_edge.errors import Defect
+from clic_edge.results.colours import colour_of
 from clic_edge.results.outlines import areas_of, outlines
 from clic_edge.results.wording import finding_lines, say
 
@@ -21,16 +23,6 @@ if TYPE_CHECKING:
 
     from clic_edge.results.writer import Analysis
 
-COLOURS = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (213, 94, 0),
-    (204, 121, 167),
-    (0, 114, 178),
-)
-"""Okabe and Ito's palette, which the colour-blind can tell apart too; used in turn."""
 LEAST_SIDE = 512
 """Smaller images are enlarged by a whole number, so that an outline stays on its pixels."""
 LINES = 14
@@ -38,11 +30,6 @@ LINES = 14
 _PERCENTILES = (0.5, 99.5)
 _LINE_HEIGHT = 22
 _MARGIN = 8
-
-
-def colour_of(number: int) -> tuple[int, int, int]:
-    """Return the colour of the segment with a number, the same in every picture."""
-    return COLOURS[(number - 1) % len(COLOURS)]
 
 
 def picture(analysis: Analysis, k: int) -> Image.Image:
@@ -162,4 +149,12 @@ def _words(analysis: Analysis, k: int) -> list[tuple[str, int | None]]:
 def font(*, bold: bool) -> ImageFont.FreeTypeFont:
     """Return DejaVu Sans, which has the letters of every European language."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
-    return ImageFont.truetype(Path(mpl.get_data_path()) / "fonts" / "ttf" / name, 15)
+    return ImageFont.truetype(_fonts() / name, 15)
+
+
+def _fonts() -> Path:
+    """Return the folder of fonts within matplotlib, which is not loaded: it writes a cache."""
+    spec = find_spec("matplotlib")
+    if spec is None or spec.origin is None:
+        raise Defect("no-font", "matplotlib, which brings the font, is not installed.")
+    return Path(spec.origin).parent / "mpl-data" / "fonts" / "ttf"

@@ -20,7 +20,8 @@ from pydicom.dataset import Dataset
 from clic_edge.dicom.reading import translated
 from clic_edge.domain.result import ResultKind
 from clic_edge.results import provenance
-from clic_edge.results.drawing import colour_of, window_of
+from clic_edge.results.colours import colour_of
+from clic_edge.results.drawing import window_of
 from clic_edge.results.outlines import areas_of, key_slices, outlines
 from clic_edge.results.source import read_source
 from clic_edge.results.wording import finding_lines, say

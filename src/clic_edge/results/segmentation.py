@@ -21,7 +21,7 @@ from pydicom.valuerep import DSfloat
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.results import provenance
-from clic_edge.results.drawing import colour_of
+from clic_edge.results.colours import colour_of
 from clic_edge.results.encoding import part10
 from clic_edge.results.frames import per_frame_groups, pixel_data
 
