@@ -60,8 +60,14 @@ class DecodedImage:
         return self.frames.ndim == 4  # noqa: PLR2004 - frames, rows, columns, samples
 
     def seen(self, frame: NDArray[np.integer]) -> NDArray[np.integer]:
-        """Return a frame as a reader sees it: palette colours applied."""
-        return frame if self.palette is None else apply_color_lut(frame, self.palette)
+        """Return a frame as a reader sees it: palette colours applied.
+
+        Raises Defect ``undecodable-pixels``.
+        """
+        if self.palette is None:
+            return frame
+        with translated("undecodable-pixels", "The palette can't be applied."):
+            return apply_color_lut(frame, self.palette)
 
     @property
     def black(self) -> int:

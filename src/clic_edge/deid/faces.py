@@ -249,12 +249,8 @@ def is_of_face(lone: Volume, words: bytes, body_part: bytes) -> bool:
 
 
 def _is_thick(clean: CleanSeries) -> bool:
-    for number, instance in enumerate(clean.instances, 1):
-        header = read_header(instance.content, f"instance {number} of {len(clean.instances)}")
-        thickness = header.get("SliceThickness")
-        if not thickness or float(thickness) <= THICKEST_MM:
-            return False
-    return True
+    thick = (attributes.number("SliceThickness") for attributes in _attributes(clean))
+    return all(one is not None and one > THICKEST_MM for one in thick)
 
 
 def shows_face(volume: Volume, *, is_head: bool) -> bool:

@@ -20,6 +20,8 @@ _CURVES, _OVERLAYS = 0x50, 0x60
 _ROWS, _COLUMNS, _FRAMES = 0x0010, 0x0011, 0x0015
 _THINNEST_PX = 24
 _SHARE_OF_SIDE = 16
+_LONGEST_COUNT = 12
+"""Characters of an integer string (PS3.5 6.2)."""
 
 
 def is_graphics(tag: int) -> bool:
@@ -47,7 +49,7 @@ def _overlay_areas(overlay: Element, siblings: Iterable[Element], *, little: boo
     group = overlay.tag & 0xFFFF0000
     sizes = {e.tag - group: bytes(e.value) for e in siblings if e.tag & 0xFFFF0000 == group}
     frames = sizes.get(_FRAMES, b"1").strip(b" \0")
-    if not frames.isdigit() or (overlay.vr == "OW" and not little):
+    if not frames.isdigit() or len(frames) > _LONGEST_COUNT or (overlay.vr == "OW" and not little):
         return None
     return without_strokes(
         bytes(overlay.value),

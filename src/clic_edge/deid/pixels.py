@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Literal
 
 from clic_edge.deid.sop_classes import SOP_CLASSES, PixelRisk
@@ -17,6 +18,8 @@ IMAGE_TYPE, PHOTOMETRIC, BURNED_IN = 0x00080008, 0x00280004, 0x00280301
 CONVERSION_TYPE = 0x00080064
 PIXEL_DATA = 0x7FE00010
 NUMBER_OF_FRAMES = 0x00280008
+_COUNT = re.compile(r"[0-9]{1,12}")
+"""An integer string (PS3.5 6.2): other digits than these are digits too, but no numbers."""
 _SCREENS = frozenset({"SCREEN SAVE", "SCREENSAVE", "SCREENSHOT", "SCREEN", "LABEL", "OVERVIEW"})
 
 _NOT_JUDGED = "1.2.840.10008.5.1.4.1.1.77."
@@ -117,7 +120,7 @@ def pixel_bytes(elements: Mapping[int, Element], encoding: Encoding) -> bytes | 
     if any(photometric.endswith("_422") for photometric in _values(elements, PHOTOMETRIC)):
         return value
     frames = next(iter(_values(elements, NUMBER_OF_FRAMES)), "1") or "1"
-    if not frames.isdigit():
+    if not _COUNT.fullmatch(frames):
         return value
     samples = number(0x00280002) * number(0x00280010) * number(0x00280011) * int(frames)
     size = (samples * number(0x00280100) + 7) // 8

@@ -27,7 +27,7 @@ much memory, seven times where a face is cut away."""
 FRAMES, ROWS, COLUMNS = 0x00280008, 0x00280010, 0x00280011
 _PATIENT_ID, _ISSUER = 0x00100020, 0x00100021
 _SOP_CLASS = 0x00080016
-_VOXEL, _CHUNK = 2, 16
+_VOXEL, _CHUNK, _LONGEST_COUNT = 2, 16, 12
 
 
 class Place(NamedTuple):
@@ -68,7 +68,7 @@ def _of(encoding: part10.Encoding, found: dict[int, bytes], *, size: int) -> Pla
     order: Literal["little", "big"] = "little" if encoding.little else "big"
     rows, columns = (int.from_bytes(found.get(tag, b"")[:2], order) for tag in (ROWS, COLUMNS))
     stated = found.get(FRAMES, b"").strip(b" \0")
-    frames = int(stated) if stated.isdigit() else 1
+    frames = int(stated) if stated.isdigit() and len(stated) <= _LONGEST_COUNT else 1
     uid = found.get(SERIES, b"").strip(b" \0")
     sop_class = found.get(_SOP_CLASS, b"").strip(b" \0").decode("latin-1")
     if not uid or sop_class not in CLASSIC | ENHANCED | {""}:
