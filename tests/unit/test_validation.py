@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import nibabel as nib
@@ -319,3 +320,14 @@ def test_volumes_are_in_cubic_millimetres() -> None:
     assert (agreement.volume_mm3, agreement.reference_volume_mm3) == (12, 6)
     assert (agreement.volume_error_mm3, agreement.volume_error_percent) == (6, 100)
     assert agreement.hd95_mm == pytest.approx(0.95)
+
+
+def test_a_folder_for_each_case_is_the_same(package: Path, data: Path, tmp_path: Path) -> None:
+    other = tmp_path / "by case"
+    for name in ("a", "b"):
+        (other / name).mkdir(parents=True)
+        shutil.copy(data / "images" / f"{name}.nii.gz", other / name / "MR_image.nii.gz")
+        shutil.copy(data / "labels" / f"{name}.nii.gz", other / name / "MR_mask.nii.gz")
+    (other / "notes").mkdir()
+    assert validate(package, other).cases == validate(package, data).cases
+    assert [one.name for one in validate(package, other).cases] == ["a", "b"]

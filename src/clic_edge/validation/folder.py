@@ -1,4 +1,10 @@
-"""Labelled volumes from a folder with ``images/`` and ``labels/`` in NIfTI."""
+"""Labelled volumes in NIfTI, laid out in one of two ways.
+
+```
+DIR/images/NAME.nii.gz   DIR/labels/NAME.nii.gz
+DIR/NAME/…image.nii.gz   DIR/NAME/…mask.nii.gz
+```
+"""
 
 from __future__ import annotations
 
@@ -42,7 +48,7 @@ class LabelledVolume:
 
 
 def case_names(folder: Path) -> tuple[str, ...]:
-    """Return the names of the images in `folder`, sorted.
+    """Return the names of the cases in `folder`, sorted.
 
     Raises
     ------
@@ -50,12 +56,18 @@ def case_names(folder: Path) -> tuple[str, ...]:
         There is no image, or an image has no label.
 
     """
+    if by_case := _cases(folder):
+        return tuple(by_case)
     images, labels = (
         {_name(path) for path in sorted((folder / part).glob("*")) if _name(path)}
         for part in ("images", "labels")
     )
     if not images:
-        raise ConfigError("validation-empty", f"{folder / 'images'} holds no .nii or .nii.gz file.")
+        raise ConfigError(
+            "validation-empty",
+            f"{folder / 'images'} holds no .nii or .nii.gz file, and {folder} no folder for each "
+            "case with one image and one mask.",
+        )
     for name in sorted(images - labels):
         raise ConfigError("validation-label-missing", f"{folder / 'labels'} has none for {name}.")
     return tuple(sorted(images))
@@ -70,8 +82,11 @@ def read_case(folder: Path, name: str, *, modality: str) -> LabelledVolume:
         A file is missing or unreadable, or image and label do not share a grid.
 
     """
-    image, image_affine = _read(folder / "images", name)
-    label, label_affine = _read(folder / "labels", name)
+    paths = _cases(folder).get(name) or (
+        _found(folder / "images", name),
+        _found(folder / "labels", name),
+    )
+    (image, image_affine), (label, label_affine) = map(_read, paths)
     if image.shape != label.shape or not np.allclose(image_affine, label_affine, atol=_SAME_MM):
         raise ConfigError("validation-grid", f"Image and label of {name} lie on different grids.")
     reference = label.astype(np.uint8)
@@ -87,8 +102,8 @@ def read_volume(path: Path, *, modality: str) -> tuple[str, Volume]:
 
     Raises ConfigError as `read_case` raises.
     """
-    name = _name(path)
-    image, image_affine = _read(path.parent, name)
+    image, image_affine = _read(path)
+    name = _name(path) or path.name
     return name, _volume(image, image_affine, name=name, modality=modality)
 
 
@@ -103,7 +118,8 @@ def _volume(
         voxels=voxels,
         geometry=Geometry(affine=affine, shape=voxels.shape),
         slices=tuple(SliceSource(instance_index=i, frame_number=1) for i in range(len(voxels))),
-        acquisition=Acquisition(modality=modality),
+        # The caller vouches for the unit, too: NIfTI of PET is taken to be SUV.
+        acquisition=Acquisition(modality=modality, suv_bw_factor=1.0),
         subject_id=name,
         series_uid="",
     )
@@ -116,18 +132,36 @@ def _name(path: Path) -> str:
     return next((path.name.removesuffix(end) for end in _ENDINGS if path.name.endswith(end)), "")
 
 
-def _read(folder: Path, name: str) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    found = [folder / f"{name}{end}" for end in _ENDINGS if (folder / f"{name}{end}").is_file()]
-    if not found:
-        raise ConfigError("validation-case", f"{folder} holds no {name}.")
+def _cases(folder: Path) -> dict[str, tuple[Path, Path]]:
+    """Return image and mask by the name of their own folder; empty where it is laid out otherwise."""
+    found = {}
+    for case in (
+        sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ()
+    ):
+        files = [path for path in sorted(case.iterdir()) if _name(path)]
+        images = [path for path in files if _name(path).endswith("image")]
+        masks = [path for path in files if _name(path).endswith("mask")]
+        if len(images) == len(masks) == 1:
+            found[case.name] = (images[0], masks[0])
+    return found
+
+
+def _found(folder: Path, name: str) -> Path:
+    for end in _ENDINGS:
+        if (folder / f"{name}{end}").is_file():
+            return folder / f"{name}{end}"
+    raise ConfigError("validation-case", f"{folder} holds no {name}.")
+
+
+def _read(path: Path) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     try:
-        file = nib.load(found[0])
+        file = nib.load(path)
         if not isinstance(file, nib.Nifti1Image):
             raise nib.filebasedimages.ImageFileError
         values = np.asarray(file.dataobj, dtype=np.float64)
         affine = np.asarray(file.affine, dtype=np.float64)
     except _UNREADABLE as error:
-        raise ConfigError("validation-unreadable", f"{found[0]} is no NIfTI file.") from error
+        raise ConfigError("validation-unreadable", f"{path} is no NIfTI file.") from error
     if values.ndim != _DIMENSIONS or np.linalg.det(affine[:3, :3]) == 0:
-        raise ConfigError("validation-unreadable", f"{found[0]} is not one volume in space.")
+        raise ConfigError("validation-unreadable", f"{path} is not one volume in space.")
     return values, affine
