@@ -145,6 +145,10 @@ class Viewer:
     def open(self, url: str) -> None:
         """Open a case and wait until its segmentation lies over its images."""
         self.page.goto(url)
+        self.wait()
+
+    def wait(self) -> None:
+        """Return when a segmentation lies over the images."""
         self.page.wait_for_function(_IS_SHOWN, timeout=LOAD_SECONDS * 1000, polling=200)
         self.settle()
 

@@ -257,9 +257,38 @@ def test_a_case_opens_again_and_again_from_what_the_browser_keeps(
     viewer: Viewer, pages: Pages, archive: OrthancServer
 ) -> None:
     case_id = deliver(made(Stack(), 713), pages, archive, ResultKind.SEG)
-    for _ in range(3):
+    for _ in range(2):
         viewer.open(f"{pages.url}/open/{case_id}")
         assert (viewer.look().labels > 0).any()
+
+
+def test_each_series_is_shown_with_its_own_segmentation_when_it_is_opened(
+    viewer: Viewer, pages: Pages, archive: OrthancServer
+) -> None:
+    parts = [
+        analysis_of(make_series(stack, landscape()), mask=painted())
+        for stack in (
+            Stack(patient=patient(720), description="first"),
+            Stack(
+                patient=patient(720), series_number=2, description="second", origin=(90, -20, 30)
+            ),
+        )
+    ]
+    for part in parts:
+        deliver(part, pages, archive, ResultKind.SEG)
+    study = header(parts[0]).StudyInstanceUID
+    viewer.open(f"{pages.url}/viewer/viewer?StudyInstanceUIDs={study}")
+    for part in parts:
+        name = header(part).SeriesDescription
+        viewer.page.locator("[data-cy=study-browser-thumbnail]", has_text=name).dblclick()
+        viewer.page.locator("[data-cy=viewport-pane]", has_text=name).wait_for()
+        viewer.wait()
+        look = viewer.look()
+        expected = look.expected(part.prediction.label_map, part.prediction.geometry)
+        found = overlaps(look, expected)
+        assert set(found) == {1, 2, 3}
+        assert min(found.values()) >= OVERLAP
+    viewer.shoot("viewer-two-series")
 
 
 def test_each_measurement_of_a_report_is_drawn_with_the_models_number(

@@ -30,6 +30,48 @@ const showFindings = {
   },
 };
 
+// A series is shown with its segmentation as soon as it is opened; OHIF waits to be asked.
+const showWithSegmentation = {
+  id: 'clic-edge.show-with-segmentation',
+  onModeEnter({ servicesManager, commandsManager }) {
+    const { displaySetService, hangingProtocolService, viewportGridService } =
+      servicesManager.services;
+    const opened = new Set();
+    // OHIF can't load a FRACTIONAL one.
+    const kinds = ['BINARY', 'LABELMAP'];
+    const rank = one => kinds.indexOf(one.instances?.[0]?.SegmentationType);
+    const segmentationOf = uid =>
+      displaySetService
+        .getActiveDisplaySets()
+        .filter(one => one.referencedDisplaySetInstanceUID === uid && rank(one) >= 0)
+        .sort((one, other) => rank(one) - rank(other))[0];
+    const show = () => {
+      for (const [viewportId, viewport] of viewportGridService.getState().viewports) {
+        const [uid] = viewport.displaySetInstanceUIDs ?? [];
+        if (!uid) {
+          continue;
+        }
+        const shown = displaySetService.getDisplaySetByUID(uid);
+        const segmentation = segmentationOf(uid);
+        if (shown?.referencedDisplaySetInstanceUID) {
+          opened.add(shown.referencedDisplaySetInstanceUID);
+        } else if (segmentation && !opened.has(uid)) {
+          opened.add(uid);
+          commandsManager.run('setDisplaySetsForViewports', {
+            viewportsToUpdate: hangingProtocolService.getViewportsRequireUpdate(
+              viewportId, segmentation.displaySetInstanceUID
+            ),
+          });
+        }
+      }
+    };
+    const { GRID_STATE_CHANGED } = viewportGridService.EVENTS;
+    viewportGridService.subscribe(GRID_STATE_CHANGED, () => window.setTimeout(show, 0));
+    const { DISPLAY_SETS_ADDED } = displaySetService.EVENTS;
+    displaySetService.subscribe(DISPLAY_SETS_ADDED, () => window.setTimeout(show, 0));
+  },
+};
+
 // OHIF draws the outlines of a measurement report, and shows a black field where one of its findings
 // has none. It has a view for reports as text: let it take those.
 const readableReports = {
@@ -64,7 +106,7 @@ const readableReports = {
 window.config = {
   name: 'clic-edge',
   routerBasename: '/viewer',
-  extensions: [showFindings, readableReports],
+  extensions: [showFindings, showWithSegmentation, readableReports],
   modes: [],
   // The tour would cover the images at each first visit.
   customizationService: { 'ohif.tours': { $set: [] } },
