@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from factories import Stack, canary_stack, file_bytes, make_datasets, ramp
-from pydicom.uid import SecondaryCaptureImageStorage
+from pydicom import Dataset, dcmread
+from pydicom.uid import PositronEmissionTomographyImageStorage, SecondaryCaptureImageStorage
 
 from clic_edge.deid import BASIC, DeidKey, Profile
 from clic_edge.deid.batch import Order, clean_all, sources_below
 from clic_edge.deid.file import Bench
+from clic_edge.dicom.attributes import Attributes
+from clic_edge.dicom.suv import suv_bw_factor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +54,27 @@ def _palette_of_58203_bits() -> bytes:
         setattr(ds, f"{colour}PaletteColorLookupTableDescriptor", [256, 0, 58203])
         setattr(ds, f"{colour}PaletteColorLookupTableData", bytes(512))
     return file_bytes(ds)
+
+
+def _half_life_of_no_time() -> bytes:
+    (ds,) = make_datasets(Stack(pixel_spacing=(4.0, 4.0)), np.zeros((1, 64, 64), np.int16))
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = PositronEmissionTomographyImageStorage
+    ds.Modality, ds.Units, ds.PatientWeight = "PT", "BQML", 70
+    ds.CorrectedImage, ds.DecayCorrection = ["DECY", "ATTN"], "START"
+    ds.SeriesDate = ds.AcquisitionDate = "20260101"
+    ds.SeriesTime = ds.AcquisitionTime = "120000"
+    drug = Dataset()
+    drug.RadionuclideTotalDose, drug.RadionuclideHalfLife = 1e8, 1e-3
+    drug.RadiopharmaceuticalStartDateTime = "20260101110000"
+    ds.RadiopharmaceuticalInformationSequence = [drug]
+    return file_bytes(ds)
+
+
+def test_a_dose_that_has_decayed_to_nothing_gives_no_uptake() -> None:
+    ds = dcmread(BytesIO(_half_life_of_no_time()))
+    assert suv_bw_factor(Attributes(dataset=ds, where="the instance")) is None
+    ds.RadiopharmaceuticalInformationSequence[0].RadionuclideHalfLife = 6586
+    assert suv_bw_factor(Attributes(dataset=ds, where="the instance")) is not None
 
 
 LOOKED_AT = Profile(name="looked at", pixels="redact-all")

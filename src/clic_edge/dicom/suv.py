@@ -50,10 +50,10 @@ def suv_bw_factor(image: Attributes) -> float | None:
         return None
     dose, half_life = drug.number("RadionuclideTotalDose"), drug.number("RadionuclideHalfLife")
     waited = _waited(image, drug)
-    if not dose or not half_life or waited is None:
+    if dose is None or not half_life or half_life < 0 or waited is None:
         return None
     left = dose * math.exp2(-waited.total_seconds() / half_life)
-    return weight * GRAMS / left
+    return weight * GRAMS / left if left >= 1 else None  # becquerel: less is no dose
 
 
 def _waited(image: Attributes, drug: Attributes) -> timedelta | None:
