@@ -75,6 +75,13 @@ def test_an_unknown_key_is_named_with_the_nearest_valid_one(
 @pytest.mark.parametrize(
     ("old", "new", "key"),
     [
+        ('id = "brightness"', 'id = "../state"', "id"),
+        ('id = "brightness"', 'id = "/etc"', "id"),
+        ('id = "brightness"', 'id = ".."', "id"),
+        ('id = "brightness"', 'id = ""', "id"),
+        ('id = "brightness"', 'id = "brightness\\n"', "id"),
+        ('name = "white"', 'name = "../white"', "segments"),
+        ('name = "white"', 'name = "white.matter"', "segments"),
         ('version = "0.1"', "version = 1", "version"),
         ('version = "0.1"', "", "version"),
         ("overlap = 0.5", "overlap = 2026-01-02", "window.overlap"),

@@ -189,6 +189,40 @@ def test_a_site_installs_what_it_trusts_and_nothing_else(
             remove(models, name)
 
 
+@pytest.mark.parametrize("identifier", ["../state", "{there}/state", "..", "."])
+def test_a_package_that_names_another_folder_replaces_nothing(
+    tmp_path: Path, identifier: str
+) -> None:
+    identifier = identifier.format(there=tmp_path)
+    package = write_package(tmp_path / "brightness")
+    declaration = package / "model.toml"
+    declaration.write_text(declaration.read_text().replace('"brightness"', f'"{identifier}"'))
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "ledger").write_text("precious")
+    with pytest.raises(ConfigError) as error:
+        install(package, tmp_path / "models", verify=lambda _: None, replace=True)
+    assert code(error) == "model-declaration"
+    assert (tmp_path / "state" / "ledger").read_text() == "precious"
+
+
+def test_a_link_out_of_the_folder_of_packages_is_not_followed(
+    package: Path, tmp_path: Path
+) -> None:
+    models, elsewhere = tmp_path / "models", tmp_path / "elsewhere"
+    models.mkdir()
+    install(package, elsewhere, verify=lambda _: None)
+    (models / "brightness").symlink_to(elsewhere / "brightness")
+    (tmp_path / "digests.json").write_text("{}")
+    for name in ("brightness", "..", "../elsewhere/brightness"):
+        with pytest.raises(ConfigError) as error:
+            remove(models, name)
+        assert code(error) == "model-elsewhere"
+    with pytest.raises(ConfigError) as error:
+        install(package, models, verify=lambda _: None, replace=True)
+    assert code(error) == "model-elsewhere"
+    assert load_package(elsewhere / "brightness")
+
+
 def test_what_lies_on_the_site_and_is_not_sound_is_listed_with_the_reason(
     package: Path, keys: Path, tmp_path: Path
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from dataclasses import fields
 from difflib import get_close_matches
@@ -26,10 +27,13 @@ from clic_edge.inference.card import (
 from clic_edge.inference.intensity import Clip, ClipPercentiles, Range, Step, ZScore
 
 _TO_LPS = str.maketrans("RAI", "LPS")
+_SEGMENT_NAME = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
 _UNKNOWN_KEY = {"extra_forbidden", "unexpected_keyword_argument"}
 
 Length = Annotated[float, Field(gt=0)]
 Size = Annotated[int, Field(gt=0)]
+Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+"""Names the package's folder on a site, so it can name no other place."""
 Kind = Literal["suv-max", "suv-mean", "suv-peak", "total-lesion-glycolysis"]
 """What can be measured in a segment: see `measuring`."""
 
@@ -116,7 +120,7 @@ class Window(Table):
 class Declaration(Table):
     """The content of ``model.toml``."""
 
-    id: str
+    id: Identifier
     version: str
     title: str
     manufacturer: str
@@ -184,6 +188,8 @@ class Declaration(Table):
             raise ValueError("number the segments 1, 2, 3 and so on, in this order")
         if len({segment.name for segment in value}) < len(value):
             raise ValueError("give each segment a name of its own")
+        if not all(_SEGMENT_NAME.fullmatch(segment.name) for segment in value):
+            raise ValueError("name segments in letters a to z, digits, '-' and '_'")
         return value
 
 

@@ -56,14 +56,15 @@ def install(
     Raises
     ------
     ConfigError
-        ``model-installed``: the id is taken and `replace` is not set. As `opened`.
+        ``model-installed``: the id is taken and `replace` is not set. ``model-elsewhere``: what
+        has that name leads out of `models`. As `opened`.
     Defect, ConfigError
         What `verify` raises of the copy.
 
     """
     with opened(source) as folder:
         package = load_package(folder)
-        target = models / package.declaration.id
+        target = _inside(models, package.declaration.id)
         if target.exists() and not replace:
             there = load_package(target).declaration.version
             raise ConfigError(
@@ -88,11 +89,19 @@ def install(
 
 
 def remove(models: Path, name: str) -> None:
-    """Take a package off the site. Raises ConfigError ``model-unknown``."""
-    folder = models / name
-    if folder.parent != models or not (folder / DIGESTS).is_file():
+    """Take a package off the site. Raises ConfigError ``model-unknown`` and ``model-elsewhere``."""
+    folder = _inside(models, name)
+    if not (folder / DIGESTS).is_file():
         raise ConfigError("model-unknown", f"{models} holds no model package {name}.")
     shutil.rmtree(folder)
+
+
+def _inside(models: Path, name: str) -> Path:
+    """Return the folder of a package: one in `models`, never a link or a path to somewhere else."""
+    folder = models / name
+    if folder.is_symlink() or folder.resolve().parent != models.resolve():
+        raise ConfigError("model-elsewhere", f"{folder} does not lie in {models}.")
+    return folder
 
 
 def _copy(package: ModelPackage, target: Path) -> None:
