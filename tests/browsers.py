@@ -129,6 +129,16 @@ class Look:
         nearest = np.array(numbers)[(chroma @ tints.T).argmax(axis=-1)]
         return np.where(strength > COLOURED, nearest, 0)
 
+    def likeness(self, labels: NDArray[np.generic]) -> NDArray[np.float64]:
+        """Return how like each pixel's colour is to its label's: 1 for the same direction from grey."""
+        colors = np.zeros((max(self.colors) + 1, 3))
+        for number, color in self.colors.items():
+            colors[number] = color
+        wanted, found = colors[labels], self.rgb.astype(float)
+        wanted, found = (one - one.mean(axis=-1, keepdims=True) for one in (wanted, found))
+        scale = np.linalg.norm(wanted, axis=-1) * np.linalg.norm(found, axis=-1)
+        return np.asarray((wanted * found).sum(axis=-1) / np.maximum(scale, 1e-9), np.float64)
+
 
 COLOURED = 12.0
 """A pixel that differs from grey by more is coloured."""

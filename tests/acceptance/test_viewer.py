@@ -32,6 +32,7 @@ from clic_edge.domain.result import ResultKind
 from clic_edge.domain.volume import Geometry
 from clic_edge.ledger import Ledger
 from clic_edge.results.colours import colour_of
+from clic_edge.results.seg import SegWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from playwright.sync_api import BrowserContext
     from servers import OrthancServer
 
+    from clic_edge.domain.result import ResultObject
     from clic_edge.results.writer import Analysis
 
 pytestmark = [pytest.mark.servers, pytest.mark.slow]
@@ -162,6 +164,13 @@ def deliver(analysis: Analysis, pages: Pages, archive: OrthancServer, *kinds: Re
     """Put a study and its results where the pages find them; return the case."""
     results = write_all(analysis)
     results = tuple(one for one in (*results, *write_told(analysis, results)) if one.kind in kinds)
+    return keep(analysis, results, pages, archive)
+
+
+def keep(
+    analysis: Analysis, results: tuple[ResultObject, ...], pages: Pages, archive: OrthancServer
+) -> str:
+    """Put images and results into the archive, and a case of them into the ledger."""
     for content in [one.content for one in (*analysis.series.instances, *results)]:
         archive.post("/instances", content)
     case_id = pages.admit(study_handle(header(analysis)))
@@ -251,6 +260,49 @@ def test_a_label_map_is_shown_as_a_binary_segmentation_is(
     found = overlaps(look, expected)
     assert set(found) == {1, 2, 3}
     assert min(found.values()) >= OVERLAP
+
+
+def body(organs: int) -> Analysis:
+    """Return a study with as many organs as a model of the whole body finds, one beside another."""
+    shape = (32, 128, 128)
+    at, within = np.divmod(np.indices(shape), 16)
+    blocks = 1 + at[0] * 64 + at[1] * 8 + at[2]
+    taken = (blocks <= organs) & (within[1] < 12) & (within[2] < 10)
+    mask = np.where(taken, blocks, 0).astype(np.uint8)
+    series = make_series(Stack(patient=patient(721)), landscape(shape))
+    analysis = analysis_of(series, mask=np.minimum(mask, 1))
+    (first, *_) = analysis.prediction.segments
+    mask.flags.writeable = False
+    found = tuple(
+        replace(
+            first,
+            definition=replace(first.definition, number=n, name=f"organ-{n}", label=f"Organ {n}"),
+            voxel_count=int((mask == n).sum()),
+        )
+        for n in range(1, organs + 1)
+    )
+    return replace(
+        analysis, prediction=replace(analysis.prediction, label_map=mask, segments=found)
+    )
+
+
+def test_a_hundred_organs_are_shown_and_the_browser_lives(
+    viewer: Viewer, pages: Pages, archive: OrthancServer
+) -> None:
+    analysis = body(104)
+    results = SegWriter().write(analysis, ())
+    case_id = keep(analysis, results, pages, archive)
+    viewer.open(f"{pages.url}/open/{case_id}")
+    viewer.shoot("viewer-104-organs")
+    look = viewer.look()
+    expected = look.expected(analysis.prediction.label_map, analysis.prediction.geometry)
+    assert len(np.unique(expected)) > 40
+    assert dice(look.labels > 0, expected > 0) >= OVERLAP
+    assert dice(look.labels > 0, expected[:, ::-1] > 0) < OVERLAP, "mirrored"
+    # OHIF mixes the colours of neighbours when there are many.
+    unmixed = (expected > 0) & (expected <= 20)
+    assert np.mean(look.likeness(expected)[unmixed] > 0.95) > OVERLAP
+    viewer.page.get_by_text("Organ 104", exact=True).wait_for(state="attached")
 
 
 def test_a_case_opens_again_and_again_from_what_the_browser_keeps(
