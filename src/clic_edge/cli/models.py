@@ -106,7 +106,9 @@ def sign_package(
     package: Package,
     key: Annotated[Path, typer.Option(help="Your private key, of `init-key`.")],
 ) -> None:
-    """Vouch for a package: write its digests, and your signature over them."""
+    """Vouch for a package whose network loads: write its digests, and your signature over them."""
+    write_digests(package)
+    _runtime(package)
     sign(package, key, at=datetime.now(UTC))
     stdout.print(f"signed: {load_package(package).digest}")
 

@@ -13,6 +13,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 from clic_edge.domain.prediction import Prediction, SegmentFinding
 from clic_edge.errors import Defect
+from clic_edge.inference.external_data import has_external_data
 from clic_edge.inference.gate import admit
 from clic_edge.inference.intensity import prepare
 from clic_edge.inference.measuring import measure
@@ -58,19 +59,12 @@ class OnnxRuntime:
         ConfigError
             The folder holds no complete, well-formed package.
         Defect
-            Its files changed since their digests were written, or hold no network.
+            Its files changed since their digests were written, or hold no network, or one whose
+            numbers lie in a file that has no digest.
 
         """
         package = load_package(folder)
-        available = onnxruntime.get_available_providers()
-        wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-        try:
-            session = onnxruntime.InferenceSession(
-                package.weights_path.read_bytes(),
-                providers=[provider for provider in wanted if provider in available],
-            )
-        except _SESSION_ERRORS as error:
-            raise Defect("network-unreadable", f"{package.weights_path} does not load.") from error
+        session = _session(package.weights_path)
         package.verify()
         return cls(package, session)
 
@@ -164,6 +158,28 @@ class _Network:
         if not np.isfinite(logits).all():
             raise Defect("network-not-finite", "The network returned values that are no numbers.")
         return logits
+
+
+def _session(path: Path) -> onnxruntime.InferenceSession:
+    available = onnxruntime.get_available_providers()
+    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
+    options = onnxruntime.SessionOptions()
+    # The runtime has a second format of its own, in which nobody has looked for external data.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    network = path.read_bytes()
+    try:
+        if has_external_data(network):
+            raise Defect(
+                "network-external-data",
+                f"{path} keeps a part of the network in another file, which no digest covers.",
+            )
+        return onnxruntime.InferenceSession(
+            network,
+            options,
+            providers=[provider for provider in wanted if provider in available],
+        )
+    except (*_SESSION_ERRORS, ValueError) as error:
+        raise Defect("network-unreadable", f"{path} does not load.") from error
 
 
 def _in_quantity(volume: Volume, quantity: str | None) -> NDArray[np.generic]:
