@@ -76,24 +76,26 @@ def test_one_series_that_cannot_be_analysed_does_not_keep_the_other_from_it(site
     assert any(one.startswith("Series 2: not analysed: ") for one in said)
 
 
+@pytest.mark.parametrize("broken", [1, 2])
 def test_a_series_whose_result_cannot_be_made_does_not_keep_the_other_from_the_reader(
-    site: Site,
+    site: Site, broken: int
 ) -> None:
-    good, bad = hippocampus_study(324), hippocampus_study(324)
-    for ds in bad:
+    first, second = hippocampus_study(324 + broken), hippocampus_study(324 + broken)
+    for ds in second:
         ds.SeriesInstanceUID += ".2"
         ds.SOPInstanceUID += ".2"
         ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
         ds.SeriesNumber = 2
+    for ds in (first, second)[broken - 1]:
         del ds.FrameOfReferenceUID
-    study_id = site.send([*good, *bad])
+    study_id = site.send([*first, *second])
     case = site.await_case(study_id, CaseState.QUARANTINED)
     assert case.code == "no-frame-of-reference"
     assert len(results_in(site.pacs, study_id)) == 2
     (root,) = roots_in(site.pacs, study_id)
     said = texts_of(root)
-    assert any(one.startswith("Series 1, Anterior hippocampus: ") for one in said)
-    assert f"Series 2: not analysed: {case.reason}" in said
+    assert any(one.startswith(f"Series {3 - broken}, Anterior hippocampus: ") for one in said)
+    assert f"Series {broken}: not analysed: {case.reason}" in said
     before = ours_in(site.pacs, study_id)
     site.ledger.cases.retry(case.case_id)
     again = site.await_case(study_id, CaseState.QUARANTINED)

@@ -39,7 +39,7 @@ def _retitled(models: Path, name: str) -> None:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Return a site whose model has a challenger, one that refuses, and one that is broken."""
+    """Return a site whose model has a challenger, one that refuses, and two that are broken."""
     folder = tmp_path_factory.mktemp("challenged")
     models = folder / "models"
     shutil.copytree(ROOT / "models" / "hippocampus", models / "hippocampus")
@@ -47,9 +47,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     write_package(models / "refuses", toml=TOML.replace('modality = "MR"', 'modality = "CT"'))
     write_package(models / "broken")
     (models / "broken" / "model.onnx").write_bytes(b"no network")
+    write_package(models / "undeclared")
+    (models / "undeclared" / "model.toml").write_text("no table")
     pipeline = pipeline_toml().replace(
         'deid_profile = "basic"',
-        'deid_profile = "basic"\nchallengers = ["broken", "refuses", "next"]',
+        'deid_profile = "basic"\nchallengers = ["broken", "undeclared", "refuses", "next"]',
     )
     options = SiteOptions(pipelines={"hippocampus": pipeline}, models=models, unsigned=True)
     with running_site(folder / "site", options) as site, site.worker():
@@ -69,6 +71,7 @@ def test_a_challenger_is_logged_with_its_agreement_and_not_shown(site: Site) -> 
     (root,) = roots_in(site.pacs, study_id)
     assert "1.1.0" not in "\n".join(texts_of(root))
     log = site.log.read_text()
-    assert log.count('"challenger-failed"') == 2
+    assert log.count('"challenger-failed"') == 3
+    assert "model-declaration" in log
     assert "model-changed" in log
     assert "modality-unsupported" in log

@@ -493,6 +493,34 @@ def test_a_new_case_replaces_what_destinations_took_of_all_cases_before_it(ledge
     assert replaced.series_instance_uid == "2.25.6"
 
 
+def test_what_a_quarantined_case_delivered_is_replaced_too(ledger: Ledger) -> None:
+    ledger.cases.admit(admission())
+    ledger.deliveries.record("c1", (result(number=1),))
+    ledger.deliveries.receive((accepted(1),))
+    ledger.cases.close(begun(ledger), CaseState.QUARANTINED, code="broken", reason="Broken.")
+    ledger.cases.admit(admission("c2"))
+    assert len(ledger.deliveries.replaced("c2")) == 1
+    assert ledger.cases.case("c1").state is CaseState.QUARANTINED, "a person still looks"
+
+
+def test_a_refusal_is_forgotten_when_another_model_analyses_the_series(ledger: Ledger) -> None:
+    ledger.cases.admit(admission())
+    for series_id in ("s1", "s2"):
+        refusal = SeriesRefusal(series_id=series_id, code="broken", reason="Broken.", withheld=True)
+        ledger.deliveries.refuse("c1", refusal, model_digest="old")
+    ledger.deliveries.forgive("c1", "s1")
+    (left,) = ledger.deliveries.refusals("c1")
+    assert (left.series_id, left.withheld) == ("s2", True)
+
+
+def test_ours_is_ours_whatever_became_of_it(ledger: Ledger) -> None:
+    ledger.cases.admit(admission())
+    ledger.deliveries.record("c1", (result(number=1),))
+    ledger.cases.admit(admission("c2"))
+    assert ledger.deliveries.is_ours("2.25.1")
+    assert not ledger.deliveries.is_ours("2.25.2")
+
+
 def test_a_refused_case_that_runs_again_says_everything_anew(ledger: Ledger) -> None:
     ledger.cases.admit(admission())
     refusal = SeriesRefusal(series_id="s1", code="gap", reason="A slice is missing.")

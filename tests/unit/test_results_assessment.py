@@ -11,7 +11,7 @@ import numpy as np
 import pydicom
 import pytest
 from analyses import analysis_of
-from factories import Stack, make_series
+from factories import Stack, make_datasets, make_series, ramp, series_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from plain_highdicom import plain_highdicom
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from clic_edge.domain.result import ResultObject
+    from clic_edge.domain.study import Series
     from clic_edge.results.writer import Analysis
 
 AT = datetime(2026, 11, 3, 8, 15, tzinfo=UTC)
@@ -150,6 +151,9 @@ def test_another_programs_edit_is_measured_against_ours(
     after[:, :4][after[:, :4] == 1] = 0  # rows cut off of the first segment
     (ours,) = writer().write(analysis, ())
     theirs = plain_highdicom(masks(analysis, after), segmentation_type)
+    assert not is_version_of(theirs, dataset(ours)), "another algorithm is no reader"
+    for item in theirs.SegmentSequence:
+        item.SegmentAlgorithmType = "SEMIAUTOMATIC"
     assert is_version_of(theirs, dataset(ours))
     first, second, third = compare(theirs, dataset(ours))
     kept, had = int((after == 1).sum()), int((before == 1).sum())
@@ -196,11 +200,48 @@ def test_other_contours_on_the_same_images_are_not_ours_edited() -> None:
     analysis = analysis_of()
     theirs, ours = plain_highdicom(analysis), seg_of(analysis)
     assert not is_version_of(ours, ours)
+    for item in theirs.SegmentSequence:
+        item.SegmentAlgorithmType = "MANUAL"
+    assert is_version_of(theirs, ours)
     theirs.SegmentSequence[0].SegmentLabel = "Planning target volume"
     assert not is_version_of(theirs, ours)
 
 
-def test_a_flipped_or_shifted_edit_is_not_measured() -> None:
+@pytest.mark.parametrize("way", [(0.5, 0, 0), (0, -0.2, 0), (0, 0, 0.5), (1.0, 0, 0)])
+def test_a_shifted_edit_is_not_measured(way: tuple[float, float, float]) -> None:
+    analysis = analysis_of()
+    theirs, ours = plain_highdicom(analysis), seg_of(analysis)
+    for frame in theirs.PerFrameFunctionalGroupsSequence:
+        position = frame.PlanePositionSequence[0]
+        moved = np.array(position.ImagePositionPatient, float) + way
+        position.ImagePositionPatient = [float(one) for one in moved]
+    with pytest.raises(Defect, match="other planes"):
+        compare(theirs, ours)
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.3])
+def test_an_edit_may_reach_onto_slices_that_ours_leaves_empty(tilt: float) -> None:
+    analysis = analysis_of(tilted(tilt))
+    mask = np.array(analysis.prediction.label_map)
+    mask[:2] = 0
+    ours, theirs = seg_of(masks(analysis, mask)), plain_highdicom(analysis)
+    voxel = analysis.prediction.geometry.voxel_volume_mm3
+    for number, one in enumerate(compare(theirs, ours), start=1):
+        assert one.volume_mm3 == pytest.approx(
+            voxel * (analysis.prediction.label_map == number).sum()
+        )
+
+
+def tilted(tilt: float) -> Series:
+    """Return a series whose slices are stacked askew: each lies `tilt` mm further to the left."""
+    datasets = make_datasets(Stack(modality="MR"), ramp())
+    for number, ds in enumerate(datasets):
+        x, y, z = ds.ImagePositionPatient
+        ds.ImagePositionPatient = [round(float(x) + tilt * number, 6), y, z]
+    return series_of(datasets)
+
+
+def test_a_flipped_edit_is_not_measured() -> None:
     analysis = analysis_of()
     theirs, ours = plain_highdicom(analysis), seg_of(analysis)
     orientation = theirs.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0]

@@ -64,6 +64,12 @@ def test_a_refusal_is_told_in_the_readers_language_and_with_its_numbers(
     assert why_refused(replace(REFUSAL, code=code), language) == told
 
 
+def test_a_result_that_is_withheld_is_told_in_danish_too() -> None:
+    defect = replace(REFUSAL, code="seg-differs", reason="A frame differs.", withheld=True)
+    assert why_refused(defect, "da").endswith("teknisk fejl (A frame differs.)")
+    assert why_refused(defect, "en") == "A frame differs."
+
+
 def test_a_danish_summary_says_in_danish_why_nothing_was_analysed() -> None:
     analysis = analysis_of()
     story = Story(

@@ -45,6 +45,11 @@ class AssessmentStore:
                 )
         return new
 
+    def is_new(self, given: Iterable[Assessment]) -> bool:
+        """Whether any of them says something that its reader's last word does not."""
+        with self._engine.connect() as connection:
+            return any(not _says_the_same(_newest(connection, one), one) for one in given)
+
     def of_case(self, case_id: str) -> tuple[Assessment, ...]:
         """Return every assessment of a case, oldest first."""
         return self._select(assessments.c.case_id == case_id)

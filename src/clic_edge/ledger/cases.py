@@ -94,7 +94,7 @@ class CaseStore:
             & cases.c.superseded_by.is_(None)
         )
         newer = {"superseded_by": admission.case_id}
-        told = [CaseState.DELIVERED, CaseState.REFUSED, *_OPEN]
+        told = [CaseState.DELIVERED, CaseState.REFUSED, CaseState.QUARANTINED, *_OPEN]
         ended = others & cases.c.state.in_(told)
         ids = list(connection.scalars(sa.select(cases.c.case_id).where(ended)))
         if not ids:
@@ -102,8 +102,12 @@ class CaseStore:
         chosen = cases.c.case_id.in_(ids)
         connection.execute(cases.update().where(chosen).values(newer))
         # A running case finds out by itself, before it delivers and when it closes. What a
-        # pipeline refused stays refused; that none took the study is not true any more.
-        stays = (cases.c.state == CaseState.REFUSED) & (cases.c.pipeline != "-")
+        # pipeline refused stays refused, and what a person must look at stays to be looked at,
+        # though results of it that were delivered are replaced; that no pipeline took the study
+        # is not true any more.
+        stays = (cases.c.state == CaseState.QUARANTINED) | (
+            (cases.c.state == CaseState.REFUSED) & (cases.c.pipeline != "-")
+        )
         idle = chosen & (cases.c.state != CaseState.RUNNING) & ~stays
         closing = {"state": CaseState.SUPERSEDED, "updated_at": datetime.now(UTC)}
         for case_id in connection.scalars(sa.select(cases.c.case_id).where(idle)):

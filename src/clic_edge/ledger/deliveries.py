@@ -46,12 +46,18 @@ class DeliveryStore:
             key = {"case_id": case_id, "model_digest": model_digest}
             insert_or_replace(connection, series_refusals, key | row)
 
-    def refusals(self, case_id: str, model_digest: str) -> tuple[SeriesRefusal, ...]:
-        """Return what was refused of a case for this model, by series."""
+    def forgive(self, case_id: str, series_id: str) -> None:
+        """Forget why a series was refused: another model has analysed it since."""
+        row = (series_refusals.c.case_id == case_id) & (series_refusals.c.series_id == series_id)
+        with self._engine.begin() as connection:
+            connection.execute(series_refusals.delete().where(row))
+
+    def refusals(self, case_id: str, model_digest: str | None = None) -> tuple[SeriesRefusal, ...]:
+        """Return what is refused of a case, by series; with a digest, for this model only."""
         columns = [series_refusals.c[name] for name in SeriesRefusal.__slots__]
-        query = sa.select(*columns).where(
-            series_refusals.c.case_id == case_id, series_refusals.c.model_digest == model_digest
-        )
+        query = sa.select(*columns).where(series_refusals.c.case_id == case_id)
+        if model_digest is not None:
+            query = query.where(series_refusals.c.model_digest == model_digest)
         with self._engine.connect() as connection:
             rows = connection.execute(query.order_by(series_refusals.c.series_id))
             return tuple(SeriesRefusal(**row._mapping) for row in rows)
@@ -96,6 +102,14 @@ class DeliveryStore:
         own = (result_objects.c.case_id == case_id) & result_objects.c.current
         with self._engine.connect() as connection:
             return _rows(connection, own)
+
+    def is_ours(self, sop_instance_uid: str) -> bool:
+        """Whether an object is a result of ours, of whichever case and whatever became of it."""
+        query = sa.select(sa.literal(1)).where(
+            result_objects.c.sop_instance_uid == sop_instance_uid
+        )
+        with self._engine.connect() as connection:
+            return connection.scalar(query) is not None
 
     def replaced(self, case_id: str) -> tuple[ResultRow, ...]:
         """Return what a destination accepted of earlier, and the case now takes the place of.

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 ASSESSED = (ResultKind.SR, ResultKind.SEG, ResultKind.SEG_LABELMAP, ResultKind.SEG_FRACTIONAL)
 """What an assessment refers to: the first of these that the case wrote."""
+ASSESSABLE = (CaseState.DELIVERED, CaseState.QUARANTINED)
+"""A case in quarantine may have results, too: those of its other series were delivered."""
 LONGEST_NAME = 64
 
 
@@ -109,12 +111,16 @@ class Desk:
         return standing(self.ledger.assessments.of_case(case_id))
 
     def _store(self, report: AssessmentReport, of: Assessable, *, at: datetime) -> int:
+        """Keep a report, if anything in it is new: the same page sent twice is one."""
+        reader = stand_in(self.key, report.reader)
+        given = as_assessments(report, of, reader=reader, at=at)
+        if not self.ledger.assessments.is_new(given):
+            return 0
         sr = write_assessment(of.result, report, at=at, language=self.language)
         self.archive.keep([sr])
         told_of = {sr.sop_instance_uid: of.prediction_id}
         self.ledger.deliveries.record(of.case_id, (sr,), told_of=told_of)
-        reader = stand_in(self.key, report.reader)
-        return self.ledger.assessments.record(as_assessments(report, of, reader=reader, at=at))
+        return self.ledger.assessments.record(given)
 
 
 def _statements(
@@ -139,8 +145,8 @@ def assessable(case_id: str, *, archive: Archive, ledger: Ledger) -> tuple[Asses
         case = ledger.cases.case(case_id)
     except ConfigError as error:
         raise Refusal("not-assessable", "There is no such result.") from error
-    if case.state is not CaseState.DELIVERED:
-        raise Refusal("not-assessable", f"The result is {case.state}; only a delivered one counts.")
+    if case.state not in ASSESSABLE:
+        raise Refusal("not-assessable", f"The result is {case.state}, so it does not count now.")
     rows = [row for row in ledger.deliveries.results(case_id) if row.prediction_id]
     found = []
     for prediction_id in dict.fromkeys(row.prediction_id for row in rows):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from clic_edge.domain.case import Case
-    from clic_edge.domain.result import Receipt, ResultObject
+    from clic_edge.domain.result import Receipt, ResultKind, ResultObject
     from clic_edge.ledger.deliveries import ResultRow
     from clic_edge.pipeline.line import Line, ReadyDestination
 
@@ -39,11 +39,30 @@ def deliver(line: Line, case: Case) -> None:
     _raise_first(_deliver_to(line, case, destination) for destination in destinations)
 
 
-def _deliver_to(line: Line, case: Case, destination: ReadyDestination) -> Transient | None:
+def deliver_kind(line: Line, case: Case, kind: ResultKind) -> None:
+    """Send to each destination what it takes of one kind, of a case that has ended.
+
+    Raises
+    ------
+    Transient
+        As `deliver`.
+
+    """
+    destinations = line.pipeline(case.pipeline).destinations
+    _raise_first(_deliver_to(line, case, destination, kind=kind) for destination in destinations)
+
+
+def _deliver_to(
+    line: Line, case: Case, destination: ReadyDestination, *, kind: ResultKind | None = None
+) -> Transient | None:
     accepted = {
         uid for uid, receipt in _receipts(line, case, destination).items() if receipt.accepted
     }
-    rows = [row for row in _rows(line, case, destination) if row.sop_instance_uid not in accepted]
+    rows = [
+        row
+        for row in _rows(line, case, destination)
+        if row.sop_instance_uid not in accepted and kind in {None, row.kind}
+    ]
     if not rows:
         return None
     missing = [_kept(line, row) for row in rows]
@@ -119,8 +138,7 @@ def finish(line: Line, case: Case) -> None:
         One series is broken; the results of the others are delivered.
 
     """
-    digest = line.pipeline(case.pipeline).runtime().model.digest
-    refusals = line.ledger.deliveries.refusals(case.case_id, digest)
+    refusals = line.ledger.deliveries.refusals(case.case_id)
     for one in refusals:
         if one.withheld:
             raise Defect(one.code, one.reason)

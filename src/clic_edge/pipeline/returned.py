@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clic_edge import telemetry
-from clic_edge.dicom.reading import read_instance
+from clic_edge.dicom.reading import read_instance, translated
 from clic_edge.domain.assessment import ADDED, Assessment, Reason, Source, Verdict
-from clic_edge.domain.case import CaseState
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect, Refusal, Transient
-from clic_edge.pipeline.assessing import as_assessments, assessable, person_name, stand_in
-from clic_edge.pipeline.delivery import confirm, deliver
+from clic_edge.pipeline.assessing import (
+    ASSESSABLE,
+    as_assessments,
+    assessable,
+    person_name,
+    stand_in,
+)
+from clic_edge.pipeline.delivery import deliver_kind
 from clic_edge.results.assessment import read_assessment
 from clic_edge.results.edited import EditedSegment, compare, is_version_of
-from clic_edge.results.provenance import moment_of
+from clic_edge.results.provenance import MANUFACTURER, moment_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -32,23 +38,23 @@ RETURNING = {"SEG", "SR"}
 """Modality (0008,0060) of what may say something of a result."""
 
 
-def take_back(study_id: str, *, line: Line) -> int:
+def take_back(study_id: str, *, line: Line, now: datetime) -> int:
     """Record what the objects of a study say of our results; return how much of it is new.
 
     What can't be read, or lies elsewhere, is told to the log and left where it is. Raises
     Transient where the archive is out of reach.
     """
     cases = line.ledger.cases.of_study(study_id)
-    delivered = [case.case_id for case in cases if case.state is CaseState.DELIVERED]
-    foreign = list(_foreign(study_id, delivered, line=line)) if delivered else []
+    told = [case.case_id for case in cases if case.state in ASSESSABLE]
+    foreign = list(_foreign(study_id, line=line, case_id=told[0])) if told else []
     new = 0
-    for case_id in delivered if foreign else []:
+    for case_id in told if foreign else []:
         try:
             results = assessable(case_id, archive=line.archive, ledger=line.ledger)
         except (Refusal, Defect) as problem:
             telemetry.returned_unread(case_id=case_id, code=problem.code)
             continue
-        new += sum(_record(ds, one, line=line) for one in results for ds in foreign)
+        new += sum(_record(ds, one, line=line, now=now) for one in results for ds in foreign)
     return new
 
 
@@ -60,11 +66,10 @@ def send_assessments(line: Line, *, now: datetime) -> None:
     since = now - line.patience.give_up_after
     for case_id in dict.fromkeys(one.case_id for one in line.ledger.assessments.since(since)):
         case = line.ledger.cases.case(case_id)
-        if case.state is CaseState.DELIVERED:
+        if case.state in ASSESSABLE:
             with suppress(Transient, Refusal, Defect):  # a receipt, or the next turn, tells
                 if _unsent(line, case):
-                    deliver(line, case)
-                    confirm(line, case)
+                    deliver_kind(line, case, ResultKind.ASSESSMENT)
 
 
 def _unsent(line: Line, case: Case) -> bool:
@@ -82,37 +87,49 @@ def _unsent(line: Line, case: Case) -> bool:
     )
 
 
-def _record(ds: Dataset, of: Assessable, *, line: Line) -> int:
+def _record(ds: Dataset, of: Assessable, *, line: Line, now: datetime) -> int:
+    """Record what one object says; one that is badly made stops nobody else's word."""
     try:
-        said = tuple(_said(ds, of, line=line))
+        with translated("returned-unreadable", "An object that came back is not whole."):
+            said = tuple(_said(ds, of, line=line))
     except Defect as defect:
         telemetry.returned_unread(case_id=of.case_id, code=defect.code)
         return 0
-    new = line.ledger.assessments.record(said)
+    # A clock that runs ahead would let this word stand over every later one.
+    new = line.ledger.assessments.record(replace(one, at=min(one.at, now)) for one in said)
     if new:
         telemetry.assessed(case_id=of.case_id, source=said[0].source)
     return new
 
 
-def _foreign(study_id: str, case_ids: list[str], *, line: Line) -> Iterator[Dataset]:
-    """Yield the SEG and SR of a study that we have not written."""
-    ours = {
-        row.sop_instance_uid
-        for case_id in case_ids
-        for row in line.ledger.deliveries.results(case_id)
-    }
+def _foreign(study_id: str, *, line: Line, case_id: str) -> Iterator[Dataset]:
+    """Yield the SEG and SR of a study that we have not written; `case_id` names it in the log."""
     with suppress(Refusal):
         for series in line.archive.study(study_id).series:
             if series.modality not in RETURNING:
                 continue
-            for instance in line.archive.series(series.series_id).instances:
+            try:
+                instances = line.archive.series(series.series_id).instances
+            except Defect as defect:
+                telemetry.returned_unread(case_id=case_id, code=defect.code)
+                continue
+            for instance in instances:
                 try:
                     ds = read_instance(instance.content)
+                    ours = _is_ours(ds, line)
                 except Defect as defect:
-                    telemetry.returned_unread(case_id=case_ids[0], code=defect.code)
+                    telemetry.returned_unread(case_id=case_id, code=defect.code)
                 else:
-                    if str(ds.get("SOPInstanceUID")) not in ours:
+                    if not ours:
                         yield ds
+
+
+def _is_ours(ds: Dataset, line: Line) -> bool:
+    """Whether we have written an object; the page has told the ledger of its own SR itself."""
+    with translated("returned-unreadable", "An object that came back is not whole."):
+        if line.ledger.deliveries.is_ours(str(ds.get("SOPInstanceUID", ""))):
+            return True
+        return ds.get("Modality") == "SR" and str(ds.get("Manufacturer", "")) == MANUFACTURER
 
 
 def _said(ds: Dataset, of: Assessable, *, line: Line) -> Iterator[Assessment]:

@@ -18,7 +18,7 @@ from clic_edge.domain.case import Case
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.result import SeriesRefusal
 from clic_edge.drift.features import agreement_features, input_features, output_features
-from clic_edge.errors import Defect, Refusal
+from clic_edge.errors import ClicEdgeError, Defect, Refusal
 from clic_edge.ledger.predictions import LoggedPrediction
 from clic_edge.pipeline.completeness import require_complete
 from clic_edge.pipeline.line import Line
@@ -70,6 +70,7 @@ def predict(line: Line, case: Case) -> None:
         series = clock("fetch", line.archive.series(series_id))
         try:
             _predict_series(line, case, series_id, series=series, clock=clock)
+            ledger.deliveries.forgive(case.case_id, series_id)
         except (Refusal, Defect) as why:
             refused[series_id] = refuse(line, case, series_id, why=why)
     if refused.keys() == set(case.series_ids):
@@ -118,7 +119,7 @@ def _predict_series(
     runtime = pipeline.runtime()
     volume = told_by(series, volume, runtime.needs)
     prediction = clock("predict", runtime.predict(volume.narrowed(runtime.needs)))
-    seen = _Seen(case=case, series_id=series_id, volume=volume, read=clock.features)
+    seen = _Seen(case=case, series_id=series_id, series=series, volume=volume, read=clock.features)
     _log(line, seen, prediction)
     _challenge(line, seen, prediction)
 
@@ -144,6 +145,7 @@ class _Seen:
 
     case: Case
     series_id: str
+    series: Series
     volume: Volume
     read: tuple[Feature, ...]
     """Seconds until the first model had it, and its own."""
@@ -183,8 +185,9 @@ def _challenge(line: Line, seen: _Seen, active: Prediction) -> None:
         clock = _Clock()
         try:
             runtime = challenger()
-            found = clock("predict", runtime.predict(seen.volume.narrowed(runtime.needs)))
-        except (Refusal, Defect) as why:
+            volume = told_by(seen.series, seen.volume, runtime.needs)
+            found = clock("predict", runtime.predict(volume.narrowed(runtime.needs)))
+        except ClicEdgeError as why:
             telemetry.challenger_failed(case_id=seen.case.case_id, code=why.code)
             continue
         agreement = agreement_features(found, active)

@@ -16,6 +16,7 @@ from clic_edge.results.summary import summary_uid, write_summary
 from clic_edge.results.writer import Analysis, SeriesStory, Story
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from datetime import datetime
 
     from clic_edge.domain.case import Case
@@ -83,7 +84,7 @@ def _story(line: Line, case: Case) -> Story:
     story = Story(
         case_id=case.case_id,
         started_at=case.started_at,
-        series=line.archive.series(case.series_ids[0]),
+        series=line.archive.series(_first_told(case, parts)),
         pipeline_title=pipeline.settings.title,
         model=model,
         parts=tuple(parts[series_id] for series_id in case.series_ids),
@@ -91,6 +92,12 @@ def _story(line: Line, case: Case) -> Story:
         link=line.link(case.case_id),
     )
     return _replacing(story, line.ledger.deliveries.replaced(case.case_id))
+
+
+def _first_told(case: Case, parts: Mapping[str, SeriesStory]) -> str:
+    """Return the series of which the root copies whose it is: one with results, if there is one."""
+    told = [series_id for series_id in case.series_ids if parts[series_id].results]
+    return (told or list(case.series_ids))[0]
 
 
 def _replacing(story: Story, accepted: tuple[ResultReference, ...]) -> Story:

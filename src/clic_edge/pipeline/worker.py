@@ -112,16 +112,16 @@ class Worker:
 
     def look_for_missed(self) -> None:
         """Take in studies that no event told of, cases that fell out of the queue, readers' words."""
-        line = self._line
+        line, now = self._line, datetime.now(UTC)
         try:
             self._rescue()
             reconcile(
                 line.rules,
                 archive=line.archive,
                 ledger=line.ledger,
-                also=partial(take_back, line=line),
+                also=partial(take_back, line=line, now=now),
             )
-            send_assessments(line, now=datetime.now(UTC))
+            send_assessments(line, now=now)
         except ClicEdgeError as error:
             telemetry.reconcile_failed(code=error.code)
         except DBAPIError:

@@ -41,7 +41,8 @@ class EditedSegment:
 def is_version_of(theirs: Dataset, ours: Dataset) -> bool:
     """Whether a segmentation is ours, edited: it has our tracking UIDs, or our labels and images.
 
-    Another program's contours on the same images are none of our business.
+    Another program's contours on the same images are none of our business: what another algorithm
+    made is no reader's word, whatever it is called.
     """
     if theirs.get("SOPInstanceUID") == ours.SOPInstanceUID:
         return False
@@ -50,7 +51,14 @@ def is_version_of(theirs: Dataset, ours: Dataset) -> bool:
         return True
     labels = {one.get("SegmentLabel") for one in other}
     known = {one.SegmentLabel for one in own}
-    return bool(labels) and labels <= known and bool(_sources(theirs) & _sources(ours))
+    makers = {one.get("SegmentAlgorithmName", "") for one in own}
+    foreign = any(
+        one.get("SegmentAlgorithmType") == "AUTOMATIC"
+        and one.get("SegmentAlgorithmName", "") not in makers
+        for one in other
+    )
+    same_images = bool(_sources(theirs) & _sources(ours))
+    return bool(labels) and labels <= known and same_images and not foreign
 
 
 def compare(theirs: Dataset, ours: Dataset) -> tuple[EditedSegment, ...]:
@@ -69,9 +77,11 @@ def compare(theirs: Dataset, ours: Dataset) -> tuple[EditedSegment, ...]:
     with translated("edited-unreadable", "The edited segmentation can't be read."):
         if (theirs.Rows, theirs.Columns) != (ours.Rows, ours.Columns):
             raise _elsewhere()
-        planes = _Planes()
-        before, after = _masks(ours, planes), _masks(theirs, planes)
         measures = ours.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+        planes = _Planes(float(measures.SpacingBetweenSlices))
+        before = _masks(ours, planes)
+        planes.close()
+        after = _masks(theirs, planes)
         row_step, column_step = (float(one) for one in measures.PixelSpacing)
         voxel_mm3 = row_step * column_step * float(measures.SpacingBetweenSlices)
         return tuple(
@@ -92,9 +102,15 @@ def _elsewhere() -> Defect:
 class _Planes:
     """Numbers planes; the same plane, written by another program, has the same number."""
 
-    def __init__(self) -> None:
+    def __init__(self, spacing_mm: float) -> None:
+        self._spacing_mm = spacing_mm
         self._known: list[NDArray[np.float64]] = []
+        self._own = 0
         self._numbers: dict[tuple[float, ...], int] = {}
+
+    def close(self) -> None:
+        """Let what is known be ours: from here on a plane must lie in its stack."""
+        self._own = len(self._known)
 
     def number(self, lies: NDArray[np.float64]) -> int:
         """Return a plane's number. Raises Defect where it is no neighbour of the planes before."""
@@ -110,10 +126,30 @@ class _Planes:
             nearest = int(distances.argmin())
             if distances[nearest] < TOLERANCE_MM:
                 return nearest
-            if np.ptp(moved[nearest], axis=0).max() > TOLERANCE_MM:  # turned, flipped or scaled
+            if self._own and not self._is_in_the_stack(moved[nearest], self._known[nearest]):
                 raise _elsewhere()
         self._known.append(lies)
         return len(self._known) - 1
+
+    def _is_in_the_stack(self, moved: NDArray[np.float64], plane: NDArray[np.float64]) -> bool:
+        """Whether a plane lies whole slices above or below another, on the stack's own line."""
+        if np.ptp(moved, axis=0).max() > TOLERANCE_MM:  # turned, flipped or scaled
+            return False
+        normal = np.cross(plane[1] - plane[0], plane[2] - plane[0])
+        normal /= np.linalg.norm(normal)
+        steps = float(moved[0] @ normal) / self._spacing_mm
+        whole = abs(steps - round(steps)) * self._spacing_mm < TOLERANCE_MM
+        return whole and float(np.linalg.norm(moved[0] - round(steps) * self._step(normal))) < (
+            TOLERANCE_MM * max(1, abs(round(steps)))
+        )
+
+    def _step(self, normal: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the way from one slice to the next: of a tilted stack not along the normal."""
+        for one in self._known[1 : self._own]:
+            away = one[0] - self._known[0][0]
+            if steps := round(float(away @ normal) / self._spacing_mm):
+                return np.asarray(away / steps)
+        return normal * self._spacing_mm
 
 
 _Masks = defaultdict[int, dict[int, "NDArray[np.bool_]"]]

@@ -45,18 +45,27 @@ ASSESSMENTS_NUMBER = 89
 
 
 def result_uid(told: Told, *what: str) -> str:
-    """Return the UID of a part of the result; the same analysis has the same UIDs."""
-    return derive_uid(
-        told.case_id,
-        told.series.series_instance_uid,
-        told.model.digest,
-        *what,
-    )
+    """Return the UID of a part of the result; the same analysis has the same UIDs.
+
+    What else decides on its bytes is in it: another version, language or link writes another
+    object, which takes the place of the first.
+    """
+    written_by = (clic_edge.__version__, told.language, told.link)
+    return derive_uid(_of_analysis(told), *written_by, *what)
+
+
+def _of_analysis(told: Told) -> str:
+    return derive_uid(told.case_id, told.series.series_instance_uid, told.model.digest)
 
 
 def tracking_uid(analysis: Analysis, segment: SegmentDefinition) -> str:
     """Return the Tracking Unique Identifier (112040, DCM) of a segment, in SEG and SR."""
-    return result_uid(analysis, "tracking", segment.name)
+    return finding_uid(analysis, segment.name)
+
+
+def finding_uid(analysis: Analysis, *what: str) -> str:
+    """Return the Tracking Unique Identifier of a finding, the same whoever writes it down."""
+    return derive_uid(_of_analysis(analysis), "tracking", *what)
 
 
 def tracking_id(analysis: Analysis, segment: SegmentDefinition) -> str:

@@ -13,7 +13,7 @@ from pydicom.sr.coding import Code as PydicomCode
 
 from clic_edge.domain.prediction import Code
 from clic_edge.domain.result import ResultKind, ResultObject
-from clic_edge.results.provenance import result_uid, tracking_id, tracking_uid
+from clic_edge.results.provenance import finding_uid, tracking_id, tracking_uid
 from clic_edge.results.wording import say
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def tracking_of_segment(analysis: Analysis, segment: SegmentDefinition) -> Track
 def tracking_of_question(analysis: Analysis, concept: Code) -> Tracking:
     """Return the identifiers of what a classifier says to one question."""
     return Tracking(
-        uid=result_uid(analysis, "tracking", "question", concept.scheme, concept.value),
+        uid=finding_uid(analysis, "question", concept.scheme, concept.value),
         identifier=f"{analysis.model.model_id} {concept.meaning}",
     )
 
@@ -127,7 +127,7 @@ def tracking_of_question(analysis: Analysis, concept: Code) -> Tracking:
 def tracking_of_detection(analysis: Analysis, detection: Detection) -> Tracking:
     """Return the identifiers of one thing that was found at a place."""
     return Tracking(
-        uid=result_uid(analysis, "tracking", "detection", detection.name),
+        uid=finding_uid(analysis, "detection", detection.name),
         identifier=f"{analysis.model.model_id} {detection.name}",
     )
 

@@ -91,13 +91,18 @@ def finding_lines(prediction: Prediction, language: str) -> tuple[FindingLine, .
     return tuple(lines)
 
 
+_WITHHELD = {"da": "Resultatet holdes tilbage på grund af en teknisk fejl"}
+"""What stands for any defect, in languages other than English: its own sentence is for a technician."""
+
+
 def why_refused(refusal: SeriesRefusal, language: str) -> str:
     """Return why a series was not analysed.
 
     In another language than English the code has a general sentence, and the one with the numbers
     stands behind it.
     """
-    general = meaning_of("refusal", refusal.code, language=language, otherwise="")
+    fault = _WITHHELD.get(language, "") if refusal.withheld else ""
+    general = meaning_of("refusal", refusal.code, language=language, otherwise=fault)
     return f"{general} ({refusal.reason})" if general else refusal.reason
 
 

@@ -100,6 +100,11 @@ class Told(Protocol):
         """Of code meanings and sentences."""
         ...
 
+    @property
+    def link(self) -> str:
+        """Where the reader assesses it."""
+        ...
+
 
 class Writer(Protocol):
     """Makes result objects of one kind; the same analysis gives the same bytes."""
