@@ -106,7 +106,7 @@ def sign_package(
     package: Package,
     key: Annotated[Path, typer.Option(help="Your private key, of `init-key`.")],
 ) -> None:
-    """Vouch for a package whose network loads: write its digests, and your signature over them."""
+    """Vouch for a package that loads: write its digests, and your signature over them."""
     write_digests(package)
     _runtime(package)
     sign(package, key, at=datetime.now(UTC))

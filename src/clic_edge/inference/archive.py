@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 import zipfile
+import zlib
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
@@ -15,11 +16,17 @@ from clic_edge.inference.package import CARD, DECLARATION, DIGESTS, load_package
 from clic_edge.inference.signing import SIGNATURE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
 SUFFIX = ".clic"
-LARGEST_FILE = 8 << 30
-"""Bytes of one file of a package; what claims more is not unpacked."""
+LARGEST_PACKAGE = 16 << 30
+"""Bytes of all files together; what claims more is not unpacked."""
+LARGEST_RATIO = 100
+"""Bytes for each byte of the archive. `pack` does not compress; networks hardly can be."""
+MOST_FILES = 10_000
+_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+"""Of the others, Python decompresses without bound."""
+_BROKEN = (OSError, EOFError, RuntimeError, ValueError, zipfile.BadZipFile, zlib.error)
 EPOCH = (1980, 1, 1, 0, 0, 0)
 """Of every entry, so that the same package is the same archive."""
 
@@ -54,6 +61,7 @@ def opened(source: Path) -> Iterator[Path]:
     ------
     ConfigError
         ``archive-unreadable``: no archive of a package, or one that would write elsewhere.
+        ``archive-too-large``: more than a package can be, or than the disk has room for.
 
     """
     if source.is_dir():
@@ -66,31 +74,46 @@ def opened(source: Path) -> Iterator[Path]:
 
 
 def _unpack(archive: Path, folder: Path) -> None:
+    folder.mkdir()
     try:
         with zipfile.ZipFile(archive) as read:
             entries = read.infolist()
             _require_package(entries, archive)
+            _require_room(entries, archive, room=shutil.disk_usage(folder).free)
             for entry in entries:
                 target = folder / entry.filename
                 target.parent.mkdir(parents=True, exist_ok=True)
+                # What is read ends where the entry says that it does, however much more it holds.
                 with read.open(entry) as source, target.open("xb") as file:
                     shutil.copyfileobj(source, file)
-    except (OSError, EOFError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
-        raise ConfigError(
-            "archive-unreadable", f"{archive} is no whole archive of a model package."
-        ) from error
+    except _BROKEN as error:
+        raise _unreadable(archive) from error
 
 
-def _require_package(entries: Iterable[zipfile.ZipInfo], archive: Path) -> None:
+def _require_package(entries: Sequence[zipfile.ZipInfo], archive: Path) -> None:
     """Raise where an entry lies elsewhere; or where a ZIP within a cut archive was taken for it."""
     names = {entry.filename for entry in entries}
-    if not {DECLARATION, DIGESTS} <= names or not all(map(_is_inside, entries)):
+    whole = {DECLARATION, DIGESTS} <= names and len(names) == len(entries)
+    if not whole or not all(map(_is_plain, entries)):
+        raise _unreadable(archive)
+
+
+def _require_room(entries: Sequence[zipfile.ZipInfo], archive: Path, *, room: int) -> None:
+    size = sum(entry.file_size for entry in entries)
+    most = min(LARGEST_PACKAGE, LARGEST_RATIO * archive.stat().st_size, room)
+    if size > most or len(entries) > MOST_FILES:
         raise ConfigError(
-            "archive-unreadable", f"{archive} is no whole archive of a model package."
+            "archive-too-large",
+            f"{archive} would become {len(entries)} files of {size / 1e6:.0f} MB together; "
+            f"there is room for {MOST_FILES} and {most / 1e6:.0f} MB.",
         )
 
 
-def _is_inside(entry: zipfile.ZipInfo) -> bool:
-    path = PurePosixPath(entry.filename)
-    plain = not path.is_absolute() and ".." not in path.parts and "\\" not in entry.filename
-    return plain and not entry.is_dir() and entry.file_size <= LARGEST_FILE
+def _is_plain(entry: zipfile.ZipInfo) -> bool:
+    name, path = entry.filename, PurePosixPath(entry.filename)
+    inside = not path.is_absolute() and ".." not in path.parts and "\\" not in name
+    return inside and not name.endswith("/") and name != "" and entry.compress_type in _COMPRESSIONS
+
+
+def _unreadable(archive: Path) -> ConfigError:
+    return ConfigError("archive-unreadable", f"{archive} is no whole archive of a model package.")
