@@ -7,6 +7,7 @@ import io
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -113,7 +114,7 @@ class Look:
         found[inside] = volume[tuple(nearest[inside].T)]
         return found
 
-    @property
+    @cached_property
     def labels(self) -> NDArray[np.int64]:
         """Which segment each pixel is coloured as, 0 for none.
 
