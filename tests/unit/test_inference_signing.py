@@ -7,22 +7,20 @@ import shutil
 import zipfile
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 import pytest
 from model_packages import known_labels, volume_of, write_package
 
 from clic_edge.errors import ClicEdgeError, ConfigError, Defect
+from clic_edge.inference import store
 from clic_edge.inference.archive import opened, pack
 from clic_edge.inference.onnx import OnnxRuntime
-from clic_edge.inference.package import load_package
+from clic_edge.inference.package import load_package, write_digests
 from clic_edge.inference.signing import create_signing_key, sign, verify_signature
 from clic_edge.inference.store import install, installed, remove
 from clic_edge.inference.testset import replay, require_same, seal
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 AT = datetime(2026, 11, 3, 8, 15, tzinfo=UTC)
 
@@ -221,6 +219,58 @@ def test_a_link_out_of_the_folder_of_packages_is_not_followed(
         install(package, models, verify=lambda _: None, replace=True)
     assert code(error) == "model-elsewhere"
     assert load_package(elsewhere / "brightness")
+
+
+def newer(package: Path) -> Path:
+    """Return the package as version 0.2."""
+    declaration = package / "model.toml"
+    declaration.write_text(declaration.read_text().replace('"0.1"', '"0.2"'))
+    write_digests(package)
+    return package
+
+
+class PowerCut(BaseException):
+    """Nothing catches it."""
+
+
+def cut_the_power(*_: object) -> None:
+    raise PowerCut
+
+
+def test_the_next_version_trades_its_name_with_the_one_before(
+    package: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    install(package, models, verify=lambda _: None)
+    monkeypatch.setattr(Path, "rename", cut_the_power)  # it would take two, with nothing between
+    there = install(newer(package), models, verify=lambda _: None, replace=True)
+    assert there.declaration.version == "0.2"
+    assert [path.name for path in models.iterdir()] == ["brightness"]
+
+
+def test_what_a_power_cut_took_away_comes_back(
+    package: Path, keys: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    models = tmp_path / "models"
+    install(package, models, verify=lambda _: None)
+    newer(package)
+    with monkeypatch.context() as patched:
+        rename = Path.rename
+
+        def once(path: Path, target: Path) -> Path:
+            patched.setattr(Path, "rename", cut_the_power)
+            return rename(path, target)
+
+        patched.setattr(store, "_exchange", lambda *_: False)  # as on NFS
+        patched.setattr(Path, "rename", once)
+        with pytest.raises(PowerCut):
+            install(package, models, verify=lambda _: None, replace=True)
+    found = {one.name: one.problem.code for one in installed(models, keys) if one.problem}
+    assert found == {".brightness.new": "model-cut-off", ".brightness.old": "model-cut-off"}
+    with pytest.raises(Defect):
+        install(package, models, verify=partial(verify_signature, keys=keys), replace=True)
+    assert load_package(models / "brightness").declaration.version == "0.1"
+    assert [path.name for path in models.iterdir()] == ["brightness"]
 
 
 def test_what_lies_on_the_site_and_is_not_sound_is_listed_with_the_reason(

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from clic_edge.errors import ClicEdgeError, ConfigError
+from clic_edge.errors import ClicEdgeError, ConfigError, Defect
 from clic_edge.inference.archive import opened
 from clic_edge.inference.package import CARD, DIGESTS, ModelPackage, load_package
 from clic_edge.inference.signing import SIGNATURE, verify_signature
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clic_edge.inference.signing import Signature
+
+
+_FROM_HERE, _EXCHANGE = -100, 2
+"""AT_FDCWD and RENAME_EXCHANGE of Linux's renameat2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +43,12 @@ def installed(models: Path, keys: Path) -> tuple[Installed, ...]:
 
 def _look(folder: Path, keys: Path) -> Installed:
     package = None
+    if folder.name.startswith("."):
+        cut_off = Defect(
+            "model-cut-off",
+            "It is being installed, or that was cut off; installing it again clears this up.",
+        )
+        return Installed(name=folder.name, problem=cut_off)
     try:
         package = load_package(folder)
         signature = verify_signature(folder, keys)
@@ -50,8 +62,8 @@ def install(
 ) -> ModelPackage:
     """Copy a package, a folder or an archive, to the site under its id, and return it.
 
-    The copy is made beside the others under another name, verified there, and renamed: a package
-    is there as a whole or not at all.
+    The copy is made beside the others under another name, verified there, and trades names with
+    the one before: should the power fail, one of the two is there, as a whole.
 
     Raises
     ------
@@ -65,6 +77,9 @@ def install(
     with opened(source) as folder:
         package = load_package(folder)
         target = _inside(models, package.declaration.id)
+        fresh, old = (models / f".{target.name}.{what}" for what in ("new", "old"))
+        if old.exists() and not target.exists():
+            old.rename(target)
         if target.exists() and not replace:
             there = load_package(target).declaration.version
             raise ConfigError(
@@ -72,7 +87,6 @@ def install(
                 f"{package.declaration.id} {there} is installed; --replace puts this one there.",
             )
         models.mkdir(parents=True, exist_ok=True)
-        fresh, old = (models / f".{target.name}.{what}" for what in ("new", "old"))
         for leftover in (fresh, old):
             shutil.rmtree(leftover, ignore_errors=True)
         _copy(package, fresh)
@@ -81,10 +95,7 @@ def install(
     except ClicEdgeError:
         shutil.rmtree(fresh)
         raise
-    if target.exists():
-        target.rename(old)
-    fresh.rename(target)
-    shutil.rmtree(old, ignore_errors=True)
+    _put(fresh, target, old=old)
     return load_package(target)
 
 
@@ -102,6 +113,34 @@ def _inside(models: Path, name: str) -> Path:
     if folder.is_symlink() or folder.resolve().parent != models.resolve():
         raise ConfigError("model-elsewhere", f"{folder} does not lie in {models}.")
     return folder
+
+
+def _put(fresh: Path, target: Path, *, old: Path) -> None:
+    """Give a package its name, and delete the one that had it, once the new one is on the disk."""
+    for path in (*fresh.rglob("*"), fresh):
+        _flush(path)
+    if not target.exists():
+        fresh.rename(target)
+    elif _exchange(fresh, target):
+        old = fresh
+    else:
+        target.rename(old)
+        fresh.rename(target)
+    _flush(target.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders trade names, so that neither is away for a moment; some file systems can't."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    paths = (_FROM_HERE, os.fsencode(one), _FROM_HERE, os.fsencode(other))
+    return hasattr(libc, "renameat2") and libc.renameat2(*paths, _EXCHANGE) == 0
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
 
 
 def _copy(package: ModelPackage, target: Path) -> None:
