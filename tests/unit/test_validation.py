@@ -153,7 +153,13 @@ def test_an_empty_folder_is_named(package: Path, tmp_path: Path, *, make: bool) 
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"not gzip", gzip.compress(b"not nifti", mtime=0), gzip.compress(b"x" * 400)[:-9]]
+    "content",
+    [
+        b"",
+        b"not gzip",
+        gzip.compress(b"not nifti", mtime=0),
+        gzip.compress(b"x" * 400, mtime=0)[:-9],
+    ],
 )
 def test_an_unreadable_file_is_named(package: Path, data: Path, content: bytes) -> None:
     (data / "images" / "b.nii.gz").write_bytes(content)
