@@ -79,6 +79,21 @@ def test_a_package_goes_from_its_maker_to_the_site(bench: Bench) -> None:
     assert "brightness" not in bench.done("list").partition("model packages")[2].split(":", 1)[1]
 
 
+def test_a_package_that_asks_of_the_patient_passes_its_own_gate(bench: Bench) -> None:
+    with (bench.package / "model.toml").open("a") as declaration:
+        declaration.write("[population]\nage_years = [18, 90]\n")
+    image = phantom(bench.folder)
+    untold = bench.run("seal", bench.package, image)
+    assert getattr(untold.exception, "code", "") == "age-unsupported"
+    bench.done("seal", bench.package, image, "--acquisition", "age_years=40")
+    assert "test case phantom: 0 of" in bench.done("check", bench.package)
+    bench.done("init-key", bench.folder / "anna")
+    bench.done("sign", bench.package, "--key", bench.folder / "anna")
+    (bench.folder / "trusted").mkdir()
+    shutil.copy(bench.folder / "anna.pub", bench.folder / "trusted")
+    assert "installed: brightness 0.1" in bench.done("install", bench.package)
+
+
 def test_a_new_package_explains_itself_and_says_what_is_missing(bench: Bench) -> None:
     folder = bench.folder / "lesions"
     bench.done("init", folder)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from model_packages import known_labels, volume_of, write_package
+from model_packages import TOML, known_labels, volume_of, write_package
 
 from clic_edge.errors import ClicEdgeError, ConfigError, Defect
 from clic_edge.inference import store
@@ -20,7 +20,7 @@ from clic_edge.inference.onnx import OnnxRuntime
 from clic_edge.inference.package import load_package, write_digests
 from clic_edge.inference.signing import create_signing_key, sign, verify_signature
 from clic_edge.inference.store import install, installed, remove
-from clic_edge.inference.testset import replay, require_same, seal
+from clic_edge.inference.testset import replay, require_same, seal, with_acquisition
 
 AT = datetime(2026, 11, 3, 8, 15, tzinfo=UTC)
 
@@ -288,6 +288,92 @@ def test_a_sealed_case_is_answered_as_it_was(package: Path) -> None:
     (one,) = replay(package, OnnxRuntime.load(package))
     assert (one.name, one.differing, one.is_same) == ("blocks", 0, True)
     assert one.found == np.count_nonzero(known_labels())
+
+
+ASKING = """
+[population]
+age_years = [18, 90]
+sexes = ["F"]
+[protocol]
+contrast = "without"
+manufacturers = ["Phantom"]
+slice_thickness_mm = [0.5, 2.0]
+"""
+
+
+def test_a_sealed_case_keeps_what_the_package_asks_for_and_nothing_else(tmp_path: Path) -> None:
+    asking = write_package(tmp_path / "asking", toml=TOML + ASKING)
+    volume = with_acquisition(
+        volume_of(known_labels()),
+        (
+            "age_years=40",
+            "sex=F",
+            "contrast=without",
+            "manufacturer=Phantom Works",
+            "slice_thickness_mm=1",
+            "echo_time_ms=3",
+        ),
+    )
+    path = seal(asking, "blocks", volume=volume, runtime=OnnxRuntime.load(asking))
+    write_digests(asking)
+    (one,) = replay(asking, OnnxRuntime.load(asking))
+    assert one.is_same
+    with np.load(path) as stored:
+        assert json.loads(str(stored["acquisition"]))["acquisition"] == {
+            "modality": "MR",
+            "manufacturer": "Phantom Works",
+            "contrast": "without",
+            "slice_thickness_mm": 1.0,
+            "age_years": 40.0,
+            "sex": "F",
+        }
+
+
+def test_a_case_that_was_sealed_with_its_modality_alone_is_read(package: Path) -> None:
+    path = package / "test" / "blocks.npz"
+    with np.load(path) as stored:
+        kept = {name: stored[name] for name in ("voxels", "affine", "label_map")}
+    np.savez_compressed(path, modality=np.array("MR"), **kept)
+    write_digests(package)
+    (one,) = replay(package, OnnxRuntime.load(package))
+    assert one.is_same
+
+
+@pytest.mark.parametrize(
+    ("word", "sentence"),
+    [
+        ("age=40", "is it 'age_years'"),
+        ("age_years=forty", "age_years: Input should be a valid number"),
+        ("age_years", "age_years: Input should be a valid number"),
+        ("age_years=nan", "age_years: Input should be a finite number"),
+    ],
+)
+def test_an_acquisition_that_cannot_be_is_named(word: str, sentence: str) -> None:
+    with pytest.raises(ConfigError, match=sentence) as error:
+        with_acquisition(volume_of(known_labels()), (word,))
+    assert code(error) == "test-acquisition"
+
+
+@pytest.mark.parametrize("acquisition", ["{", '{"acquisition": {"name": "Doe"}}', "[]"])
+def test_a_case_with_another_acquisition_is_not_read(package: Path, acquisition: str) -> None:
+    path = package / "test" / "blocks.npz"
+    with np.load(path) as stored:
+        kept = {name: stored[name] for name in ("voxels", "affine", "label_map")}
+    np.savez_compressed(path, acquisition=np.array(acquisition), **kept)
+    write_digests(package)
+    with pytest.raises(ConfigError) as error:
+        list(replay(package, OnnxRuntime.load(package)))
+    assert code(error) == "test-unreadable"
+
+
+@pytest.mark.parametrize("at", [40, 200, -30])
+def test_a_case_that_is_cut_off_is_not_read(package: Path, at: int) -> None:
+    path = package / "test" / "blocks.npz"
+    path.write_bytes(path.read_bytes()[:at])
+    write_digests(package)
+    with pytest.raises(ConfigError) as error:
+        list(replay(package, OnnxRuntime.load(package)))
+    assert code(error) == "test-unreadable"
 
 
 def test_a_network_that_answers_otherwise_is_caught(package: Path, tmp_path: Path) -> None:

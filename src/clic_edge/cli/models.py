@@ -20,7 +20,7 @@ from clic_edge.inference.archive import opened, pack
 from clic_edge.inference.package import CARD, DECLARATION, load_package, write_digests
 from clic_edge.inference.signing import SIGNATURE, create_signing_key, sign, verify_signature
 from clic_edge.inference.store import install, installed, remove
-from clic_edge.inference.testset import replay, require_same, seal
+from clic_edge.inference.testset import replay, require_same, seal, with_acquisition
 
 if TYPE_CHECKING:
     from clic_edge.config.settings import Appliance
@@ -89,14 +89,25 @@ def check(package: Package) -> None:
 def seal_case(
     package: Package,
     image: Annotated[Path, typer.Argument(help="Volume in NIfTI.", metavar="IMAGE")],
+    *,
+    acquisition: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="What NIfTI can't say; may be repeated."),
+    ] = None,
 ) -> None:
-    """Add a volume to the test set, with the answer that the package gives now."""
+    """Add a volume to the test set, with the answer that the package gives now.
+
+    What the package asks of patient and protocol, NIfTI doesn't tell: say it here.
+
+    Example: `clic-edge models seal my-model phantom.nii.gz --acquisition age_years=40`
+    """
     from clic_edge.validation.folder import read_volume  # noqa: PLC0415 - nibabel is slow to load
 
     write_digests(package)
     modality = load_package(package).declaration.input.modality
     name, volume = read_volume(image, modality=modality)
-    path = seal(package, name, volume=volume, runtime=_runtime(package))
+    told = with_acquisition(volume, acquisition or ())
+    path = seal(package, name, volume=told, runtime=_runtime(package))
     write_digests(package)
     stdout.print(f"sealed: {path}")
 
