@@ -104,11 +104,35 @@ def test_another_version_takes_the_place_of_the_one_before(archive: bytes, tmp_p
     folder = tmp_path / "viewer"
     folder.mkdir()
     (folder / ".version").write_text("3.0.0")
+    (folder / "index.html").write_text("old")
     (folder / "old.js").write_text("old")
     assert not install.is_installed(folder)
     install.install(archive, folder)
     assert install.is_installed(folder)
     assert not (folder / "old.js").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["viewer"]
+
+
+@pytest.mark.parametrize("names", [("deid.key", "ledger.sqlite"), (".version",), ("index.html",)])
+def test_a_folder_that_is_no_viewer_is_left_as_it_is(
+    archive: bytes, tmp_path: Path, names: tuple[str, ...]
+) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    for name in names:
+        (state / name).write_text("precious")
+    with pytest.raises(ConfigError, match=r"state holds something .*\[viewer-not-ours\]"):
+        install.install(archive, state)
+    assert {path.name: path.read_text() for path in state.iterdir()} == dict.fromkeys(
+        names, "precious"
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_an_empty_folder_is_filled(archive: bytes, tmp_path: Path) -> None:
+    (tmp_path / "viewer").mkdir()
+    install.install(archive, tmp_path / "viewer")
+    assert install.is_installed(tmp_path / "viewer")
 
 
 def test_a_folder_that_cannot_be_made_is_named(archive: bytes, tmp_path: Path) -> None:

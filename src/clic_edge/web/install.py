@@ -5,7 +5,6 @@ import hashlib
 import io
 import os
 import re
-import shutil
 import tarfile
 import tempfile
 from pathlib import Path
@@ -55,9 +54,10 @@ def fetch() -> bytes:
 
 
 def install(archive: bytes, folder: Path) -> None:
-    """Put the viewer into a folder, in place of what was there.
+    """Put the viewer into a folder, in place of an earlier one.
 
-    Raises ConfigError ``wrong-viewer`` when the archive is not, byte for byte, the one we know, and
+    Raises ConfigError ``wrong-viewer`` when the archive is not, byte for byte, the one we know;
+    ``viewer-not-ours`` when the folder holds something else, which is left alone; and
     ``viewer-unwritable`` when the folder can't be made.
     """
     algorithm, _, expected = INTEGRITY.partition("-")
@@ -70,6 +70,12 @@ def install(archive: bytes, folder: Path) -> None:
 
 
 def _put(archive: bytes, folder: Path) -> None:
+    if folder.exists() and any(folder.iterdir()) and not _is_ours(folder):
+        raise ConfigError(
+            "viewer-not-ours",
+            f"{folder} holds something that is no viewer of ours; it is left as it is. Name "
+            "another folder as `web.viewer`.",
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".viewer-") as temporary:
         made = Path(temporary) / "viewer"
@@ -78,8 +84,15 @@ def _put(archive: bytes, folder: Path) -> None:
             (made / name).unlink()
         _rewrite(made)
         (made / _STAMP).write_text(_STAMPED, encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
+        if folder.exists():
+            folder.rename(Path(temporary) / "before")
         made.rename(folder)
+
+
+def _is_ours(folder: Path) -> bool:
+    """Return whether `_put` made the folder, in this version or in another."""
+    stamp, page = folder / _STAMP, folder / "index.html"
+    return stamp.is_file() and page.is_file()
 
 
 def _rewrite(folder: Path) -> None:
