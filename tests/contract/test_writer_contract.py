@@ -136,7 +136,7 @@ def test_a_result_says_who_made_it_when_and_how(writer: Writer) -> None:
     assert ds.SpecificCharacterSet == "ISO_IR 192"
     assert ds.Manufacturer == provenance.MANUFACTURER
     assert ds.SoftwareVersions == clic_edge.__version__
-    assert ds.SeriesDescription == "AI: Organ volumetry"
+    assert ds.SeriesDescription == f"AI {result.kind}: Organ volumetry"
     assert (ds.SOPClassUID, ds.SOPInstanceUID) == (result.sop_class_uid, result.sop_instance_uid)
     for what in ("Series", "Content", "InstanceCreation"):
         assert ds[f"{what}Date"].value == started.strftime("%Y%m%d")

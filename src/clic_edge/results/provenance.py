@@ -95,7 +95,7 @@ def stamp(ds: Dataset, told: Told, source: Source, *, kind: ResultKind) -> None:
     ds.SOPInstanceUID = result_uid(told, kind.value)
     ds.SeriesInstanceUID = result_uid(told, kind.value, "series")
     ds.SeriesNumber = _series_number(source.header, kind)
-    ds.SeriesDescription = f"AI: {model.title}"[:64]
+    ds.SeriesDescription = f"AI {kind}: {model.title}"[:64]
     ds.InstanceNumber = 1
     ds.InstanceCreationDate = ds.SeriesDate = ds.ContentDate = date
     ds.InstanceCreationTime = ds.SeriesTime = ds.ContentTime = time
