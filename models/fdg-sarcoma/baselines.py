@@ -1,16 +1,24 @@
 """Print Dice of what needs no network, so that the network's number means something.
 
-Usage: ``python models/fdg-sarcoma/baselines.py DATA``.
+Usage: ``python models/fdg-sarcoma/baselines.py DATA [CHECKPOINT]``; with a checkpoint also Dice of
+its network on the validation cases, as they were cropped and off-centre.
 """
 
 from __future__ import annotations
 
 import sys
+from itertools import product
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from cases import Example, case_names, dice, load_example, off_centre
-from train import split_cases
+import torch
+from cases import Example, case_names, dice, dice_of, load_example, off_centre
+from export import averaged_network
+from train import THREADS, split_cases
+
+if TYPE_CHECKING:
+    from torch import nn
 
 MARGIN_MM = 52
 """How far the crops' sides are from the tumour's box in these data."""
@@ -37,25 +45,40 @@ def ellipsoid(example: Example) -> np.ndarray:
     return squares[0][:, None, None] + squares[1][:, None] + squares[2] <= 1
 
 
-def main(data: Path) -> None:
-    """Print a line for each: mean over all cases and over the validation cases."""
-    held_out = set(split_cases(data)["validation"])
-    examples = [load_example(data, name) for name in case_names(data)]
+def print_baselines(examples: list[Example], held_out: list[str]) -> None:
+    """Print a line for each way: mean over all cases and over those held out."""
     ways = {
         "41 % of the crop's SUVmax": share_of_maximum,
         "41 % of the tumour's SUVmax": share_of_tumour,
         "52 mm from the sides": ellipsoid,
-        "52 mm from the sides, off-centre": lambda one: ellipsoid(off_centre(one)),
     }
     ways |= {f"SUV > {t}": lambda one, t=t: one.suv > t for t in THRESHOLDS}
-    for name, way in ways.items():
-        values = {}
-        for one in examples:
-            reference = (off_centre(one) if "off-centre" in name else one).reference
-            values[one.name] = dice(way(one), reference)
-        validation = np.mean([values[case] for case in held_out])
-        print(f"{name:33s} all {np.mean(list(values.values())):.3f}  validation {validation:.3f}")
+    crops = {"": examples, ", off-centre": [off_centre(one) for one in examples]}
+    for (name, way), (crop, cases) in product(ways.items(), crops.items()):
+        values = {one.name: dice(way(one), one.reference) for one in cases}
+        everywhere, there = (
+            np.mean([values[case] for case in some]) for some in (values, held_out)
+        )
+        print(f"{name + crop:39s} all {everywhere:.3f}  validation {there:.3f}")
+
+
+def print_network(network: nn.Module, examples: list[Example]) -> None:
+    """Print a line for each case, and the means."""
+    table = [(dice_of(network, one), dice_of(network, off_centre(one))) for one in examples]
+    for one, row in zip(examples, table, strict=True):
+        print("{}  network {:.3f}  off-centre {:.3f}".format(one.name, *row))
+    print("mean     network {:.3f}  off-centre {:.3f}".format(*np.mean(table, axis=0)))
+
+
+def main() -> None:
+    """Print as the command line says."""
+    data, *checkpoint = map(Path, sys.argv[1:])
+    torch.set_num_threads(THREADS)
+    held_out = split_cases(data)["validation"]
+    print_baselines([load_example(data, name) for name in case_names(data)], held_out)
+    for path in checkpoint:
+        print_network(averaged_network(path), [load_example(data, name) for name in held_out])
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main()

@@ -3,8 +3,8 @@
 Usage: ``python models/fdg-sarcoma/train.py DATA [--steps 1000] [--work build/fdg-sarcoma]``, or
 ``... --fold 2`` for the second of five parts of all cases, held out in turn (cross-validation).
 DATA holds ``STS_xxx/PET_image.nii.gz`` and ``PET_mask.nii.gz``. Run again, it goes on from its last
-checkpoint. ``export.py`` makes the averaged weights of the last step the package's network; the
-validation cases are looked at once, when they are final.
+checkpoint. ``export.py`` makes the averaged weights of the last step the package's network; no
+step is picked by the cases that are held out.
 """
 
 from __future__ import annotations
