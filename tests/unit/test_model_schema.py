@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from clic_edge.inference.declaration import Declaration, read_declaration
+from clic_edge.inference.onnx import OnnxRuntime
+from clic_edge.inference.signing import verify_signature
+from clic_edge.inference.testset import replay, require_same
 
 ROOT = Path(__file__).resolve().parents[2]
+SHIPPED = sorted(path.parent for path in (ROOT / "models").glob("*/model.toml"))
 PAGE = ROOT / "docs" / "reference" / "model-package.schema.json"
 
 
@@ -26,7 +30,7 @@ def test_the_published_schema_is_what_is_read() -> None:
     "path",
     [
         ROOT / "src/clic_edge/inference/template/model.toml",
-        *sorted((ROOT / "models").glob("*/model.toml")),
+        *(folder / "model.toml" for folder in SHIPPED),
     ],
     ids=lambda path: path.parent.name,
 )
@@ -34,6 +38,15 @@ def test_what_ships_is_by_the_schema(path: Path) -> None:
     declared = read_declaration(path)
     assert declared.contact
     assert declared.regulatory
+
+
+@pytest.mark.parametrize("folder", SHIPPED, ids=lambda path: path.name)
+def test_what_ships_is_signed_and_answers_as_it_was_sealed(folder: Path) -> None:
+    assert verify_signature(folder, ROOT / "configs" / "model-keys").signer
+    replayed = list(replay(folder, OnnxRuntime.load(folder)))
+    assert replayed
+    for one in replayed:
+        require_same(one)
 
 
 if __name__ == "__main__":
