@@ -87,7 +87,7 @@ def test_the_same_bytes_are_written_every_time(demo: Path, tmp_path: Path) -> No
 
 
 def test_the_shipped_pipeline_takes_the_crops_and_not_the_localizer(demo: Path, root: Path) -> None:
-    (hippocampus,) = load_pipelines(root / "configs" / "pipelines")
+    _, hippocampus = load_pipelines(root / "configs" / "pipelines")
     taken = {
         folder.name: evaluate(hippocampus.rule, summary(slices(folder)))
         for folder in sorted(demo.iterdir())

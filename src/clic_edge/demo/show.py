@@ -166,6 +166,9 @@ def _marks(shown: ShownCase) -> list[str]:
 
 
 def _tell(report: Report, answer: Answer) -> None:
+    # A pipeline that found nothing for it here has a reason for each series, which helps no one.
+    asked = {series.pipeline for series in answer.series}
+    concerned = {shown.case.pipeline for shown in answer.current} or asked
     stdout.print()
     table(
         "series that came in",
@@ -178,7 +181,7 @@ def _tell(report: Report, answer: Answer) -> None:
                 series.reason,
             )
             for series in answer.series
-            if not series.is_ours
+            if not series.is_ours and series.pipeline in concerned
         ),
     )
     if report.measured:
