@@ -40,6 +40,7 @@ class Fate:
     def __init__(self, points: dict[str, str], scars: Path) -> None:
         self._points = points
         self._scars = scars
+        self._one_at_a_time = threading.Lock()
 
     def is_pending(self) -> bool:
         """Whether a death is still to come."""
@@ -50,8 +51,9 @@ class Fate:
         case_id = (DBOS.workflow_id or "").rpartition("-")[0]
         scar = self._scars / case_id
         if self._points.get(case_id) == point and not scar.exists():
-            scar.write_text(point)
-            os.kill(os.getpid(), signal.SIGKILL)
+            with self._one_at_a_time:  # a death in another thread would leave half a scar
+                scar.write_text(point)
+                os.kill(os.getpid(), signal.SIGKILL)
 
     def step(self, name: str, stage: Callable[[], str]) -> str:
         """Run a stage durably, unless it is the end."""
