@@ -14,6 +14,7 @@ from clic_edge.deid.keys import load_key
 from clic_edge.deid.profile import load_profile
 from clic_edge.dicom.policy import VolumePolicy
 from clic_edge.domain.result import ResultKind
+from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.signing import verify_signature
 from clic_edge.pacs.commitment import Reports
 from clic_edge.pipeline.line import Line, Patience, ReadyDestination, ReadyPipeline
@@ -138,8 +139,7 @@ class LazyRuntime:
         with self._lock:
             if self._runtime is None:
                 self._trust(self._folder)
-                (found,) = entry_points(group="clic_edge.runtimes", name="onnx")
-                self._runtime = found.load().load(self._folder)
+                self._runtime = load_runtime(self._folder)
             return self._runtime
 
 

@@ -11,7 +11,8 @@ import pytest
 from model_packages import TOML, known_labels, volume_of, write_package
 
 from clic_edge.domain.volume import Acquisition
-from clic_edge.errors import Defect, Refusal
+from clic_edge.errors import ConfigError, Defect, Refusal
+from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.onnx import OnnxRuntime
 
 if TYPE_CHECKING:
@@ -154,3 +155,14 @@ def test_a_file_that_holds_no_network_does_not_load(load: Load, tmp_path: Path) 
     with pytest.raises(Defect) as error:
         load(tmp_path)
     assert error.value.code == "network-unreadable"
+
+
+def test_a_package_that_names_no_runtime_runs_by_onnx(tmp_path: Path) -> None:
+    assert isinstance(load_runtime(write_package(tmp_path)), OnnxRuntime)
+
+
+def test_a_runtime_that_nobody_installed_is_named_with_the_nearest(tmp_path: Path) -> None:
+    write_package(tmp_path, toml='runtime = "onxx"\n' + TOML)
+    with pytest.raises(ConfigError, match="'onnx'") as error:
+        load_runtime(tmp_path)
+    assert error.value.code == "runtime-unknown"

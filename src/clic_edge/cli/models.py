@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import entry_points
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,6 +16,7 @@ from clic_edge.cli.context import context_of
 from clic_edge.config import load_settings
 from clic_edge.errors import ConfigError
 from clic_edge.inference.archive import opened, pack
+from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.package import CARD, DECLARATION, load_package, write_digests
 from clic_edge.inference.signing import SIGNATURE, create_signing_key, sign, verify_signature
 from clic_edge.inference.store import install, installed, remove
@@ -24,7 +24,6 @@ from clic_edge.inference.testset import replay, require_same, seal, with_acquisi
 
 if TYPE_CHECKING:
     from clic_edge.config.settings import Appliance
-    from clic_edge.inference.runtime import Runtime
     from clic_edge.inference.store import Installed
 
 app = typer.Typer(
@@ -74,7 +73,7 @@ def check(package: Package) -> None:
     """
     signed = (package / SIGNATURE).exists()
     declared = (load_package(package) if signed else write_digests(package)).declaration
-    runtime = _runtime(package)
+    runtime = load_runtime(package)
     stdout.print(f"{declared.id} {declared.version}: the network loads and fits model.toml")
     count = 0
     for one in replay(package, runtime):
@@ -107,7 +106,7 @@ def seal_case(
     modality = load_package(package).declaration.input.modality
     name, volume = read_volume(image, modality=modality)
     told = with_acquisition(volume, acquisition or ())
-    path = seal(package, name, volume=told, runtime=_runtime(package))
+    path = seal(package, name, volume=told, runtime=load_runtime(package))
     write_digests(package)
     stdout.print(f"sealed: {path}")
 
@@ -119,7 +118,7 @@ def sign_package(
 ) -> None:
     """Vouch for a package that loads: write its digests, and your signature over them."""
     write_digests(package)
-    _runtime(package)
+    load_runtime(package)
     sign(package, key, at=datetime.now(UTC))
     stdout.print(f"signed: {load_package(package).digest}")
 
@@ -216,14 +215,8 @@ def _gate(folder: Path, keys: Path | None) -> None:
     """Raise what speaks against a package: nobody vouches, it does not run, or answers otherwise."""
     if keys:
         verify_signature(folder, keys)
-    for one in replay(folder, _runtime(folder)):
+    for one in replay(folder, load_runtime(folder)):
         require_same(one)
-
-
-def _runtime(folder: Path) -> Runtime:
-    (found,) = entry_points(group="clic_edge.runtimes", name="onnx")
-    runtime: Runtime = found.load().load(folder)
-    return runtime
 
 
 def _row(one: Installed) -> tuple[str, str, str, str, Text]:

@@ -138,6 +138,8 @@ class Declaration(Table):
     """What its validation found."""
     operating_point: OperatingPoint | None = None
     """Where the model decides; stands in every result."""
+    runtime: str = "onnx"
+    """What runs it: the name of an entry point in the group ``clic_edge.runtimes``."""
     weights: str
     """Name of the network's file in the package's folder."""
     input: Input

@@ -22,6 +22,11 @@ class Runtime(Protocol):
         """The fields of `Acquisition` that the package declares; a caller tells it no others."""
         ...
 
+    @property
+    def device(self) -> str:
+        """``cuda``, ``cpu``, or the name of the server that runs the model."""
+        ...
+
     def predict(self, volume: Volume) -> Prediction:
         """Return what the model finds, on the volume's own grid.
 

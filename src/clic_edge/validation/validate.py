@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clic_edge.errors import ConfigError, Refusal
-from clic_edge.inference.onnx import OnnxRuntime
+from clic_edge.inference.loading import load_runtime
+from clic_edge.inference.package import load_package
 from clic_edge.validation.folder import case_names, read_case
 from clic_edge.validation.groups import SUBJECTS, read_groups
 from clic_edge.validation.metrics import compare
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from clic_edge.domain.prediction import SegmentDefinition
+    from clic_edge.inference.runtime import Runtime
     from clic_edge.validation.folder import LabelledVolume
 
     Progress = Callable[[int, int], None]
@@ -55,8 +58,8 @@ def validate(
         The package changed, or the network failed.
 
     """
-    runtime = OnnxRuntime.load(package_folder)
-    declared = runtime.package.declaration
+    declared = load_package(package_folder).declaration
+    runtime = load_runtime(package_folder)
     selection = _select(package_folder, data_folder, split)
     scored: list[CaseAgreement] = []
     refused: list[RefusedCase] = []
@@ -64,7 +67,7 @@ def validate(
         progress(done, len(selection.names))
         case = read_case(data_folder, name, modality=declared.input.modality)
         try:
-            scored.append(_score(runtime, case))
+            scored.append(_score(runtime, case, declared.segments))
         except Refusal as error:
             refused.append(RefusedCase(name=name, code=error.code, reason=error.sentence))
     progress(len(selection.names), len(selection.names))
@@ -72,7 +75,7 @@ def validate(
     known = subjects is not None or table.exists()
     return Report(
         groups=read_groups(table, [one.name for one in scored]) if known else {},
-        model=runtime.package.identity,
+        model=runtime.model,
         selection=selection.sentence,
         device=runtime.device,
         class_names=tuple(segment.name for segment in declared.segments),
@@ -81,8 +84,9 @@ def validate(
     )
 
 
-def _score(runtime: OnnxRuntime, case: LabelledVolume) -> CaseAgreement:
-    segments = runtime.package.declaration.segments
+def _score(
+    runtime: Runtime, case: LabelledVolume, segments: tuple[SegmentDefinition, ...]
+) -> CaseAgreement:
     if case.reference.max() > len(segments):
         raise ConfigError(
             "validation-label", f"The label of {case.name} goes beyond {len(segments)}."

@@ -1,0 +1,41 @@
+"""From a package's folder to its runtime: ``runtime`` in ``model.toml`` names an entry point."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from typing import TYPE_CHECKING
+
+from clic_edge.errors import ConfigError
+from clic_edge.inference.declaration import read_declaration
+from clic_edge.inference.package import DECLARATION
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from clic_edge.inference.runtime import Runtime
+
+RUNTIMES = "clic_edge.runtimes"
+
+
+def load_runtime(folder: Path) -> Runtime:
+    """Return the package in `folder`, ready to run by the runtime that it names.
+
+    Raises
+    ------
+    ConfigError
+        ``runtime-unknown``: nothing installed has that name. What the runtime raises of the
+        package.
+    Defect
+        What the runtime raises of the package.
+
+    """
+    name = read_declaration(folder / DECLARATION).runtime
+    installed = entry_points(group=RUNTIMES)
+    if name not in installed.names:
+        (nearest,) = get_close_matches(name, installed.names, n=1, cutoff=0)
+        raise ConfigError(
+            "runtime-unknown", f"{folder} asks for the runtime '{name}'; is it '{nearest}'?"
+        )
+    runtime: Runtime = installed[name].load().load(folder)
+    return runtime

@@ -1,0 +1,154 @@
+"""What is common to all runtimes: from a loaded package and a volume to a prediction.
+
+```
+PackageRuntime.predict     gate ▶ answer ▶ findings and measurements    (here)
+└── Answering              volume in, label map out, on the volume's own grid
+    └── windowed.Windowed  grid ▶ steps ▶ windows ▶ softmax ▶ label map
+        └── Network        windows in, logits out: the part that each runtime brings
+```
+
+A runtime that runs a network brings a `windowed.Network`; one that does everything itself, such
+as a bundle with transforms of its own, brings an `Answering`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from clic_edge.domain.prediction import Prediction, SegmentFinding
+from clic_edge.inference.gate import admit
+from clic_edge.inference.measuring import measure
+from clic_edge.inference.transforms import network_grid
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from clic_edge.domain.prediction import ModelIdentity, SegmentDefinition
+    from clic_edge.domain.volume import Geometry, Volume
+    from clic_edge.inference.declaration import Declaration
+    from clic_edge.inference.package import ModelPackage
+    from clic_edge.inference.transforms import NetworkGrid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What a model says of one volume, on the volume's own grid."""
+
+    label_map: NDArray[np.uint8] = field(repr=False)
+    """Shape (slices, rows, columns); 0 is background."""
+    probability: NDArray[np.float32] = field(repr=False)
+    """Of the label that each voxel has; same shape."""
+    forward_seconds: float
+    """Wall time of the forward passes alone, as far as the runtime can tell."""
+
+
+class Answering(Protocol):
+    """A model that is ready to run."""
+
+    @property
+    def device(self) -> str:
+        """``cuda``, ``cpu``, or the name of the server that runs it."""
+        ...
+
+    def __call__(self, voxels: NDArray[np.generic], volume: Volume, *, grid: NetworkGrid) -> Answer:
+        """Return the answer for `voxels`, the volume's in the quantity that is declared.
+
+        Safe to call from several threads. Raises Defect where the model fails.
+        """
+        ...
+
+
+class PackageRuntime:
+    """A package and its model, loaded once: `Runtime` for whatever answers."""
+
+    def __init__(self, package: ModelPackage, answering: Answering) -> None:
+        self.package = package
+        self._answering = answering
+        self._stamps = package.stamps()
+
+    @property
+    def model(self) -> ModelIdentity:
+        """Which model this is, as it was verified when it was loaded."""
+        return self.package.identity
+
+    @property
+    def needs(self) -> frozenset[str]:
+        """The fields of `Acquisition` that the package declares."""
+        return self.package.declaration.needs
+
+    @property
+    def device(self) -> str:
+        """Where the model runs, as `Answering.device` says."""
+        return self._answering.device
+
+    def predict(self, volume: Volume) -> Prediction:
+        """Return what the model finds, as `Runtime.predict` says."""
+        declared = self.package.declaration
+        grid = network_grid(
+            volume.geometry,
+            orientation=declared.input.orientation,
+            spacing_mm=declared.input.spacing_mm,
+        )
+        admit(volume, grid, declared)
+        voxels = _in_quantity(volume, declared.input.quantity)
+        self._check_package()
+        answer = self._answering(voxels, volume, grid=grid)
+        answer.label_map.flags.writeable = False
+        return Prediction(
+            model=self.package.identity,
+            geometry=volume.geometry,
+            label_map=answer.label_map,
+            segments=_findings(declared, volume.geometry, voxels=voxels, answer=answer),
+            device=self.device,
+            forward_seconds=answer.forward_seconds,
+        )
+
+    def _check_package(self) -> None:
+        stamps = self.package.stamps()
+        if stamps != self._stamps:
+            self.package.verify()
+            self._stamps = stamps
+
+
+def _in_quantity(volume: Volume, quantity: str | None) -> NDArray[np.generic]:
+    """Return the voxels in what the network was trained on; `admit` has seen that it is known."""
+    factor = volume.acquisition.suv_bw_factor
+    if quantity is None or factor is None:
+        return volume.voxels
+    converted: NDArray[np.float32] = volume.voxels.astype(np.float32) * np.float32(factor)
+    return converted
+
+
+def _findings(
+    declared: Declaration,
+    geometry: Geometry,
+    *,
+    voxels: NDArray[np.generic],
+    answer: Answer,
+) -> tuple[SegmentFinding, ...]:
+    return tuple(
+        _finding(segment, geometry, voxels=voxels, answer=answer, declared=declared)
+        for segment in declared.segments
+    )
+
+
+def _finding(
+    segment: SegmentDefinition,
+    geometry: Geometry,
+    *,
+    voxels: NDArray[np.generic],
+    answer: Answer,
+    declared: Declaration,
+) -> SegmentFinding:
+    mask = answer.label_map == segment.number
+    inside = answer.probability[mask]
+    return SegmentFinding(
+        definition=segment,
+        voxel_count=inside.size,
+        volume_mm3=inside.size * geometry.voxel_volume_mm3,
+        mean_probability=float(inside.mean(dtype=np.float64)) if inside.size else 0.0,
+        measurements=measure(voxels, mask, geometry, kinds=declared.measurements),
+    )

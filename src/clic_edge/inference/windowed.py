@@ -1,0 +1,110 @@
+"""A network that sees a volume window by window: all that is the same whatever runs it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+
+from clic_edge.errors import Defect
+from clic_edge.inference.intensity import prepare
+from clic_edge.inference.predicting import Answer
+from clic_edge.inference.transforms import label_map
+from clic_edge.inference.windows import sliding_window
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from clic_edge.domain.volume import Volume
+    from clic_edge.inference.declaration import Declaration
+    from clic_edge.inference.transforms import NetworkGrid
+
+
+class Network(Protocol):
+    """Windows in, logits out: what a runtime brings."""
+
+    @property
+    def device(self) -> str:
+        """``cuda``, ``cpu``, or the name of the server that runs it."""
+        ...
+
+    def __call__(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return logits (n, classes, x, y, z) of windows (n, 1, x, y, z); one caller at a time.
+
+        Whether the shape is right and the values are finite is looked at by who calls. Raises
+        Defect ``network-failed`` where there is no answer.
+        """
+        ...
+
+
+class Windowed:
+    """A network with the grid, the steps and the windows that its package declares.
+
+    One case at a time runs, the others wait.
+    """
+
+    def __init__(self, network: Network, declaration: Declaration) -> None:
+        self._network = network
+        self._declaration = declaration
+        self._one_at_a_time = threading.Lock()
+
+    @property
+    def device(self) -> str:
+        """Where the network runs."""
+        return self._network.device
+
+    def __call__(
+        self,
+        voxels: NDArray[np.generic],
+        volume: Volume,  # noqa: ARG002 - a network sees voxels alone
+        *,
+        grid: NetworkGrid,
+    ) -> Answer:
+        """Return the answer, as `Answering` says.
+
+        Raises
+        ------
+        Defect
+            ``network-failed``, ``network-shape`` or ``network-not-finite``.
+
+        """
+        declared = self._declaration
+        image = prepare(grid.to_network(voxels), declared.input.intensity)
+        passes = _Passes(network=self._network, classes=len(declared.segments) + 1)
+        with self._one_at_a_time:
+            logits = sliding_window(image, passes, window=declared.window, classes=passes.classes)
+        labels, probability = label_map(softmax(logits), grid)
+        return Answer(label_map=labels, probability=probability, forward_seconds=passes.seconds)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Passes:
+    """The forward passes of one case, timed and checked."""
+
+    network: Network
+    classes: int
+    seconds: float = field(default=0.0, init=False)
+
+    def __call__(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        begin = time.perf_counter()
+        logits = self.network(windows)
+        self.seconds += time.perf_counter() - begin
+        expected = (len(windows), self.classes, *windows.shape[2:])
+        if logits.shape != expected:
+            raise Defect(
+                "network-shape", f"The network returned {logits.shape} in place of {expected}."
+            )
+        if not np.isfinite(logits).all():
+            raise Defect("network-not-finite", "The network returned values that are no numbers.")
+        return logits
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return probabilities over the first axis, in place of the logits."""
+    logits -= logits.max(axis=0)
+    np.exp(logits, out=logits)
+    logits /= logits.sum(axis=0)
+    return logits
