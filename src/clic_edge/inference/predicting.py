@@ -87,13 +87,7 @@ class PackageRuntime:
     def predict(self, volume: Volume) -> Prediction:
         """Return what the model finds, as `Runtime.predict` says."""
         declared = self.package.declaration
-        grid = network_grid(
-            volume.geometry,
-            orientation=declared.input.orientation,
-            spacing_mm=declared.input.spacing_mm,
-        )
-        admit(volume, grid, declared)
-        voxels = _in_quantity(volume, declared.input.quantity)
+        voxels, grid = admitted(volume, declared)
         self._check_package()
         answer = self._answering(voxels, volume, grid=grid)
         answer.label_map.flags.writeable = False
@@ -111,6 +105,20 @@ class PackageRuntime:
         if stamps != self._stamps:
             self.package.verify()
             self._stamps = stamps
+
+
+def admitted(volume: Volume, declared: Declaration) -> tuple[NDArray[np.generic], NetworkGrid]:
+    """Return the voxels in the quantity that is declared, and the network's grid for them.
+
+    Training goes through here too. Raises Refusal as `admit`.
+    """
+    grid = network_grid(
+        volume.geometry,
+        orientation=declared.input.orientation,
+        spacing_mm=declared.input.spacing_mm,
+    )
+    admit(volume, grid, declared)
+    return _in_quantity(volume, declared.input.quantity), grid
 
 
 def _in_quantity(volume: Volume, quantity: str | None) -> NDArray[np.generic]:

@@ -72,12 +72,19 @@ class Windowed:
 
         """
         declared = self._declaration
-        image = prepare(grid.to_network(voxels), declared.input.intensity)
+        image = seen_by_network(voxels, declared, grid=grid)
         passes = _Passes(network=self._network, classes=len(declared.segments) + 1)
         with self._one_at_a_time:
             logits = sliding_window(image, passes, window=declared.window, classes=passes.classes)
         labels, probability = label_map(softmax(logits), grid)
         return Answer(label_map=labels, probability=probability, forward_seconds=passes.seconds)
+
+
+def seen_by_network(
+    voxels: NDArray[np.generic], declared: Declaration, *, grid: NetworkGrid
+) -> NDArray[np.float32]:
+    """Return the image (x, y, z) that windows are cut from; training cuts its patches from it too."""
+    return prepare(grid.to_network(voxels), declared.input.intensity)
 
 
 @dataclass(slots=True, kw_only=True)
