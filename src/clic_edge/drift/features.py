@@ -6,22 +6,27 @@ from dataclasses import fields
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.ndimage import find_objects, label
+from scipy.special import entr
 
 from clic_edge.domain.feature import Feature
+from clic_edge.drift.image import image_features
 
 if TYPE_CHECKING:
-    from clic_edge.domain.prediction import Prediction
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from clic_edge.domain.prediction import CategoryFinding, Prediction
     from clic_edge.domain.volume import Volume
 
-_PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
-_SAMPLE = 1_000_000
 _TEXT_LENGTH = 256
 _TELLING = {"age_years", "suv_bw_factor"}
 """Numbers that say more of a person than a chart needs."""
 
 
 def input_features(volume: Volume) -> tuple[Feature, ...]:
-    """Return acquisition, spacing in mm and intensity statistics in modality units."""
+    """Return acquisition, spacing in mm, and what the images look like, in modality units."""
     named = (
         (field.name, getattr(volume.acquisition, field.name))
         for field in fields(volume.acquisition)
@@ -40,25 +45,13 @@ def input_features(volume: Volume) -> tuple[Feature, ...]:
         *acquisition,
         *(Feature(name=f"input.spacing.{axis}_mm", number=value) for axis, value in spacing),
         *(Feature(name=f"input.size.{axis}s", number=float(value)) for axis, value in size),
-        *_intensity(volume),
+        *image_features(volume.voxels, volume.geometry.spacing_mm),
     )
 
 
 def _decade(age_years: float | None) -> float | None:
     """Return the first year of a decade: a year of age says more of a person than a chart needs."""
     return None if age_years is None else min(90.0, age_years // 10 * 10)
-
-
-def _intensity(volume: Volume) -> tuple[Feature, ...]:
-    # A million voxels say it as well as eighty million, in a hundredth of the time.
-    step = max(1, volume.voxels.size // _SAMPLE)
-    voxels = volume.voxels.reshape(-1)[::step].astype(np.float64)
-    levels = zip(_PERCENTILES, np.percentile(voxels, _PERCENTILES), strict=True)
-    return (
-        Feature(name="input.intensity.mean", number=float(voxels.mean())),
-        Feature(name="input.intensity.sd", number=float(voxels.std())),
-        *(Feature(name=f"input.intensity.p{p:02d}", number=float(value)) for p, value in levels),
-    )
 
 
 def agreement_features(challenger: Prediction, active: Prediction) -> tuple[Feature, ...]:
@@ -86,25 +79,75 @@ def agreement_features(challenger: Prediction, active: Prediction) -> tuple[Feat
 
 
 def output_features(prediction: Prediction) -> tuple[Feature, ...]:
-    """Return volume in mm³, mean probability and voxel count of each segment, and their share."""
-    found = sum(segment.voxel_count for segment in prediction.segments)
+    """Return what was found, how much of it, and how sure the model was.
+
+    Of segments volume in mm³, voxels, pieces and mean probability; of categories probability and
+    entropy in bits; of detections number and highest probability.
+    """
     return (
-        Feature(name="output.foreground_share", number=found / prediction.label_map.size),
-        *(
-            feature
-            for segment in prediction.segments
-            for feature in (
-                Feature(
-                    name=f"output.{segment.definition.name}.volume_mm3", number=segment.volume_mm3
-                ),
-                Feature(
-                    name=f"output.{segment.definition.name}.mean_probability",
-                    number=segment.mean_probability,
-                ),
-                Feature(
-                    name=f"output.{segment.definition.name}.voxels",
-                    number=float(segment.voxel_count),
-                ),
-            )
-        ),
+        *_of_segments(prediction),
+        *_of_categories(prediction.categories),
+        *_of_detections(prediction),
     )
+
+
+def _of_segments(prediction: Prediction) -> Iterator[Feature]:
+    if not prediction.segments:
+        return
+    found = sum(segment.voxel_count for segment in prediction.segments)
+    yield Feature(name="output.foreground_share", number=found / prediction.label_map.size)
+    boxes = find_objects(
+        prediction.label_map, max(one.definition.number for one in prediction.segments)
+    )
+    for segment in prediction.segments:
+        name, number = segment.definition.name, segment.definition.number
+        box = boxes[number - 1]
+        mask = prediction.label_map[box] == number if box else np.zeros((1, 1, 1), dtype=bool)
+        numbers = {
+            "volume_mm3": segment.volume_mm3,
+            "mean_probability": segment.mean_probability,
+            "voxels": float(segment.voxel_count),
+            "pieces": float(label(mask)[1]),
+        }
+        yield from (
+            Feature(name=f"output.{name}.{what}", number=value) for what, value in numbers.items()
+        )
+        yield from (
+            Feature(name=f"output.{name}.entropy", number=_bits(one.values[box][mask]))
+            for one in prediction.maps
+            if one.segment == number and box
+        )
+
+
+def _of_categories(categories: tuple[CategoryFinding, ...]) -> Iterator[Feature]:
+    for one in categories:
+        yield Feature(name=f"output.{one.name}.probability", number=one.probability)
+        yield Feature(name=f"output.{one.name}.chosen", number=float(one.chosen))
+    if categories:
+        answers: dict[str, list[float]] = {}
+        for one in categories:
+            answers.setdefault(one.concept.value, []).append(one.probability)
+        entropies = [_entropy(probabilities) for probabilities in answers.values()]
+        yield Feature(name="output.entropy", number=float(np.mean(entropies)))
+
+
+def _of_detections(prediction: Prediction) -> Iterator[Feature]:
+    if not prediction.detections and (prediction.segments or prediction.categories):
+        return  # it does not detect
+    yield Feature(name="output.detections", number=float(len(prediction.detections)))
+    if prediction.detections:
+        highest = max(one.probability for one in prediction.detections)
+        yield Feature(name="output.highest_probability", number=highest)
+
+
+def _entropy(probabilities: list[float]) -> float:
+    """Return the entropy of one question's answers, in bits; of a lone answer, with its contrary."""
+    if len(probabilities) == 1:
+        return _bits(np.array(probabilities))
+    return float(entr(probabilities).sum() / np.log(2))
+
+
+def _bits(probabilities: NDArray[np.floating]) -> float:
+    """Return the mean entropy of yes or no, in bits: 1 where a coin would know as much."""
+    sure = probabilities.astype(np.float64)
+    return float((entr(sure) + entr(1 - sure)).mean() / np.log(2))
