@@ -230,6 +230,24 @@ def test_a_new_case_of_a_study_supersedes_the_delivered_one(ledger: Ledger) -> N
     assert ledger.cases.case("c2").state is CaseState.RECEIVED
 
 
+def test_a_study_that_is_again_what_it_was_is_a_new_case_once(
+    ledger: Ledger, queue: RecordingQueue
+) -> None:
+    """A patient that was merged by mistake, and parted again: what was said first was taken back."""
+    for name in ("c1", "c2", "c1", "c1", "c2", "c1"):
+        ledger.cases.admit(admission(name))
+    cases = ledger.cases.of_study("study")
+    assert {case.case_id: case.state for case in cases} == {
+        "c1": "superseded",
+        "c2": "superseded",
+        "c1.2": "superseded",
+        "c2.2": "superseded",
+        "c1.3": "received",
+    }
+    assert [case.content_id for case in cases] == ["c1", "c2", "c1", "c2", "c1"]
+    assert queue.put_in == [(case.case_id, 0) for case in cases]
+
+
 def test_a_new_case_leaves_refused_ones_and_other_pipelines_alone(ledger: Ledger) -> None:
     ledger.cases.admit(admission())
     ledger.cases.close(begun(ledger), CaseState.REFUSED, code="gap", reason="a gap")

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from lines import STUDY_ID, Shelf, a_ledger, a_pipeline, a_series, a_study
+from lines import STUDY_ID, Shelf, a_ledger, a_line, a_pipeline, a_series, a_study
 
 from clic_edge.domain.case import CaseState
 from clic_edge.pipeline.intake import NO_PIPELINE, intake, propose
 from clic_edge.pipeline.reconcile import CURSOR, reconcile
+from clic_edge.pipeline.supersession import superseded
 
 if TYPE_CHECKING:
     from clic_edge.ledger import Ledger
@@ -98,6 +99,19 @@ def test_a_study_that_left_its_first_patient_is_a_new_case_in_its_place() -> Non
     (new,) = intake("right", PIPELINES[:1], archive=shelf, ledger=ledger)
     assert ledger.cases.case(old).state is CaseState.SUPERSEDED
     assert new.state is CaseState.RECEIVED
+
+
+def test_a_merge_that_is_undone_is_a_new_case_that_runs() -> None:
+    ledger, shelf = a_ledger(), Shelf(studies={"right": a_study(study_id="right")})
+    first = _delivered(ledger, shelf, "right")
+    shelf.studies = {"wrong": a_study(study_id="wrong")}
+    merged = _delivered(ledger, shelf, "wrong")
+    shelf.studies = {"right": a_study(study_id="right")}
+    (again,) = intake("right", PIPELINES[:1], archive=shelf, ledger=ledger)
+    assert (again.case_id, again.state) == (f"{first}.2", CaseState.RECEIVED)
+    assert ledger.cases.case(merged).state is CaseState.SUPERSEDED
+    line = replace(a_line(PIPELINES[0], shelf=shelf), ledger=ledger)
+    assert not superseded(line, again, shelf.study("right"))
 
 
 def test_two_studies_are_never_one_case() -> None:

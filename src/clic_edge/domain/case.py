@@ -37,7 +37,8 @@ class Case:
     """One study on one pipeline. Holds handles and digests, never an identity."""
 
     case_id: str
-    """Digest of study handle, pipeline and content: the same input has the same case."""
+    """Digest of study handle, pipeline and content: the same input has the same case. Where the
+    study is again what it was before a later case, ``.2`` and so on follow."""
     study_id: str
     """The archive's handle of the study."""
     pipeline: str
@@ -58,3 +59,8 @@ class Case:
     """Start of the first analysis: the Content Date and Time of every result."""
     updated_at: datetime
     next_attempt_at: datetime | None
+
+    @property
+    def content_id(self) -> str:
+        """The digest alone: whether a case is what its study asks for now."""
+        return self.case_id.partition(".")[0]

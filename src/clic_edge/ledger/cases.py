@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -69,10 +69,15 @@ class CaseStore:
         self._queue = queue
 
     def admit(self, admission: Admission) -> Case:
-        """Return the case, new or known; a new one supersedes the study's delivered ones."""
+        """Return the case, new or known; a new one supersedes the study's delivered ones.
+
+        A study that is again what it was before a later case is a new case too: what was said
+        of it first has been taken back since.
+        """
         state = CaseState.REFUSED if admission.code else CaseState.RECEIVED
         now = datetime.now(UTC)
         with self._engine.begin() as connection:
+            admission = replace(admission, case_id=_current_name(connection, admission.case_id))
             row = {name: getattr(admission, name) for name in Admission.__slots__}
             del row["moved_from"]
             row |= {"series_ids": list(admission.series_ids), "state": state, "attempt": 0}
@@ -277,6 +282,16 @@ class CaseStore:
 
 def _current(case: Case) -> sa.ColumnElement[bool]:
     return (cases.c.case_id == case.case_id) & (cases.c.attempt == case.attempt)
+
+
+def _current_name(connection: sa.Connection, content_id: str) -> str:
+    """Return the name of the case on this content that nothing superseded, known or new."""
+    same = (cases.c.case_id == content_id) | cases.c.case_id.startswith(f"{content_id}.")
+    known = connection.execute(sa.select(cases.c.case_id, cases.c.superseded_by).where(same)).all()
+    valid = [row.case_id for row in known if row.superseded_by is None]
+    if valid or not known:
+        return valid[0] if valid else content_id
+    return f"{content_id}.{len(known) + 1}"
 
 
 def _one(connection: sa.Connection, case_id: str) -> Case:

@@ -24,7 +24,7 @@ def superseded(line: Line, case: Case, study: StudySummary) -> bool:
 
     """
     proposed = propose(study, (line.pipeline(case.pipeline).settings,))
-    if case.case_id in {now.case_id for now in proposed}:
+    if case.content_id in {now.case_id for now in proposed}:
         return False
     if case.pipeline not in {now.pipeline for now in proposed}:
         raise Refusal("series-gone", "The series that the rule took is not in the study any more.")
