@@ -4,10 +4,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from model_packages import TOML, write_package
+from model_packages import IMAGE_TOML, TOML, write_package
 
+from clic_edge.domain.image import InputKind
 from clic_edge.domain.prediction import OperatingPoint
 from clic_edge.errors import ConfigError, Defect
+from clic_edge.inference.declaration import read_declaration
 from clic_edge.inference.package import load_package, write_digests
 
 if TYPE_CHECKING:
@@ -149,3 +151,42 @@ def test_digests_are_plain_sha256_sums(folder: Path) -> None:
     digests = json.loads((folder / "digests.json").read_text())
     assert sorted(digests) == ["model.onnx", "model.toml"]
     assert all(len(bytes.fromhex(digest)) == 32 for digest in digests.values())
+
+
+def test_the_example_of_a_package_for_images_is_by_the_schema(root: Path, tmp_path: Path) -> None:
+    page = (root / "docs" / "how-to" / "model-packages.md").read_text(encoding="utf-8")
+    (example,) = [one for one in page.split("```toml\n")[1:] if one.startswith("[image]")]
+    (tmp_path / "model.toml").write_text(IMAGE_TOML.split("[image]")[0] + example.split("```")[0])
+    declared = read_declaration(tmp_path / "model.toml")
+    assert declared.kind is InputKind.IMAGE
+    assert declared.maps[0].category == "malignant"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("[image]", "[window]\nshape = [1, 1, 1]\noverlap = 0\nbatch = 1\n[image]", "or '[image]'"),
+        ('name = "mild"', 'name = "benign"', "a name of its own"),
+        ('category = "malignant"', 'category = "malign"', "a category that is not there"),
+        ('name = "redness"\nlabel', 'name = "segments"\nlabel', "means something else"),
+        ("mean = [0.5, 0.5, 0.5]", "mean = [0.5, 0.5]", "one 'deviation' for each 'mean'"),
+        ("channels = 3", "channels = 1", "one 'mean' for each channel"),
+        ("threshold = 0.4", "", None),
+        ("[[maps]]", '[operating_point]\nname = "a"\nthreshold = 0.3\n[[maps]]', "no category"),
+        ("channels = 3", "channles = 3", "the nearest valid one is channels"),
+        ('activation = "ordinal"', 'activaton = "ordinal"', "the nearest valid one is activation"),
+        ('label = "Mild"', 'lable = "Mild"', "the nearest valid one is label"),
+    ],
+)
+def test_a_package_for_images_that_contradicts_itself_is_told_so(
+    tmp_path: Path, old: str, new: str, complaint: str | None
+) -> None:
+    assert old in IMAGE_TOML
+    (tmp_path / "model.toml").write_text(IMAGE_TOML.replace(old, new, 1))
+    if complaint is None:
+        assert read_declaration(tmp_path / "model.toml")
+        return
+    with pytest.raises(ConfigError) as error:
+        read_declaration(tmp_path / "model.toml")
+    assert error.value.code == "model-declaration"
+    assert complaint in error.value.sentence

@@ -187,7 +187,7 @@ def show(package: Source) -> None:
         *(("limit", one) for one in declared.limits),
         *declared.told(),
         ("licence", declared.licence),
-        *(("gives", f"{one.label} ({one.property_type.meaning})") for one in declared.segments),
+        *(("gives", words) for words in declared.gives),
         ("digest", loaded.digest),
     ]
     table(declared.title, ("", ""), rows)
@@ -225,7 +225,7 @@ def _row(one: Installed) -> tuple[str, str, str, str, Text]:
     return (
         one.name,
         declared.version if declared else "",
-        declared.input.modality if declared else "",
+        ", ".join(declared.modalities) if declared else "",
         one.signature.signer if one.signature else "",
         state,
     )

@@ -52,6 +52,7 @@ def acquisition_of(dataset: Attributes) -> Acquisition:
         contrast=_contrast(dataset),
         age_years=_years(dataset.text("PatientAge")),
         sex=dataset.text("PatientSex"),
+        laterality=text("ImageLaterality") or text("Laterality"),
         suv_bw_factor=suv_bw_factor(dataset) if text("Modality") == "PT" else None,
     )
 

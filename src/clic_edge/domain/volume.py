@@ -21,6 +21,28 @@ class Geometry:
     """Shape (4, 4), read-only: (slice, row, column, 1) to patient millimetres in LPS."""
     shape: tuple[int, int, int]
     """Slices, rows, columns."""
+    in_patient: bool = True
+    """False for a two-dimensional image: one slice whose grid is the image's own pixels, and
+    nobody knows where they lie in the patient."""
+    in_mm: bool = True
+    """False where the size of a pixel is not known either: every step is then 1."""
+
+    @classmethod
+    def of_image(
+        cls, rows: int, columns: int, pixel_spacing_mm: tuple[float, float] | None
+    ) -> Self:
+        """Return the grid of one image's own pixels; spacing is between rows, between columns."""
+        between_rows, between_columns = pixel_spacing_mm or (1.0, 1.0)
+        affine = np.array(
+            [[0, 0, between_columns, 0], [0, between_rows, 0, 0], [1.0, 0, 0, 0], [0, 0, 0, 1]]
+        )
+        affine.flags.writeable = False
+        return cls(
+            affine=affine,
+            shape=(1, rows, columns),
+            in_patient=False,
+            in_mm=pixel_spacing_mm is not None,
+        )
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:
@@ -30,7 +52,9 @@ class Geometry:
 
     @property
     def voxel_volume_mm3(self) -> float:
-        """Volume of one voxel; also right for a sheared grid."""
+        """Volume of one voxel; also right for a sheared grid. A pixel of an image has none: 0."""
+        if not self.in_patient:
+            return 0.0
         return float(abs(np.linalg.det(self.affine[:3, :3])))
 
 
@@ -69,8 +93,17 @@ class Acquisition:
     """Patient's Age (0010,1010), where the profile keeps it."""
     sex: str = ""
     """Patient's Sex (0010,0040), where the profile keeps it."""
+    laterality: str = ""
+    """``L``, ``R`` or ``B``: Image Laterality (0020,0062), else Laterality (0020,0060)."""
     suv_bw_factor: float | None = None
     """What voxels of PET are multiplied with to be SUVbw in g/ml; None where it is not sure."""
+
+    def narrowed(self, needs: Collection[str]) -> Self:
+        """Return what a model may see of it: the fields that it needs, the others empty."""
+        told = {
+            one.name: getattr(self, one.name) for one in fields(Acquisition) if one.name in needs
+        }
+        return type(self)(**told)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,9 +125,5 @@ class Volume:
 
         Subject and series are not told: a model has no use for whose images it sees.
         """
-        told = {
-            one.name: getattr(self.acquisition, one.name)
-            for one in fields(Acquisition)
-            if one.name in needs
-        }
-        return replace(self, acquisition=Acquisition(**told), subject_id="", series_uid="")
+        told = self.acquisition.narrowed(needs)
+        return replace(self, acquisition=told, subject_id="", series_uid="")

@@ -43,6 +43,8 @@ class Protocol(Table):
     """Contrast/Bolus Agent (0018,0010); an image that doesn't tell is then refused."""
     manufacturers: tuple[Words, ...] = ()
     """Beginnings of Manufacturer (0008,0070), any of them, in any case of letters."""
+    lateralities: tuple[Literal["L", "R", "B"], ...] = ()
+    """Image Laterality (0020,0062), any of them; an image that doesn't say it is then refused."""
     slice_thickness_mm: tuple[Length, Length] | None = None
     """Thinnest and thickest; an image that doesn't say it is then refused."""
     exclusions: tuple[Words, ...] = ()
@@ -116,6 +118,7 @@ def words(
         rows += [("body part", ", ".join(protocol.body_parts))] if protocol.body_parts else []
         rows += [("contrast", protocol.contrast)] if protocol.contrast else []
         rows += [("scanners", ", ".join(protocol.manufacturers))] if protocol.manufacturers else []
+        rows += [("side", ", ".join(protocol.lateralities))] if protocol.lateralities else []
         if protocol.slice_thickness_mm:
             rows.append(("slice thickness", "{:g} to {:g} mm".format(*protocol.slice_thickness_mm)))
         rows += [("not for", one) for one in protocol.exclusions]

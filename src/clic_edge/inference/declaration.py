@@ -5,16 +5,16 @@ from __future__ import annotations
 import json
 import re
 import tomllib
-from dataclasses import fields
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from clic_edge.domain.image import InputKind
 from clic_edge.domain.prediction import Code, OperatingPoint, SegmentDefinition
-from clic_edge.domain.volume import Acquisition
 from clic_edge.errors import ConfigError
+from clic_edge.inference.attributes import AttributeNames  # noqa: TC001 - pydantic reads it when it runs
 from clic_edge.inference.card import (
     Dataset,
     Performance,
@@ -24,7 +24,8 @@ from clic_edge.inference.card import (
     Table,
     words,
 )
-from clic_edge.inference.intensity import Clip, ClipPercentiles, Range, Step, ZScore
+from clic_edge.inference.image_input import Category, HeatMap, ImageInput, Question
+from clic_edge.inference.intensity import Clip, ClipPercentiles, Normalise, Range, Step, ZScore
 
 _TO_LPS = str.maketrans("RAI", "LPS")
 _SEGMENT_NAME = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
@@ -41,6 +42,7 @@ Kind = Literal["suv-max", "suv-mean", "suv-peak", "total-lesion-glycolysis"]
 PROTOCOL_FIELDS = {
     "body_parts": "body_part",
     "contrast": "contrast",
+    "lateralities": "laterality",
     "manufacturers": "manufacturer",
     "slice_thickness_mm": "slice_thickness_mm",
 }
@@ -68,7 +70,7 @@ class Input(Table):
     """What the voxels are turned into first; None leaves them in the modality's unit."""
     intensity: Annotated[tuple[Step, ...], Field(strict=False)] = ()
     """What is done to the values, in this order, after the volume lies on the network's grid."""
-    attributes: tuple[str, ...] = ()
+    attributes: AttributeNames = ()
     """What the model asks of the acquisition beside the modality, e.g. ``echo_time_ms``; it is
     told nothing else. The names are those of `Acquisition`."""
 
@@ -77,17 +79,6 @@ class Input(Table):
         """Every field of `Acquisition` that the package may see."""
         factor = ("suv_bw_factor",) if self.quantity == "suv-bw" else ()
         return ("modality", *factor, *self.attributes)
-
-    @field_validator("attributes")
-    @classmethod
-    def _are_of_the_acquisition(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        known = {one.name for one in fields(Acquisition)}
-        for name in value:
-            if name not in known:
-                (nearest,) = get_close_matches(name, known, n=1, cutoff=0)
-                message = f"there is no attribute '{name}'; the nearest is '{nearest}'"
-                raise ValueError(message)
-        return value
 
     @field_validator("orientation")
     @classmethod
@@ -142,17 +133,60 @@ class Declaration(Table):
     """What runs it: the name of an entry point in the group ``clic_edge.runtimes``."""
     weights: str
     """Name of the network's file in the package's folder."""
-    input: Input
-    window: Window
+    volume: Input | None = Field(default=None, alias="input")
+    windows: Window | None = Field(default=None, alias="window")
+    image: ImageInput | None = None
+    """What a network for images takes, in the place of `input` and `window`."""
     measurements: Annotated[tuple[Kind, ...], Field(strict=False)] = ()
     """What is measured in each segment beside its volume; SUV needs the quantity ``suv-bw``."""
-    segments: Annotated[tuple[SegmentDefinition, ...], Field(min_length=1, max_length=255)]
-    """Number 0 is the background; a label map has room for 255 more."""
+    segments: Annotated[tuple[SegmentDefinition, ...], Field(max_length=255)] = ()
+    """Number 0 is the background; a label map has room for 255 more. An output ``segments``."""
+    questions: tuple[Question, ...] = ()
+    """What a classifier of images answers; its logits, in this order: an output ``categories``."""
+    maps: tuple[HeatMap, ...] = ()
+    """Pictures of numbers that the network makes beside its answers."""
+
+    @property
+    def input(self) -> Input:
+        """What a network for volumes takes. Raises ConfigError ``model-for-images``."""
+        if self.volume is None:
+            raise self.is_for(InputKind.IMAGE)
+        return self.volume
+
+    @property
+    def window(self) -> Window:
+        """How much a network for volumes sees at once. Raises ConfigError ``model-for-images``."""
+        if self.windows is None:
+            raise self.is_for(InputKind.IMAGE)
+        return self.windows
+
+    @property
+    def images(self) -> ImageInput:
+        """What a network for images takes. Raises ConfigError ``model-for-volumes``."""
+        if self.image is None:
+            raise self.is_for(InputKind.VOLUME)
+        return self.image
+
+    def is_for(self, kind: InputKind) -> ConfigError:
+        """Return what is raised where the package was given something of the other kind."""
+        if kind is InputKind.IMAGE:
+            return ConfigError("model-for-images", f"The package {self.id} is for images only.")
+        return ConfigError("model-for-volumes", f"The package {self.id} is for volumes only.")
+
+    @property
+    def kind(self) -> InputKind:
+        """What the network looks at."""
+        return InputKind.IMAGE if self.image else InputKind.VOLUME
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """Modality (0008,0060) of what it takes, any of them."""
+        return self.image.modalities if self.image else (self.input.modality,)
 
     @property
     def needs(self) -> frozenset[str]:
         """Every field of `Acquisition` that the model, or the gate before it, asks for."""
-        asked = {*self.input.needs}
+        asked = {*(self.image or self.input).needs}
         if self.population:
             asked |= {"age_years"} if self.population.age_years else set()
             asked |= {"sex"} if self.population.sexes else set()
@@ -168,10 +202,49 @@ class Declaration(Table):
         """Return what the card says beside the input, a line each, for people."""
         return words(self.population, self.protocol, self.regulatory)
 
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """What comes out, in words for people."""
+        return (
+            *(f"{one.label} ({one.property_type.meaning})" for one in self.segments),
+            *(
+                f"{question.concept.meaning}: {' or '.join(a.label for a in question.categories)}"
+                for question in self.questions
+            ),
+            *(one.label for one in self.maps),
+        )
+
     @model_validator(mode="after")
     def _measures_what_it_has(self) -> Self:
-        if self.measurements and self.input.quantity != "suv-bw":
+        if self.measurements and (self.volume is None or self.volume.quantity != "suv-bw"):
             raise ValueError("'measurements' in SUV need [input] quantity = \"suv-bw\"")
+        return self
+
+    @model_validator(mode="after")
+    def _takes_one_kind(self) -> Self:
+        if self.image and (self.volume or self.windows):
+            raise ValueError("give '[input]' and '[window]' for volumes, or '[image]' for images")
+        if not self.image and not (self.volume and self.windows and self.segments):
+            raise ValueError("a package for volumes gives 'input', 'window' and 'segments'")
+        if not self.image and (self.questions or self.maps):
+            raise ValueError("'questions' and 'maps' are answered for '[image]' only")
+        if self.image and not (self.segments or self.questions):
+            raise ValueError("a package for images gives 'questions', 'segments' or both")
+        return self
+
+    @model_validator(mode="after")
+    def _decides_in_one_place(self) -> Self:
+        names = [one.name for question in self.questions for one in question.categories]
+        thresholds = {one.threshold for question in self.questions for one in question.categories}
+        if len(set(names)) < len(names):
+            raise ValueError("give each category a name of its own")
+        if any(one.category and one.category not in names for one in self.maps):
+            raise ValueError("a map speaks of a category that is not there")
+        if len({one.name for one in self.maps}) < len(self.maps):
+            raise ValueError("give each map a name of its own")
+        point = self.operating_point
+        if self.questions and point and point.threshold not in thresholds:
+            raise ValueError("the 'operating_point' is the 'threshold' of no category")
         return self
 
     @field_validator("weights")
@@ -243,10 +316,18 @@ def _valid_keys(place: list[str]) -> list[str]:
         "clip-percentiles": ClipPercentiles,
         "range": Range,
         "z-score": ZScore,
+        "normalise": Normalise,
+        "image": ImageInput,
+        "questions": Question,
+        "categories": Category,
+        "maps": HeatMap,
         "category": Code,
         "property_type": Code,
         "modifier": Code,
+        "concept": Code,
+        "value": Code,
     }
     names = [part for part in place if not part.isdigit()]
-    table = tables.get(names[-1], SegmentDefinition) if names else Declaration
-    return list(table.__annotations__)
+    if not names:
+        return [one.alias or name for name, one in Declaration.model_fields.items()]
+    return list(tables.get(names[-1], SegmentDefinition).__annotations__)

@@ -1,7 +1,8 @@
-"""May this volume be run? What a package declares, held against what came."""
+"""May this volume, or this image, be run? What a package declares, held against what came."""
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,12 +10,22 @@ import numpy as np
 from clic_edge.errors import Refusal
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from clic_edge.domain.image import Image
     from clic_edge.domain.volume import Acquisition, Volume
     from clic_edge.inference.card import Population, Protocol
     from clic_edge.inference.declaration import Declaration, Input
+    from clic_edge.inference.image_input import ImageInput
     from clic_edge.inference.transforms import NetworkGrid
 
 _AXES = ("slices", "rows", "columns")
+_COLOURLESS = 16
+"""By how much red, green and blue of 0 to 255 differ where compression alone coloured them."""
+_FEW = 0.01
+"""Share of coloured pixels in an image that is grey but for a logo or a scale bar."""
+_SAMPLE = 1_000_000
+"""Values that tell it as well as all would."""
 
 
 def admit(volume: Volume, grid: NetworkGrid, declaration: Declaration) -> None:
@@ -43,7 +54,55 @@ def admit(volume: Volume, grid: NetworkGrid, declaration: Declaration) -> None:
             f"this model takes at most {declared.largest_tilt_deg:.0f}.",
         )
     _admit_extent(grid.extent_mm, declared)
-    _admit_voxels(volume)
+    _admit_values(volume.voxels, "voxels of the volume")
+
+
+def admit_image(image: Image, declaration: Declaration) -> None:
+    """Return when the image is one that the model was made for.
+
+    Raises
+    ------
+    Refusal
+        ``modality-unsupported``, ``image-too-small``, ``colour-unsupported``,
+        ``voxels-not-finite`` or ``voxels-constant``; as `admit_acquisition` raises.
+
+    """
+    declared = declaration.images
+    admit_acquisition(image.acquisition, declaration)
+    if image.acquisition.modality not in declared.modalities:
+        raise Refusal(
+            "modality-unsupported",
+            f"The image is not {' or '.join(declared.modalities)}, which this model needs.",
+        )
+    rows, columns = image.pixels.shape[:2]
+    if rows < declared.smallest[0] or columns < declared.smallest[1]:
+        raise Refusal(
+            "image-too-small",
+            f"The image has {rows} x {columns} pixels, this model needs at least "
+            f"{declared.smallest[0]} x {declared.smallest[1]}.",
+        )
+    _admit_colour(image.pixels, declared)
+    _admit_values(image.pixels, "pixels of the image")
+
+
+def _admit_colour(pixels: NDArray[np.generic], declared: ImageInput) -> None:
+    """Compare channels: a colour image in which hardly a pixel has a colour is a grey one."""
+    if declared.values == "modality" and pixels.ndim > 2:  # noqa: PLR2004 - colours
+        raise Refusal(
+            "colour-unsupported", "The image is in colour, this model needs a modality's own unit."
+        )
+    if _is_coloured(pixels) != (declared.channels > 1):
+        found, wanted = ("in colour", "grey")[:: 1 if declared.channels == 1 else -1]
+        raise Refusal("colour-unsupported", f"The image is {found}, this model needs it {wanted}.")
+
+
+def _is_coloured(pixels: NDArray[np.generic]) -> bool:
+    if pixels.ndim == 2:  # noqa: PLR2004 - rows, columns
+        return False
+    step = max(1, math.isqrt(pixels.size // _SAMPLE))
+    sample = pixels[::step, ::step]
+    spread = sample.max(axis=2).astype(np.int16) - sample.min(axis=2)
+    return bool(np.mean(spread > _COLOURLESS) > _FEW)
 
 
 def admit_acquisition(acquisition: Acquisition, declaration: Declaration) -> None:
@@ -56,15 +115,16 @@ def admit_acquisition(acquisition: Acquisition, declaration: Declaration) -> Non
     ------
     Refusal
         ``age-unsupported``, ``sex-unsupported``, ``body-part-unsupported``,
-        ``contrast-unsupported``, ``manufacturer-unsupported``, ``thickness-unsupported`` or
-        ``suv-unknown``.
+        ``laterality-unsupported``, ``contrast-unsupported``, ``manufacturer-unsupported``,
+        ``thickness-unsupported`` or ``suv-unknown``.
 
     """
     if declaration.population:
         _admit_patient(acquisition, declaration.population)
     if declaration.protocol:
         _admit_protocol(acquisition, declaration.protocol)
-    if declaration.input.quantity == "suv-bw" and acquisition.suv_bw_factor is None:
+    quantity = declaration.volume and declaration.volume.quantity
+    if quantity == "suv-bw" and acquisition.suv_bw_factor is None:
         raise Refusal(
             "suv-unknown",
             "The images do not say for sure how their values become SUV: units, dose, weight, "
@@ -94,6 +154,12 @@ def _admit_protocol(acquisition: Acquisition, wanted: Protocol) -> None:
         raise Refusal(
             "body-part-unsupported",
             f"The images are not of {' or '.join(wanted.body_parts)}, which this model is made for.",
+        )
+    if wanted.lateralities and acquisition.laterality not in wanted.lateralities:
+        raise Refusal(
+            "laterality-unsupported",
+            f"The image is not known to be of the side {' or '.join(wanted.lateralities)}, "
+            "for which this model is made.",
         )
     if wanted.contrast and acquisition.contrast != wanted.contrast:
         raise Refusal(
@@ -146,12 +212,12 @@ def _admit_extent(extent_mm: tuple[float, ...], declared: Input) -> None:
         )
 
 
-def _admit_voxels(volume: Volume) -> None:
-    low, high = volume.voxels.min(), volume.voxels.max()
+def _admit_values(values: NDArray[np.generic], which: str) -> None:
+    low, high = values.min(), values.max()
     if not np.isfinite([low, high]).all():
-        raise Refusal("voxels-not-finite", "The volume holds values that are not numbers.")
+        raise Refusal("voxels-not-finite", f"Some {which} are not numbers.")
     if low == high:
-        raise Refusal("voxels-constant", "All voxels of the volume have the same value.")
+        raise Refusal("voxels-constant", f"All {which} have the same value.")
 
 
 def _mm(lengths: tuple[float, ...]) -> str:

@@ -5,7 +5,7 @@ They are applied in the order in which the package lists them, in double precisi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Protocol, Self
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -81,10 +81,43 @@ class ZScore(Table):
         return scores
 
 
+class Normalise(Table):
+    """Each channel of an image in standard deviations from a mean that the package gives."""
+
+    step: Literal["normalise"]
+    mean: Annotated[tuple[float, ...], Field(min_length=1)]
+    deviation: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)]
+
+    def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the values; the channels are the last axis of an image that has several."""
+        mean, deviation = (one if len(one) > 1 else one[0] for one in (self.mean, self.deviation))
+        scores: NDArray[np.float64] = (values - mean) / deviation
+        return scores
+
+    @model_validator(mode="after")
+    def _gives_both_of_each(self) -> Self:
+        if len(self.mean) != len(self.deviation):
+            raise ValueError("give one 'deviation' for each 'mean'")
+        return self
+
+
+class Applied(Protocol):
+    """What every step does."""
+
+    def apply(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the values after the step."""
+        ...
+
+
 Step = Annotated[Clip | ClipPercentiles | Range | ZScore, Field(discriminator="step")]
+"""Of a volume."""
+ImageStep = Annotated[
+    Clip | ClipPercentiles | Range | ZScore | Normalise, Field(discriminator="step")
+]
+"""Of an image."""
 
 
-def prepare(voxels: NDArray[np.generic], steps: Iterable[Step]) -> NDArray[np.float32]:
+def prepare(voxels: NDArray[np.generic], steps: Iterable[Applied]) -> NDArray[np.float32]:
     """Return what the network sees of the voxels."""
     values = np.asarray(voxels, dtype=np.float64)
     for step in steps:

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 from clic_edge.errors import Defect
 from clic_edge.inference.external_data import has_external_data
+from clic_edge.inference.looking import ImageRuntime
 from clic_edge.inference.package import load_package
 from clic_edge.inference.predicting import PackageRuntime
 from clic_edge.inference.windowed import Windowed
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from clic_edge.inference.runtime import Runtime
 
 _SESSION_ERRORS = (
     ort.EPFail,
@@ -34,7 +38,7 @@ class OnnxRuntime(PackageRuntime):
     """A package whose network is in ONNX."""
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path) -> Runtime:
         """Return a runtime for the package in `folder`.
 
         Raises
@@ -43,12 +47,14 @@ class OnnxRuntime(PackageRuntime):
             The folder holds no complete, well-formed package.
         Defect
             Its files changed since their digests were written, or hold no network, or one whose
-            numbers lie in a file that has no digest.
+            numbers lie in a file that has no digest; as `ImageRuntime` of one for images.
 
         """
         package = load_package(folder)
         network = OnnxNetwork(package.weights_path)
         package.verify()
+        if package.declaration.image:
+            return ImageRuntime(package, network)
         return cls(package, Windowed(network, package.declaration))
 
 
@@ -65,13 +71,17 @@ class OnnxNetwork:
 
     def __call__(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits, as `Network` says."""
+        (logits, *_) = self.outputs(windows).values()
+        return logits
+
+    def outputs(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
+        """Return every output by name, as `Seeing` says."""
         name = self._session.get_inputs()[0].name
-        logits: NDArray[np.float32]
         try:
-            (logits,) = self._session.run(None, {name: windows})
+            found = self._session.run(None, {name: images})
         except _SESSION_ERRORS as error:
             raise Defect("network-failed", "The network's forward pass failed.") from error
-        return logits
+        return dict(zip((one.name for one in self._session.get_outputs()), found, strict=True))
 
 
 def _session(path: Path) -> onnxruntime.InferenceSession:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from clic_edge.domain.prediction import Prediction, SegmentFinding
+from clic_edge.domain.volume import Volume
 from clic_edge.inference.gate import admit
 from clic_edge.inference.measuring import measure
 from clic_edge.inference.transforms import network_grid
@@ -26,8 +27,9 @@ from clic_edge.inference.transforms import network_grid
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from clic_edge.domain.image import Image, InputKind
     from clic_edge.domain.prediction import ModelIdentity, SegmentDefinition
-    from clic_edge.domain.volume import Geometry, Volume
+    from clic_edge.domain.volume import Geometry
     from clic_edge.inference.declaration import Declaration
     from clic_edge.inference.package import ModelPackage
     from clic_edge.inference.transforms import NetworkGrid
@@ -61,12 +63,11 @@ class Answering(Protocol):
         ...
 
 
-class PackageRuntime:
-    """A package and its model, loaded once: `Runtime` for whatever answers."""
+class LoadedPackage:
+    """A package that was verified and loaded, and what any runtime tells of it."""
 
-    def __init__(self, package: ModelPackage, answering: Answering) -> None:
+    def __init__(self, package: ModelPackage) -> None:
         self.package = package
-        self._answering = answering
         self._stamps = package.stamps()
 
     @property
@@ -80,31 +81,47 @@ class PackageRuntime:
         return self.package.declaration.needs
 
     @property
-    def device(self) -> str:
-        """Where the model runs, as `Answering.device` says."""
-        return self._answering.device
+    def takes(self) -> InputKind:
+        """Whether it looks at volumes or at images."""
+        return self.package.declaration.kind
 
-    def predict(self, volume: Volume) -> Prediction:
-        """Return what the model finds, as `Runtime.predict` says."""
-        declared = self.package.declaration
-        voxels, grid = admitted(volume, declared)
-        self._check_package()
-        answer = self._answering(voxels, volume, grid=grid)
-        answer.label_map.flags.writeable = False
-        return Prediction(
-            model=self.package.identity,
-            geometry=volume.geometry,
-            label_map=answer.label_map,
-            segments=_findings(declared, volume.geometry, voxels=voxels, answer=answer),
-            device=self.device,
-            forward_seconds=answer.forward_seconds,
-        )
-
-    def _check_package(self) -> None:
+    def require_unchanged(self) -> None:
+        """Return where every file is as it was loaded. Raises Defect ``model-changed``."""
         stamps = self.package.stamps()
         if stamps != self._stamps:
             self.package.verify()
             self._stamps = stamps
+
+
+class PackageRuntime(LoadedPackage):
+    """A package for volumes and its model, loaded once: `Runtime` for whatever answers."""
+
+    def __init__(self, package: ModelPackage, answering: Answering) -> None:
+        super().__init__(package)
+        self._answering = answering
+
+    @property
+    def device(self) -> str:
+        """Where the model runs, as `Answering.device` says."""
+        return self._answering.device
+
+    def predict(self, seen: Volume | Image, /) -> Prediction:
+        """Return what the model finds, as `Runtime.predict` says."""
+        declared = self.package.declaration
+        if not isinstance(seen, Volume):
+            raise declared.is_for(self.takes)
+        voxels, grid = admitted(seen, declared)
+        self.require_unchanged()
+        answer = self._answering(voxels, seen, grid=grid)
+        answer.label_map.flags.writeable = False
+        return Prediction(
+            model=self.package.identity,
+            geometry=seen.geometry,
+            label_map=answer.label_map,
+            segments=_findings(declared, seen.geometry, voxels=voxels, answer=answer),
+            device=self.device,
+            forward_seconds=answer.forward_seconds,
+        )
 
 
 def admitted(volume: Volume, declared: Declaration) -> tuple[NDArray[np.generic], NetworkGrid]:

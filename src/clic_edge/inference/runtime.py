@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    from clic_edge.domain.image import Image, InputKind
     from clic_edge.domain.prediction import ModelIdentity, Prediction
     from clic_edge.domain.volume import Volume
 
@@ -18,6 +19,11 @@ class Runtime(Protocol):
         ...
 
     @property
+    def takes(self) -> InputKind:
+        """Whether it looks at volumes, or at images one by one."""
+        ...
+
+    @property
     def needs(self) -> frozenset[str]:
         """The fields of `Acquisition` that the package declares; a caller tells it no others."""
         ...
@@ -27,15 +33,17 @@ class Runtime(Protocol):
         """``cuda``, ``cpu``, or the name of the server that runs the model."""
         ...
 
-    def predict(self, volume: Volume) -> Prediction:
-        """Return what the model finds, on the volume's own grid.
+    def predict(self, seen: Volume | Image, /) -> Prediction:
+        """Return what the model finds, on the grid of the volume or image that it sees.
 
         Raises
         ------
         Refusal
-            The volume is outside what the package declares (spacing, size, modality).
+            It is outside what the package declares (spacing, size, modality).
         Defect
             The package changed since it was loaded, or the network returned NaN.
+        ConfigError
+            ``model-for-images``, ``model-for-volumes``: it is of the other kind.
 
         """
         ...
