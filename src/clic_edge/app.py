@@ -107,6 +107,8 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
         ledger=appliance.ledger,
         reports=reports,
     )
+    for pipeline in line.pipelines:
+        line.pipeline(pipeline.settings.name)  # its models enter the history
     if settings.worker.metrics_port:
         telemetry.serve_metrics(settings.worker.metrics_port)
     pace = Pace(

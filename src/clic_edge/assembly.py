@@ -14,10 +14,13 @@ from clic_edge.deid.keys import load_key
 from clic_edge.deid.profile import load_profile
 from clic_edge.dicom.policy import VolumePolicy
 from clic_edge.domain.result import ResultKind
+from clic_edge.errors import Transient
 from clic_edge.inference.loading import load_runtime
+from clic_edge.inference.package import load_package
 from clic_edge.inference.signing import verify_signature
 from clic_edge.pacs.commitment import Reports
 from clic_edge.pipeline.line import Line, Patience, ReadyDestination, ReadyPipeline
+from clic_edge.pipeline.standing import Candidate
 from clic_edge.results.dcmqi import require_readers
 from clic_edge.transports import make_census, make_destination, make_witness
 
@@ -26,6 +29,7 @@ if TYPE_CHECKING:
 
     from clic_edge.config import DestinationProfile, Pipeline, Settings
     from clic_edge.deid.keys import DeidKey
+    from clic_edge.domain.prediction import ModelIdentity
     from clic_edge.inference.runtime import Runtime
     from clic_edge.ledger import Ledger
     from clic_edge.pacs.transport import Archive
@@ -74,15 +78,20 @@ def make_ready(settings: Settings, pipeline: Pipeline, reports: Reports) -> Read
     expected_from = pipeline.completeness.expected_from
     profiles = {name: destination_profile(settings, name) for name in pipeline.destinations}
     writers = pipeline.writers or _asked_for(profiles.values())
+    model, *challengers = (
+        LazyRuntime(settings.appliance.models / name, _trust(settings))
+        for name in (pipeline.model, *pipeline.challengers)
+    )
     return ReadyPipeline(
         settings=pipeline,
         profile=load_profile(settings.appliance.deid_profiles / f"{pipeline.deid_profile}.toml"),
         volume_policy=VolumePolicy(**pipeline.volume.model_dump()),
-        runtime=LazyRuntime(settings.appliance.models / pipeline.model, _trust(settings)),
-        challengers=tuple(
-            LazyRuntime(settings.appliance.models / name, _trust(settings))
-            for name in pipeline.challengers
+        runtime=model,
+        challengers=tuple(challengers),
+        candidates=tuple(
+            Candidate(identity=one.identity, load=one) for one in (model, *challengers)
         ),
+        file_decides=settings.appliance.model_states == "configured",
         writers=tuple(_writer(name) for name in writers),
         destinations=tuple(
             ReadyDestination(
@@ -133,13 +142,38 @@ class LazyRuntime:
         self._trust = trust
         self._lock = threading.Lock()
         self._runtime: Runtime | None = None
+        self._identity: ModelIdentity | None = None
+
+    def identity(self) -> ModelIdentity:
+        """Return which model the package holds, without its network; raises as `load_package`."""
+        with self._lock:
+            if self._identity is None:
+                self._identity = load_package(self._folder).identity
+            return self._identity
 
     def __call__(self) -> Runtime:
-        """Return the runtime. Raises Defect when the package does not verify."""
+        """Return the runtime.
+
+        Raises
+        ------
+        Defect
+            The package does not verify.
+        Transient
+            ``model-moved``: it is not the package whose state was asked for.
+
+        """
         with self._lock:
             if self._runtime is None:
                 self._trust(self._folder)
-                self._runtime = load_runtime(self._folder)
+                runtime = load_runtime(self._folder)
+                expected, self._identity = self._identity, runtime.model
+                if expected not in {None, runtime.model}:
+                    raise Transient(
+                        "model-moved",
+                        "The model package was replaced before it was loaded; the case runs again.",
+                        retry_after=timedelta(seconds=1),
+                    )
+                self._runtime = runtime
             return self._runtime
 
 

@@ -33,6 +33,7 @@ Event = Literal[
     "stage-finished",
     "prediction-made",
     "challenger-failed",
+    "model-moved",
     "receipt",
     "assessed",
     "returned-unread",
@@ -137,6 +138,11 @@ def prediction_made(*, case_id: str, pipeline: str, model: str, device: str) -> 
 def challenger_failed(*, case_id: str, code: str) -> None:
     """Say that a model in the shadow of another found nothing to say, or broke."""
     _tell("challenger-failed", "warning", case_id=case_id, code=code)
+
+
+def model_moved(*, pipeline: str, model: str, state: str) -> None:
+    """Say that a model came to a state in a pipeline; `model` is its identifier and version."""
+    _tell("model-moved", "warning", pipeline=pipeline, model=model, state=state)
 
 
 def receipt_came(*, case_id: str, destination: str, accepted: bool) -> None:

@@ -164,12 +164,16 @@ def known_keys() -> set[str]:
     return keys | {key.rpartition(".")[0] for key in keys}
 
 
+NAMED = {"destinations", "compression", "acceptance.at_least", "acceptance.at_most"}
+"""Tables whose keys are names of one's own."""
+
+
 def tables(content: object, prefix: str = "") -> Iterator[str]:
     if not isinstance(content, dict):
         yield prefix
         return
     for key, value in content.items():
-        name = "NAME" if prefix in {"destinations", "compression"} else key
+        name = "NAME" if prefix in NAMED else key
         dotted = f"{prefix}.{name}" if prefix else name
         yield from [dotted] if prefix == "rule" else tables(value, dotted)
 

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from clic_edge.app import writer_names
 from clic_edge.cli.console import note, state, stdout, table
 from clic_edge.cli.context import context_of
-from clic_edge.config import FolderDestination, load_pipelines, load_settings
+from clic_edge.cli.standing import require_not_retired
+from clic_edge.config import FolderDestination, cross_check, load_pipelines, load_settings
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ConfigError, Defect, Refusal, Transient
 
@@ -72,10 +74,14 @@ def run(
     *,
     pipeline: Annotated[str, typer.Option(help="Name of the pipeline.")],
     out: Annotated[Path, typer.Option(help="Where the result objects are written.")],
+    model: Annotated[
+        str | None, typer.Option(help="Another model package, e.g. one that is being tested.")
+    ] = None,
 ) -> None:
     """Run one folder through a pipeline, as the worker would, and write the results to a folder.
 
     Nothing is remembered: the ledger is in memory. `OUT/report.json` says what was found.
+    Whatever state a model is in on the site, it runs here, unless it is retired.
 
     Example: `clic-edge run ~/studies/4711 --pipeline hippocampus --out results`
     """
@@ -83,6 +89,10 @@ def run(
     from clic_edge.ledger.database import migrate, open_engine  # noqa: PLC0415 - as above
 
     settings, chosen = _chosen(context_of(context).settings_path, pipeline, out)
+    if model:
+        chosen = chosen.model_copy(update={"model": model, "challengers": ()})
+        cross_check(settings, (chosen,), writers=writer_names())
+    require_not_retired(settings, chosen)
     archive = open_folder(folder)
     if archive.unreadable:
         raise Defect(
@@ -138,8 +148,9 @@ def _chosen(settings_path: Path, name: str, out: Path) -> tuple[Settings, Pipeli
             "no-such-pipeline", f"There is no pipeline {name}; there is {', '.join(known)}."
         )
     to_folder = FolderDestination(kind="folder", path=out)
+    by_file = settings.appliance.model_copy(update={"model_states": "configured"})
     return (
-        settings.model_copy(update={"destinations": {"out": to_folder}}),
+        settings.model_copy(update={"destinations": {"out": to_folder}, "appliance": by_file}),
         known[name].model_copy(update={"destinations": ("out",)}),
     )
 

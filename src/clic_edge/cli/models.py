@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from clic_edge.cli import standing
 from clic_edge.cli.console import note, stdout, table, whole
 from clic_edge.cli.context import context_of
 from clic_edge.config import load_settings
@@ -31,6 +32,12 @@ app = typer.Typer(
     "A package is a folder: model.toml, the network, a test set, digests, a signature.",
     no_args_is_help=True,
 )
+app.command()(standing.accept)
+app.command()(standing.promote)
+app.command()(standing.state)
+app.command()(standing.suspend)
+app.command()(standing.retire)
+app.command()(standing.history)
 Package = Annotated[Path, typer.Argument(help="Folder of a package.", metavar="PACKAGE")]
 Source = Annotated[
     Path, typer.Argument(help="Folder or .clic archive of a package.", metavar="PACKAGE")

@@ -8,6 +8,7 @@ from clic_edge.config.destination import (
     profile_path,
 )
 from clic_edge.config.pipeline import (
+    Acceptance,
     Completeness,
     Pipeline,
     VolumeChoices,
@@ -26,6 +27,7 @@ from clic_edge.config.settings import (
 )
 
 __all__ = [
+    "Acceptance",
     "Bounds",
     "Commitment",
     "Completeness",

@@ -1,10 +1,11 @@
 """Pipelines: which series, cleaned how, seen by which model, results where to."""
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field, NonNegativeInt
 
 from clic_edge.config.rule import Rule
 from clic_edge.config.settings import FolderDestination, Settings
@@ -34,6 +35,27 @@ class VolumeChoices(Strict):
     """`largest` keeps the orientation with the most slices."""
 
 
+class Acceptance(Strict):
+    """What a model must reach before a person may make it active."""
+
+    at_least: Annotated[Mapping[str, float], AfterValidator(MappingProxyType)] = Field(
+        default_factory=dict
+    )
+    """Numbers of the validation report, e.g. `"classes.anterior.dice.mean"`, and their least."""
+    at_most: Annotated[Mapping[str, float], AfterValidator(MappingProxyType)] = Field(
+        default_factory=dict
+    )
+    """The same, where less is better."""
+    shadow_cases: NonNegativeInt = 20
+    """Cases that the model must have seen in the shadow."""
+    agreement: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """The least median Dice of any segment with the active model's."""
+    refusals: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """The largest share of series that the model may have refused in the shadow."""
+    failures: NonNegativeInt = 0
+    """Series at which it may have broken in the shadow."""
+
+
 class Pipeline(Strict):
     """One way from a series to results: one file in the folder of pipelines."""
 
@@ -54,6 +76,8 @@ class Pipeline(Strict):
     rule: Rule
     """Which series are taken."""
     completeness: Completeness = Field(default_factory=Completeness)
+    acceptance: Acceptance = Field(default_factory=Acceptance)
+    """What a model must reach before it is made active."""
     volume: VolumeChoices = Field(default_factory=VolumeChoices)
     refusals: Literal["deliver", "keep"] = "deliver"
     """Whether readers find in the PACS why nothing was analysed, or only the appliance says so."""

@@ -78,6 +78,8 @@ class Appliance(Strict):
     """Folder with the public key of each signer of model packages that the site trusts."""
     unsigned_models: bool = False
     """Whether packages run that nobody signed: for development, never on a site."""
+    model_states: Literal["configured", "accepted"] = "configured"
+    """Who makes a model active: the pipeline's file, or only a person with an acceptance report."""
     deid_profiles: RelativePath = Path("deid")
     """Folder with one TOML file for each de-identification profile."""
     destination_profiles: RelativePath = Path("destinations")

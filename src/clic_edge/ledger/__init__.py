@@ -13,6 +13,8 @@ from clic_edge.ledger.cases import CaseStore
 from clic_edge.ledger.deliveries import DeliveryStore
 from clic_edge.ledger.predictions import PredictionStore
 from clic_edge.ledger.records import RecordStore
+from clic_edge.ledger.shadows import ShadowStore
+from clic_edge.ledger.standing import StandingStore
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -29,6 +31,8 @@ class Ledger:
     deliveries: DeliveryStore
     assessments: AssessmentStore
     records: RecordStore
+    standing: StandingStore
+    shadows: ShadowStore
 
     @classmethod
     def on(cls, engine: Engine, queue: CaseQueue | None = None) -> Ledger:
@@ -39,4 +43,6 @@ class Ledger:
             deliveries=DeliveryStore(engine),
             assessments=AssessmentStore(engine),
             records=RecordStore(engine),
+            standing=StandingStore(engine),
+            shadows=ShadowStore(engine),
         )

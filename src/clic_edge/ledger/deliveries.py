@@ -12,7 +12,13 @@ import sqlalchemy as sa
 
 from clic_edge.domain.result import Receipt, ResultKind, ResultReference, SeriesRefusal
 from clic_edge.errors import Defect
-from clic_edge.ledger.schema import cases, receipts, result_objects, series_refusals
+from clic_edge.ledger.schema import (
+    cases,
+    predictions,
+    receipts,
+    result_objects,
+    series_refusals,
+)
 from clic_edge.ledger.sql import insert_once, insert_or_replace
 
 if TYPE_CHECKING:
@@ -102,6 +108,20 @@ class DeliveryStore:
         own = (result_objects.c.case_id == case_id) & result_objects.c.current
         with self._engine.connect() as connection:
             return _rows(connection, own)
+
+    def models(self, case_id: str) -> frozenset[str]:
+        """Return the digests of the models whose findings the case tells of now."""
+        own = (result_objects.c.case_id == case_id) & result_objects.c.current
+        query = sa.select(predictions.c.model_digest).join(
+            result_objects, predictions.c.prediction_id == result_objects.c.prediction_id
+        )
+        with self._engine.connect() as connection:
+            return frozenset(connection.scalars(query.where(own).distinct()))
+
+    def set_aside(self, case_id: str) -> None:
+        """Let the next run of a case say anew what it finds: nothing that it said counts."""
+        with self._engine.begin() as connection:
+            set_aside(connection, case_id)
 
     def is_ours(self, sop_instance_uid: str) -> bool:
         """Whether an object is a result of ours, of whichever case and whatever became of it."""

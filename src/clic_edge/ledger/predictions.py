@@ -71,8 +71,13 @@ class PredictionStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def log(self, logged: LoggedPrediction, features: tuple[Feature, ...]) -> None:
-        """Write one prediction; writing the same prediction id again changes nothing."""
+    def log(
+        self, logged: LoggedPrediction, features: tuple[Feature, ...], *, with_mask: bool = True
+    ) -> None:
+        """Write one prediction; writing the same prediction id again changes nothing.
+
+        Without its mask no result can be written of it: so is logged what runs in the shadow.
+        """
         model = logged.prediction.model
         row = {
             "prediction_id": logged.prediction_id,
@@ -87,18 +92,18 @@ class PredictionStore:
             "created_at": datetime.now(UTC),
         }
         with self._engine.begin() as connection:
-            if not insert_once(connection, predictions, [row]):
-                return
             key = {"prediction_id": logged.prediction_id}
-            content = {"content": _pack(logged.prediction, logged.slices)}
-            connection.execute(segmentations.insert(), key | content)
-            connection.execute(
-                prediction_features.insert(), [key | asdict(feature) for feature in features]
-            )
+            if insert_once(connection, predictions, [row]):
+                connection.execute(
+                    prediction_features.insert(), [key | asdict(feature) for feature in features]
+                )
+            if with_mask:
+                content = _pack(logged.prediction, logged.slices)
+                insert_once(connection, segmentations, [{**key, "content": content}])
 
     def has(self, prediction_id: str) -> bool:
-        """Whether this prediction was made already."""
-        query = sa.select(sa.literal(1)).where(predictions.c.prediction_id == prediction_id)
+        """Whether this prediction was made already, and results can be written of it."""
+        query = sa.select(sa.literal(1)).where(segmentations.c.prediction_id == prediction_id)
         with self._engine.connect() as connection:
             return connection.scalar(query) is not None
 

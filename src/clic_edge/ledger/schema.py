@@ -76,7 +76,7 @@ predictions = sa.Table(
     sa.Column("series_uid", sa.String(64), nullable=False),
     sa.Column("model_id", sa.String(64), nullable=False),
     sa.Column("model_version", sa.String(64), nullable=False),
-    sa.Column("model_digest", sa.String(64), nullable=False),
+    sa.Column("model_digest", sa.String(64), nullable=False, index=True),
     sa.Column("device", sa.String(32), nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False, index=True),
 )
@@ -125,6 +125,36 @@ series_refusals = sa.Table(
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("withheld", sa.Boolean, nullable=False),
 )
+
+shadow_failures = sa.Table(
+    "shadow_failures",
+    metadata,
+    sa.Column("case_id", sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("series_id", sa.String(64), primary_key=True),
+    sa.Column("model_digest", sa.String(64), primary_key=True),
+    sa.Column("code", sa.String(64), nullable=False),
+    sa.Column("refused", sa.Boolean, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+)
+"""What a model in the shadow refused (`refused`), or broke at."""
+
+model_events = sa.Table(
+    "model_events",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("pipeline", sa.String(64), nullable=False, index=True),
+    sa.Column("model_id", sa.String(64), nullable=False),
+    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("was", sa.String(16)),
+    sa.Column("now", sa.String(16), nullable=False),
+    sa.Column("person", sa.String(64), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("evidence", sa.Text, nullable=False),
+    sa.Column("link", sa.String(64), nullable=False),
+)
+"""Only ever added to; `link` is over the row and the link before it."""
 
 result_objects = sa.Table(
     "result_objects",

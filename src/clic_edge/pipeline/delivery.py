@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from clic_edge import telemetry
@@ -29,14 +30,32 @@ def deliver(line: Line, case: Case) -> None:
     ------
     Transient
         A destination is out of reach, or rejected an object; what was accepted is remembered.
+        ``model-moved``: the model that made the results does not speak any more.
 
     """
     if superseded(line, case, line.archive.study(case.study_id)):
         return
+    _require_speaker(line, case)
     if not line.ledger.deliveries.results(case.case_id):
         raise Defect("nothing-to-deliver", "The case has no result object, so it is not delivered.")
     destinations = line.pipeline(case.pipeline).destinations
     _raise_first(_deliver_to(line, case, destination) for destination in destinations)
+
+
+def _require_speaker(line: Line, case: Case) -> None:
+    """Return where the results are those of the model that speaks now; else they are set aside."""
+    pipeline, deliveries = line.pipeline(case.pipeline), line.ledger.deliveries
+    if not (pipeline.speaker or pipeline.silence):
+        return
+    speaks = {pipeline.speaker.digest} if pipeline.speaker else set()
+    if deliveries.models(case.case_id) <= speaks:
+        return
+    deliveries.set_aside(case.case_id)
+    raise Transient(
+        "model-moved",
+        "Another model speaks in this pipeline now, or none; the case runs again.",
+        retry_after=timedelta(seconds=1),
+    )
 
 
 def deliver_kind(line: Line, case: Case, kind: ResultKind) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect
 from clic_edge.pipeline.invitation import invitation
+from clic_edge.pipeline.standing import cast
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from clic_edge.deid.keys import DeidKey
     from clic_edge.deid.profile import Profile
     from clic_edge.dicom.policy import VolumePolicy
+    from clic_edge.domain.prediction import ModelIdentity
     from clic_edge.inference.runtime import Runtime
     from clic_edge.ledger import Ledger
     from clic_edge.pacs.transport import Archive, Destination, StudyCensus, Witness
+    from clic_edge.pipeline.standing import Candidate, Silence
     from clic_edge.results.writer import Writer
 
 
@@ -46,6 +49,15 @@ class ReadyPipeline:
     writers: tuple[Writer, ...]
     challengers: tuple[Callable[[], Runtime], ...] = ()
     """What runs in the shadow of the model, on the same volumes."""
+    candidates: tuple[Candidate, ...] = ()
+    """The models that the file names, `model` first; their states say who speaks. Without any,
+    `runtime` speaks and nobody asks."""
+    file_decides: bool = True
+    """Whether a model is active because the file names it, or only by a person's promotion."""
+    speaker: ModelIdentity | None = None
+    """Whose results may leave; None where nobody's may, or nobody asks."""
+    silence: Silence | None = None
+    """Why no model speaks now; what runs in the shadow still runs."""
     destinations: tuple[ReadyDestination, ...]
     """In the order of the settings."""
     census: StudyCensus | None = None
@@ -86,10 +98,13 @@ class Line:
     """By what a reader's browser reaches the appliance's pages; empty where it can't."""
 
     def pipeline(self, name: str) -> ReadyPipeline:
-        """Return a pipeline by name. Raises Defect ``pipeline-gone``."""
+        """Return a pipeline by name, as the states of its models cast it now.
+
+        Raises Defect ``pipeline-gone``.
+        """
         for pipeline in self.pipelines:
             if pipeline.settings.name == name:
-                return pipeline
+                return cast(pipeline, self.ledger.standing)
         raise Defect(
             "pipeline-gone", f"The pipeline {name} is not configured any more; retry or leave it."
         )

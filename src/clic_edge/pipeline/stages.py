@@ -20,8 +20,9 @@ from clic_edge.domain.result import SeriesRefusal
 from clic_edge.drift.features import agreement_features, input_features, output_features
 from clic_edge.errors import ClicEdgeError, Defect, Refusal
 from clic_edge.ledger.predictions import LoggedPrediction
+from clic_edge.ledger.shadows import ShadowFailure
 from clic_edge.pipeline.completeness import require_complete
-from clic_edge.pipeline.line import Line
+from clic_edge.pipeline.line import Line, ReadyPipeline
 from clic_edge.pipeline.supersession import superseded
 
 if TYPE_CHECKING:
@@ -60,6 +61,10 @@ def predict(line: Line, case: Case) -> None:
     ledger = line.ledger
     if ledger.deliveries.results(case.case_id):
         return
+    if pipeline.silence:
+        _watch(line, case, pipeline)
+        keep_silent(line, case, pipeline)
+        return
     digest = pipeline.runtime().model.digest
     refused = {one.series_id: one for one in ledger.deliveries.refusals(case.case_id, digest)}
     for series_id in case.series_ids:
@@ -67,25 +72,63 @@ def predict(line: Line, case: Case) -> None:
         if series_id in refused or ledger.predictions.has(prediction_id):
             continue
         clock = _Clock()
-        series = clock("fetch", line.archive.series(series_id))
         try:
-            _predict_series(line, case, series_id, series=series, clock=clock)
+            seen = _see(line, case, series_id, pipeline=pipeline, clock=clock)
+            _predict_series(line, seen, clock)
             ledger.deliveries.forgive(case.case_id, series_id)
         except (Refusal, Defect) as why:
-            refused[series_id] = refuse(line, case, series_id, why=why)
+            refused[series_id] = refuse(line, case, series_id, why=why, digest=digest)
     if refused.keys() == set(case.series_ids):
         require_told(refused.values(), told=pipeline.tells_refusals)
 
 
-def refuse(line: Line, case: Case, series_id: str, *, why: Refusal | Defect) -> SeriesRefusal:
-    """Remember why a series has no result, and return it."""
+def keep_silent(line: Line, case: Case, pipeline: ReadyPipeline) -> None:
+    """Refuse every series of a pipeline in which no model speaks, so that the reader is told.
+
+    Raises
+    ------
+    Refusal
+        ``model-in-shadow``, ``no-active-model``: there is nothing to tell a reader; or the
+        pipeline keeps refusals to itself.
+
+    """
+    silence = pipeline.silence
+    if silence is None:
+        return
+    if silence.suspended is None:
+        raise silence.why
+    digest = silence.suspended.digest
+    refused = [
+        refuse(line, case, series_id, why=silence.why, digest=digest)
+        for series_id in case.series_ids
+    ]
+    require_told(refused, told=pipeline.tells_refusals)
+
+
+def _watch(line: Line, case: Case, pipeline: ReadyPipeline) -> None:
+    """Let what runs in the shadow see a case of which no model speaks."""
+    if not pipeline.challengers:
+        return
+    for series_id in case.series_ids:
+        clock = _Clock()
+        try:
+            seen = _see(line, case, series_id, pipeline=pipeline, clock=clock)
+        except (Refusal, Defect) as why:
+            telemetry.challenger_failed(case_id=case.case_id, code=why.code)
+        else:
+            _challenge(line, seen, None)
+
+
+def refuse(
+    line: Line, case: Case, series_id: str, *, why: Refusal | Defect, digest: str
+) -> SeriesRefusal:
+    """Remember why a model has no result for a series, and return it."""
     refusal = SeriesRefusal(
         series_id=series_id,
         code=why.code,
         reason=why.sentence,
         withheld=isinstance(why, Defect),
     )
-    digest = line.pipeline(case.pipeline).runtime().model.digest
     line.ledger.deliveries.refuse(case.case_id, refusal, model_digest=digest)
     return refusal
 
@@ -109,18 +152,27 @@ def require_told(refusals: Iterable[SeriesRefusal], *, told: bool) -> None:
         raise Refusal(given[0].code, given[0].reason)
 
 
-def _predict_series(
-    line: Line, case: Case, series_id: str, *, series: Series, clock: _Clock
-) -> None:
-    pipeline = line.pipeline(case.pipeline)
+def _see(
+    line: Line, case: Case, series_id: str, *, pipeline: ReadyPipeline, clock: _Clock
+) -> _Seen:
+    series = clock("fetch", line.archive.series(series_id))
     pseudonym = line.key.pseudonym(series.patient_id, series.issuer_of_patient_id)
     clean = clock("deidentify", deidentify(series, pipeline.profile, pseudonym))
     volume = clock("volume", build_volume(clean, pipeline.volume_policy))
-    runtime = pipeline.runtime()
-    volume = told_by(series, volume, runtime.needs)
-    prediction = clock("predict", runtime.predict(volume.narrowed(runtime.needs)))
-    seen = _Seen(case=case, series_id=series_id, series=series, volume=volume, read=clock.features)
-    _log(line, seen, prediction)
+    return _Seen(
+        case=case,
+        pipeline=pipeline,
+        series_id=series_id,
+        series=series,
+        volume=volume,
+    )
+
+
+def _predict_series(line: Line, seen: _Seen, clock: _Clock) -> None:
+    runtime = seen.pipeline.runtime()
+    seen = seen.told(runtime.needs)
+    prediction = clock("predict", runtime.predict(seen.volume.narrowed(runtime.needs)))
+    _log(line, seen, prediction, read=clock.features)
     _challenge(line, seen, prediction)
 
 
@@ -144,15 +196,23 @@ class _Seen:
     """One volume of a case, as every model of its pipeline sees it."""
 
     case: Case
+    pipeline: ReadyPipeline
     series_id: str
     series: Series
     volume: Volume
-    read: tuple[Feature, ...]
-    """Seconds until the first model had it, and its own."""
+
+    def told(self, needs: frozenset[str]) -> _Seen:
+        """Return the same with what a package asks of the patient."""
+        return replace(self, volume=told_by(self.series, self.volume, needs))
 
 
 def _log(
-    line: Line, seen: _Seen, prediction: Prediction, *, more: tuple[Feature, ...] = ()
+    line: Line,
+    seen: _Seen,
+    prediction: Prediction,
+    *,
+    read: tuple[Feature, ...],
+    speaks: bool = True,
 ) -> None:
     case, volume = seen.case, seen.volume
     logged = LoggedPrediction(
@@ -165,8 +225,8 @@ def _log(
         slices=volume.slices,
     )
     forward = Feature(name="seconds.forward", number=prediction.forward_seconds)
-    features = (*input_features(volume), *output_features(prediction), *(more or seen.read))
-    line.ledger.predictions.log(logged, (*features, forward))
+    features = (*input_features(volume), *output_features(prediction), *read, forward)
+    line.ledger.predictions.log(logged, features, with_mask=speaks)
     telemetry.prediction_made(
         case_id=case.case_id,
         pipeline=case.pipeline,
@@ -175,23 +235,37 @@ def _log(
     )
 
 
-def _challenge(line: Line, seen: _Seen, active: Prediction) -> None:
+def _challenge(line: Line, seen: _Seen, active: Prediction | None) -> None:
     """Let every challenger see the volume too; what goes wrong with it is nobody's loss.
 
     The active model's prediction is in the log by then, so a challenger that takes the worker
     down costs the case nothing but itself: the next attempt finds the prediction made.
     """
-    for challenger in line.pipeline(seen.case.pipeline).challengers:
-        clock = _Clock()
+    for challenger in seen.pipeline.challengers:
+        digest, clock = "", _Clock()
         try:
             runtime = challenger()
-            volume = told_by(seen.series, seen.volume, runtime.needs)
-            found = clock("predict", runtime.predict(volume.narrowed(runtime.needs)))
+            digest = runtime.model.digest
+            told = seen.told(runtime.needs)
+            found = clock("predict", runtime.predict(told.volume.narrowed(runtime.needs)))
         except ClicEdgeError as why:
-            telemetry.challenger_failed(case_id=seen.case.case_id, code=why.code)
+            _note_failure(line, seen, digest, why=why)
             continue
-        agreement = agreement_features(found, active)
-        _log(line, seen, found, more=(*clock.features, *agreement))
+        agreement = agreement_features(found, active) if active else ()
+        _log(line, told, found, read=(*clock.features, *agreement), speaks=False)
+
+
+def _note_failure(line: Line, seen: _Seen, digest: str, *, why: ClicEdgeError) -> None:
+    case_id = seen.case.case_id
+    telemetry.challenger_failed(case_id=case_id, code=why.code)
+    failure = ShadowFailure(
+        case_id=case_id,
+        series_id=seen.series_id,
+        model_digest=digest,
+        code=why.code,
+        refused=isinstance(why, Refusal),
+    )
+    line.ledger.shadows.failed(failure)
 
 
 class _Clock:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect, Transient
-from clic_edge.pipeline.stages import refuse, require_told
+from clic_edge.pipeline.stages import keep_silent, refuse, require_told
 from clic_edge.results.check import check
 from clic_edge.results.check_summary import check_told
 from clic_edge.results.rejection import write_rejection
@@ -40,8 +40,10 @@ def write(line: Line, case: Case) -> None:
     deliveries = line.ledger.deliveries
     if any(row.kind is not ResultKind.ASSESSMENT for row in deliveries.results(case.case_id)):
         return
-    story = _story(line, case)
-    results = (*story.results, *_told(line.pipeline(case.pipeline), story))
+    pipeline = line.pipeline(case.pipeline)
+    keep_silent(line, case, pipeline)
+    story = _story(line, case, pipeline)
+    results = (*story.results, *_told(pipeline, story))
     line.archive.keep(results)
     told_of = {
         result.sop_instance_uid: part.prediction_id
@@ -51,11 +53,10 @@ def write(line: Line, case: Case) -> None:
     deliveries.record(case.case_id, results, told_of=told_of)
 
 
-def _story(line: Line, case: Case) -> Story:
+def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
     """Return what became of each series, with what was written of it."""
     if case.started_at is None:
         raise Defect("case-not-started", "The case has no start; results would carry no time.")
-    pipeline = line.pipeline(case.pipeline)
     model = pipeline.runtime().model
     study = line.archive.study(case.study_id)
     numbers = {one.series_id: one.series_number for one in study.series}
@@ -69,7 +70,9 @@ def _story(line: Line, case: Case) -> Story:
         try:
             results = _written(pipeline, _analysis(line, case.started_at, logged))
         except Defect as why:
-            refused[logged.series_id] = refuse(line, case, logged.series_id, why=why)
+            refused[logged.series_id] = refuse(
+                line, case, logged.series_id, why=why, digest=model.digest
+            )
             continue
         parts[logged.series_id] = SeriesStory(
             series_number=numbers[logged.series_id],

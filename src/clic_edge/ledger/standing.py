@@ -1,0 +1,243 @@
+"""The states of models: an append-only chain of events, of which the newest counts."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+
+from clic_edge.domain.standing import (
+    BY_CONFIGURATION,
+    CONFIGURATION,
+    TRANSITIONS,
+    ModelState,
+    Placement,
+    StateEvent,
+)
+from clic_edge.errors import ConfigError, Defect
+from clic_edge.ledger.schema import model_events
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from sqlalchemy.engine import Engine
+
+_LOCK = 0x434C4944  # "CLID": two workers never append the same link
+_NOT_HASHED = {"link"}
+
+
+class StandingStore:
+    """The table of model events, on any SQLAlchemy engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def move(
+        self,
+        placement: Placement,
+        to: ModelState,
+        *,
+        person: str,
+        reason: str,
+        evidence: str = "",
+    ) -> StateEvent:
+        """Move a model to a state and return the event; who becomes active sends the other back.
+
+        The model that was active before goes into the shadow in the same transaction, so a
+        pipeline has at most one active model at any moment.
+
+        Raises
+        ------
+        ConfigError
+            ``transition-not-allowed``; ``acceptance-missing``: no person makes a model active
+            without evidence.
+
+        """
+        if to is ModelState.ACTIVE and person != CONFIGURATION and not evidence:
+            raise ConfigError(
+                "acceptance-missing",
+                "A model becomes active by `clic-edge models promote`, with an acceptance report.",
+            )
+        table = BY_CONFIGURATION if person == CONFIGURATION else TRANSITIONS
+        with self._engine.begin() as connection:
+            _lock(connection)
+            standing = _newest(_events(connection, placement.pipeline))
+            before = standing.get(placement.digest)
+            _require_allowed(before.now if before else None, to, table=table)
+            if to is ModelState.ACTIVE:
+                for other in standing.values():
+                    if other.now is ModelState.ACTIVE:
+                        why = f"{placement.model_id} {placement.version} took its place: {reason}"
+                        _append(
+                            connection,
+                            other.placement,
+                            ModelState.SHADOW,
+                            person=person,
+                            reason=why,
+                        )
+            return _append(
+                connection, placement, to, person=person, reason=reason, evidence=evidence
+            )
+
+    def enrol(
+        self, model: Placement | None, challengers: Collection[Placement], *, decides: bool
+    ) -> None:
+        """Take note of the models that a pipeline's file names; nothing is written twice.
+
+        Where the file `decides`, its `model` becomes active when it is another than the file
+        named before, and challengers that nobody has seen go into the shadow. A model that a
+        person suspended or retired stays that. Else models that nobody has seen are installed.
+        """
+        named = [*([model] if model else []), *challengers]
+        if not named:
+            return
+        events = self.history(named[0].pipeline)
+        seen = _newest(events)
+        if model and decides and _is_new(model, events):
+            self._by_configuration(model, ModelState.ACTIVE)
+        unseen = ModelState.SHADOW if decides else ModelState.INSTALLED
+        for one in named[1:] if model and decides else named:
+            if one.digest not in seen:
+                self._by_configuration(one, unseen)
+
+    def _by_configuration(self, placement: Placement, to: ModelState) -> None:
+        try:
+            reason = "The pipeline's file names it."
+            self.move(placement, to, person=CONFIGURATION, reason=reason)
+        except ConfigError:
+            # Another worker was faster, or a person.
+            if placement.digest not in self.standing(placement.pipeline):
+                raise
+
+    def standing(self, pipeline: str) -> Mapping[str, StateEvent]:
+        """Return the newest event of each model of a pipeline, by digest."""
+        return _newest(self.history(pipeline))
+
+    def history(self, pipeline: str | None = None) -> tuple[StateEvent, ...]:
+        """Return every event, oldest first; of one pipeline, or of all."""
+        with self._engine.connect() as connection:
+            return _events(connection, pipeline)
+
+    def verify(self) -> int:
+        """Return how many events there are, each linked to the one before.
+
+        Raises
+        ------
+        Defect
+            ``audit-broken``: one was changed, or is missing.
+
+        """
+        previous, events = "", self.history()
+        for number, event in enumerate(events, start=1):
+            if event.seq != number or event.link != _link(previous, event):
+                raise Defect(
+                    "audit-broken",
+                    f"Event {event.seq} of the models' history was changed, or one before it "
+                    "is missing.",
+                )
+            previous = event.link
+        return len(events)
+
+
+def _is_new(model: Placement, events: tuple[StateEvent, ...]) -> bool:
+    """Whether the file names another model than it did, and no person has ended this one."""
+    before = _newest(events).get(model.digest)
+    files = [
+        one.placement.digest
+        for one in events
+        if one.person == CONFIGURATION and one.now is ModelState.ACTIVE
+    ]
+    may = BY_CONFIGURATION[before.now if before else None]
+    return files[-1:] != [model.digest] and ModelState.ACTIVE in may
+
+
+def _require_allowed(
+    was: ModelState | None,
+    to: ModelState,
+    *,
+    table: Mapping[ModelState | None, Collection[ModelState]],
+) -> None:
+    if to in table[was]:
+        return
+    ways = ", ".join(sorted(table[was])) or "nowhere"
+    raise ConfigError(
+        "transition-not-allowed",
+        f"A model that is {was or 'not known here'} can't become {to}; from there it goes {ways}.",
+    )
+
+
+def _lock(connection: sa.Connection) -> None:
+    """Let one writer at a time see the end of the chain."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+    else:
+        # The driver begins a transaction at the first write only, and here the reading counts.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _append(
+    connection: sa.Connection,
+    placement: Placement,
+    to: ModelState,
+    *,
+    person: str,
+    reason: str,
+    evidence: str = "",
+) -> StateEvent:
+    last = sa.select(model_events.c.seq, model_events.c.link)
+    row = connection.execute(last.order_by(model_events.c.seq.desc()).limit(1)).one_or_none()
+    seq, previous = (row.seq, row.link) if row else (0, "")
+    before = _newest(_events(connection, placement.pipeline)).get(placement.digest)
+    event = StateEvent(
+        seq=seq + 1,
+        at=datetime.now(UTC),
+        placement=placement,
+        was=before.now if before else None,
+        now=to,
+        person=person,
+        reason=reason,
+        evidence=evidence,
+        link="",
+    )
+    link = _link(previous, event)
+    connection.execute(model_events.insert().values(**_row(event) | {"link": link}))
+    return replace(event, link=link)
+
+
+def _row(event: StateEvent) -> dict[str, object]:
+    placed = {name: getattr(event.placement, name) for name in Placement.__slots__}
+    own = {name: getattr(event, name) for name in StateEvent.__slots__ if name != "placement"}
+    return own | placed
+
+
+def _link(previous: str, event: StateEvent) -> str:
+    told = {name: value for name, value in _row(event).items() if name not in _NOT_HASHED}
+    text = json.dumps({"previous": previous} | told, sort_keys=True, default=_plain)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _events(connection: sa.Connection, pipeline: str | None) -> tuple[StateEvent, ...]:
+    query = sa.select(model_events).order_by(model_events.c.seq)
+    if pipeline is not None:
+        query = query.where(model_events.c.pipeline == pipeline)
+    return tuple(_event(row._mapping) for row in connection.execute(query))
+
+
+def _event(row: sa.RowMapping) -> StateEvent:
+    values = dict(row)
+    placement = Placement(**{name: values.pop(name) for name in Placement.__slots__})
+    values["was"] = ModelState(values["was"]) if values["was"] else None
+    values["now"] = ModelState(values["now"])
+    return StateEvent(placement=placement, **values)
+
+
+def _newest(events: tuple[StateEvent, ...]) -> dict[str, StateEvent]:
+    return {event.placement.digest: event for event in events}
