@@ -64,6 +64,16 @@ class ReadyPipeline:
     """Who knows how many instances a study should have."""
 
     @property
+    def model(self) -> ModelIdentity:
+        """Of whom results tell: who speaks, or is suspended.
+
+        Raises what loading it would, or why nobody speaks.
+        """
+        if self.silence and self.silence.suspended:
+            return self.silence.suspended
+        return self.runtime().model
+
+    @property
     def takes(self) -> frozenset[ResultKind]:
         """What any of the destinations gets."""
         return frozenset[ResultKind]().union(*(one.takes for one in self.destinations))

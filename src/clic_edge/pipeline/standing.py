@@ -12,10 +12,8 @@ from clic_edge.errors import ClicEdgeError, ConfigError, Refusal
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clic_edge.domain.image import Image, InputKind
-    from clic_edge.domain.prediction import ModelIdentity, Prediction
+    from clic_edge.domain.prediction import ModelIdentity
     from clic_edge.domain.standing import StateEvent
-    from clic_edge.domain.volume import Volume
     from clic_edge.inference.runtime import Runtime
     from clic_edge.ledger.standing import StandingStore
     from clic_edge.pipeline.line import ReadyPipeline
@@ -37,21 +35,6 @@ class Silence:
     why: Refusal
     suspended: ModelIdentity | None = None
     """Of whom readers are told; None where they are told nothing."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Suspended:
-    """A runtime that tells who is suspended, and runs nothing."""
-
-    model: ModelIdentity
-    why: Refusal
-    needs: frozenset[str] = frozenset()
-    device: str = ""
-
-    def predict(self, seen: Volume | Image, /) -> Prediction:
-        """Raise why."""
-        del seen
-        raise self.why
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -191,8 +174,6 @@ def _silence(seats: list[_Seat]) -> Silence:
 
 def _silent(silence: Silence) -> Callable[[], Runtime]:
     def runtime() -> Runtime:
-        if silence.suspended is None:
-            raise silence.why
-        return _Suspended(model=silence.suspended, why=silence.why)
+        raise silence.why
 
     return runtime

@@ -57,7 +57,7 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
     """Return what became of each series, with what was written of it."""
     if case.started_at is None:
         raise Defect("case-not-started", "The case has no start; results would carry no time.")
-    model = pipeline.runtime().model
+    model = pipeline.model
     study = line.archive.study(case.study_id)
     numbers = {one.series_id: one.series_number for one in study.series}
     refused = {
