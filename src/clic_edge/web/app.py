@@ -13,7 +13,7 @@ from clic_edge.ledger import Ledger
 from clic_edge.ledger.database import DatabaseAway, database_away
 from clic_edge.pacs.gateway import ArchiveGateway
 from clic_edge.pipeline.assessing import Desk
-from clic_edge.web import assess, dicomweb, health, opening, viewer
+from clic_edge.web import assess, dicomweb, health, models, opening, viewer
 from clic_edge.web.pages import plain_page
 from clic_edge.web.protection import Protection
 
@@ -42,6 +42,7 @@ def create_app(
     )
     app.include_router(health.router(ledger, archive))
     app.include_router(opening.router(ledger, archive))
+    app.include_router(models.router(ledger))
     app.include_router(viewer.router(viewer_folder))
     app.include_router(dicomweb.router(archive))
     if desk:
