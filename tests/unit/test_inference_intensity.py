@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from clic_edge.errors import Refusal
 from clic_edge.inference.intensity import Step, prepare
 
 if TYPE_CHECKING:
@@ -43,6 +44,74 @@ def test_each_step_is_monais(values: NDArray[np.float64]) -> None:
     if values.std() > 1e-3:
         scored = monai.NormalizeIntensity()(values)
         np.testing.assert_allclose(prepare(values, steps({"step": "z-score"})), scored, atol=1e-3)
+
+
+@given(values=volumes, centre=st.integers(-200, 400), width=st.integers(2, 2000))
+@settings(deadline=None, max_examples=50)
+def test_a_window_is_dicoms_and_monais(
+    values: NDArray[np.float64], centre: int, width: int
+) -> None:
+    """PS3.3 C.11.2.1.2.1: at or below c - 0.5 - (w - 1) / 2 the least, above the other end all."""
+    monai = pytest.importorskip("monai.transforms")
+    low, high = centre - 0.5 - (width - 1) / 2, centre - 0.5 + (width - 1) / 2
+    found = prepare(values, steps({"step": "window", "centre": centre, "width": width}))
+    theirs = monai.ScaleIntensityRange(low, high, 0, 1, clip=True)(values)
+    np.testing.assert_allclose(found, theirs, atol=1e-4)
+    assert (found[values <= low] == 0).all()
+    assert (found[values > high] == 1).all()
+
+
+@given(
+    values=npst.arrays(np.float64, (4, 5, 6), elements=st.integers(0, 4000)).filter(
+        lambda one: np.ptp(one[one > 0]) > 1 if (one > 0).any() else False
+    )
+)
+@settings(deadline=None, max_examples=50)
+def test_statistics_of_the_foreground_are_monais(values: NDArray[np.float64]) -> None:
+    monai = pytest.importorskip("monai.transforms")
+    scored = monai.NormalizeIntensity(nonzero=True)(values)
+    found = prepare(values, steps({"step": "z-score", "above": 0}))
+    np.testing.assert_allclose(found, scored, atol=1e-3)
+    given = monai.NormalizeIntensity(subtrahend=40.0, divisor=120.0)(values)
+    normal = prepare(values, steps({"step": "normalise", "mean": (40.0,), "deviation": (120.0,)}))
+    np.testing.assert_allclose(normal, given, rtol=1e-5, atol=1e-5)
+    ends = np.percentile(values, (5, 95))
+    if ends[0] < ends[1]:
+        scaled = monai.ScaleIntensityRangePercentiles(5, 95, 0, 1)(values)
+        ranged = prepare(values, steps({"step": "range-percentiles", "low": 5, "high": 95}))
+        np.testing.assert_allclose(ranged, scaled, rtol=1e-4, atol=1e-4)
+
+
+def test_percentiles_of_the_foreground_forget_how_much_background_there_is() -> None:
+    body = np.random.default_rng(0).normal(500, 50, 1000)
+    told = steps(
+        {"step": "clip-percentiles", "low": 5, "high": 95, "above": 100},
+        {"step": "range-percentiles", "low": 0, "high": 100, "above": 100},
+    )
+    little, much = (
+        prepare(np.append(body, np.zeros(count))[:, None, None], told)[:1000]
+        for count in (10, 9000)
+    )
+    np.testing.assert_array_equal(little, much)
+    assert (little.min(), little.max()) == (0, 1)
+
+
+def test_a_volume_without_foreground_is_refused() -> None:
+    for step in ("z-score", "clip-percentiles", "range-percentiles"):
+        ends = {} if step == "z-score" else {"low": 1, "high": 99}
+        with pytest.raises(Refusal) as refusal:
+            prepare(np.zeros((2, 3, 4)), steps({"step": step, "above": 0, **ends}))
+        assert refusal.value.code == "foreground-missing"
+
+
+def test_a_large_volume_is_prepared_slab_by_slab_as_a_small_one_is() -> None:
+    values = np.random.default_rng(0).normal(300, 200, (70, 130, 260)).astype(np.float32)
+    told = [{"step": "clip", "low": 0, "high": 500}, {"step": "z-score"}]
+    clipped = np.clip(values.astype(np.float64), 0, 500)
+    expected = ((clipped - clipped.mean()) / clipped.std()).astype(np.float32)
+    np.testing.assert_array_equal(prepare(values, steps(*told)), expected)
+    turned = prepare(values.transpose(2, 0, 1), steps(*told))
+    np.testing.assert_array_equal(turned, expected.transpose(2, 0, 1))
 
 
 @given(
@@ -90,6 +159,8 @@ def test_steps_are_applied_in_their_order() -> None:
         {"step": "clip", "low": 0},
         {"step": "clip-percentiles", "low": -1, "high": 50},
         {"step": "z-score", "low": 0},
+        {"step": "window", "centre": 40, "width": 1},
+        {"step": "range-percentiles", "low": 5, "high": 5},
     ],
 )
 def test_a_step_that_is_not_known_or_not_whole_is_named(told: dict[str, object]) -> None:

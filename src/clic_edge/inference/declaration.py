@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 
 from clic_edge.domain.image import InputKind
 from clic_edge.domain.prediction import Code, OperatingPoint, SegmentDefinition
@@ -24,8 +24,13 @@ from clic_edge.inference.card import (
     Table,
     words,
 )
+from clic_edge.inference.geometry_steps import (
+    GEOMETRY_STEPS,
+    GeometryStep,
+    begins_with_orient,
+)
 from clic_edge.inference.image_input import Category, HeatMap, ImageInput, Question
-from clic_edge.inference.intensity import Clip, ClipPercentiles, Normalise, Range, Step, ZScore
+from clic_edge.inference.intensity import INTENSITY_STEPS, Normalise, Step
 
 _TO_LPS = str.maketrans("RAI", "LPS")
 _SEGMENT_NAME = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
@@ -68,6 +73,10 @@ class Input(Table):
     """Greatest angle between an axis of the volume and the nearest axis of the network."""
     quantity: Literal["suv-bw"] | None = None
     """What the voxels are turned into first; None leaves them in the modality's unit."""
+    geometry: Annotated[
+        tuple[GeometryStep, ...], Field(strict=False), AfterValidator(begins_with_orient)
+    ] = ()
+    """How the volume is laid out, in this order; none for ``orient``, then ``average``."""
     intensity: Annotated[tuple[Step, ...], Field(strict=False)] = ()
     """What is done to the values, in this order, after the volume lies on the network's grid."""
     attributes: AttributeNames = ()
@@ -79,6 +88,13 @@ class Input(Table):
         """Every field of `Acquisition` that the package may see."""
         factor = ("suv_bw_factor",) if self.quantity == "suv-bw" else ()
         return ("modality", *factor, *self.attributes)
+
+    @field_validator("intensity")
+    @classmethod
+    def _has_one_channel(cls, value: tuple[Step, ...]) -> tuple[Step, ...]:
+        if any(isinstance(one, Normalise) and len(one.mean) > 1 for one in value):
+            raise ValueError("a volume has one channel: give one 'mean' and one 'deviation'")
+        return value
 
     @field_validator("orientation")
     @classmethod
@@ -295,6 +311,12 @@ def _first_complaint(error: ValidationError) -> str:
     complaint = next((c for c in complaints if c["type"] in _UNKNOWN_KEY), complaints[0])
     place = [str(part) for part in complaint["loc"]]
     name = ".".join(place) or "the whole"
+    if complaint["type"] == "union_tag_invalid":
+        known = re.findall("'(.*?)'", complaint["ctx"]["expected_tags"])
+        (nearest,) = get_close_matches(complaint["ctx"]["tag"], known, n=1, cutoff=0)
+        return (
+            f"{name}: unknown step {complaint['ctx']['tag']}; the nearest valid one is {nearest}."
+        )
     if complaint["type"] not in _UNKNOWN_KEY:
         return f"{name}: {complaint['msg']}."
     nearest = get_close_matches(place[-1], _valid_keys(place[:-1]), n=1, cutoff=0)[0]
@@ -303,7 +325,7 @@ def _first_complaint(error: ValidationError) -> str:
 
 def _valid_keys(place: list[str]) -> list[str]:
     """Return the keys of the table at `place`, e.g. ``["segments", "0", "category"]``."""
-    tables = {
+    tables: dict[str, type] = {
         "input": Input,
         "window": Window,
         "operating_point": OperatingPoint,
@@ -312,11 +334,6 @@ def _valid_keys(place: list[str]) -> list[str]:
         "regulatory": Regulatory,
         "training": Dataset,
         "performance": Performance,
-        "clip": Clip,
-        "clip-percentiles": ClipPercentiles,
-        "range": Range,
-        "z-score": ZScore,
-        "normalise": Normalise,
         "image": ImageInput,
         "questions": Question,
         "categories": Category,
@@ -327,7 +344,10 @@ def _valid_keys(place: list[str]) -> list[str]:
         "concept": Code,
         "value": Code,
     }
+    steps = {"geometry": GEOMETRY_STEPS, "intensity": INTENSITY_STEPS}
     names = [part for part in place if not part.isdigit()]
     if not names:
         return [one.alias or name for name, one in Declaration.model_fields.items()]
+    for kind in steps.keys() & {*names}:
+        tables |= steps[kind]
     return list(tables.get(names[-1], SegmentDefinition).__annotations__)

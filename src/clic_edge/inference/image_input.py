@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 from clic_edge.domain.prediction import Code
 from clic_edge.inference.attributes import AttributeNames  # noqa: TC001 - pydantic reads it when it runs
 from clic_edge.inference.card import Table, Words
-from clic_edge.inference.intensity import ImageStep, Normalise
+from clic_edge.inference.intensity import Normalise, Step
 
 Size = Annotated[int, Field(gt=0, le=16384)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
@@ -49,7 +49,7 @@ class ImageInput(Table):
     """Beside the image, in the unit of `values`."""
     smallest: tuple[Size, Size]
     """Least rows and columns of an image."""
-    intensity: Annotated[tuple[ImageStep, ...], Field(strict=False)] = ()
+    intensity: Annotated[tuple[Step, ...], Field(strict=False)] = ()
     """What is done to the values, in this order, after the image has the network's size."""
     attributes: AttributeNames = ()
     """What the model asks of the acquisition beside the modality, as of a volume."""

@@ -22,7 +22,7 @@ from clic_edge.domain.prediction import Prediction, SegmentFinding
 from clic_edge.domain.volume import Volume
 from clic_edge.inference.gate import admit
 from clic_edge.inference.measuring import measure
-from clic_edge.inference.transforms import network_grid
+from clic_edge.inference.transforms import laid_out, oriented
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,15 +127,11 @@ class PackageRuntime(LoadedPackage):
 def admitted(volume: Volume, declared: Declaration) -> tuple[NDArray[np.generic], NetworkGrid]:
     """Return the voxels in the quantity that is declared, and the network's grid for them.
 
-    Training goes through here too. Raises Refusal as `admit`.
+    Training goes through here too. Raises Refusal as `admit` and `laid_out`.
     """
-    grid = network_grid(
-        volume.geometry,
-        orientation=declared.input.orientation,
-        spacing_mm=declared.input.spacing_mm,
-    )
-    admit(volume, grid, declared)
-    return _in_quantity(volume, declared.input.quantity), grid
+    admit(volume, oriented(volume.geometry, declared.input.orientation), declared)
+    voxels = _in_quantity(volume, declared.input.quantity)
+    return voxels, laid_out(voxels, volume.geometry, declared.input)
 
 
 def _in_quantity(volume: Volume, quantity: str | None) -> NDArray[np.generic]:

@@ -1,16 +1,20 @@
 """From a volume's grid to the network's, and back.
 
 Axes are only permuted and turned round, to the orientation nearest to the one that the network
-knows, so that the way back is exact. Spacing changes only where it differs.
+knows, so that the way back is exact. What else is done is the package's list of geometry steps.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from clic_edge.inference.axis_maps import combined_back
+from clic_edge.inference.geometry_steps import AS_EVER, Before
+from clic_edge.inference.weights import weighted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -18,14 +22,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clic_edge.domain.volume import Geometry
+    from clic_edge.inference.declaration import Input
+    from clic_edge.inference.geometry_steps import GeometryStep, Maps
+    from clic_edge.inference.weights import Weights
 
 PATIENT_AXES = {"L": (0, 1), "P": (1, 1), "S": (2, 1), "R": (0, -1), "A": (1, -1), "I": (2, -1)}
 """Letter of an orientation: axis of the patient's coordinates (LPS), and which way."""
-
-_SAME_SPACING = 0.05
-"""Relative difference in spacing that the network does not notice."""
-_BLOCK = 128
-"""Rows of weights that are multiplied at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,8 +45,8 @@ class NetworkGrid:
     """Greatest angle between an axis of the volume and the network's axis that it becomes."""
     source_spacing_mm: tuple[float, ...]
     source_shape: tuple[int, ...]
-    shape: tuple[int, ...]
-    """Voxels after the spacing was changed."""
+    steps: tuple[Maps, ...] = ()
+    """What each geometry step does along the axes."""
 
     @property
     def extent_mm(self) -> tuple[float, ...]:
@@ -52,19 +54,94 @@ class NetworkGrid:
         pairs = zip(self.source_shape, self.source_spacing_mm, strict=True)
         return tuple(count * step for count, step in pairs)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Voxels that the network is given."""
+        counts = list(self.source_shape)
+        for maps in self.steps:
+            counts = [one.count if one else have for one, have in zip(maps, counts, strict=True)]
+        return tuple(counts)
+
+    @property
+    def places(self) -> tuple[tuple[float, float], ...]:
+        """For each axis, where the first voxel's middle lies and how far apart two are.
+
+        Both in the volume's own voxels, along the network's axis.
+        """
+        found = [(0.0, 1.0)] * len(self.axes)
+        for maps in self.steps:
+            found = [
+                (first + step * one.first, step * one.step) if one else (first, step)
+                for one, (first, step) in zip(maps, found, strict=True)
+            ]
+        return tuple(found)
+
+    @property
+    def spacing_mm(self) -> tuple[float, ...]:
+        """Distance of the voxels that the network is given."""
+        pairs = zip(self.source_spacing_mm, self.places, strict=True)
+        return tuple(have * step for have, (_, step) in pairs)
+
+    def affine(self, geometry: Geometry) -> NDArray[np.float64]:
+        """Return (4, 4): from the network's voxels (x, y, z, 1) to patient millimetres in LPS.
+
+        `geometry` is that of the volume that the grid was made for.
+        """
+        to_source = np.zeros((4, 4))
+        to_source[3, 3] = 1
+        for axis, (source, (first, step)) in enumerate(zip(self.axes, self.places, strict=True)):
+            way = -1 if self.turned[axis] else 1
+            begin = self.source_shape[axis] - 1 if self.turned[axis] else 0
+            to_source[source, axis] = way * step
+            to_source[source, 3] = begin + way * first
+        affine: NDArray[np.float64] = geometry.affine @ to_source
+        return affine
+
     def to_network(self, voxels: NDArray[np.generic]) -> NDArray[np.float32]:
-        """Return voxels (slices, rows, columns) on the network's grid."""
+        """Return voxels (slices, rows, columns) on the network's grid.
+
+        A mask (bool) becomes the share of each voxel, and is padded with 0.
+        """
+        values, is_mask = voxels.astype(np.float32), voxels.dtype == np.bool_
         # Resampled as they lie in memory: turning the axes of the finer grid takes far longer.
-        resampled = _resample(voxels.astype(np.float32), self._by_source_axis(self.shape))
-        return resampled.transpose(self.axes)[self._turns()]
+        for maps in self.steps:
+            for axis, one in enumerate(self._as_they_lie(maps)):
+                values = one.apply(values, axis, is_mask=is_mask) if one else values
+        return values.transpose(self.axes)[self._turns()]
 
     def to_source(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return values on the network's grid as (slices, rows, columns)."""
-        laid_out = values[self._turns()].transpose(np.argsort(self.axes))
-        return _resample(laid_out, self._by_source_axis(self.source_shape))
+        """Return values on the network's grid as (slices, rows, columns); 0 where it saw nothing."""
+        values = np.ascontiguousarray(values[self._turns()].transpose(np.argsort(self.axes)))
+        for axis, weights in enumerate(self.back()):
+            values = values if weights is None else weighted(values, weights, axis)
+        return values
 
-    def _by_source_axis(self, counts: tuple[int, ...]) -> tuple[int, ...]:
-        return tuple(counts[place] for place in np.argsort(self.axes))
+    def back(self) -> tuple[Weights | None, ...]:
+        """Return the weights that bring values back along each of the volume's own axes."""
+        lying = [self._as_they_lie(maps) for maps in self.steps]
+        return tuple(
+            combined_back([one for one in maps if one]) for maps in zip(*lying, strict=True)
+        )
+
+    def after(
+        self, step: GeometryStep, voxels: NDArray[np.generic], *, wanted_mm: tuple[float, ...]
+    ) -> NetworkGrid:
+        """Return the grid with one step more. Raises Refusal as the step does."""
+        before = Before(
+            shape=self.shape,
+            spacing_mm=self.spacing_mm,
+            wanted_mm=wanted_mm,
+            image=lambda: self.to_network(voxels),
+        )
+        return replace(self, steps=(*self.steps, step.maps(before)))
+
+    def _as_they_lie(self, maps: Maps) -> Maps:
+        """Return the maps by the volume's own axes."""
+        turned = [
+            one.mirrored() if one and turned else one
+            for one, turned in zip(maps, self.turned, strict=True)
+        ]
+        return tuple(turned[place] for place in np.argsort(self.axes))
 
     def _turns(self) -> tuple[slice, ...]:
         return tuple(slice(None, None, -1 if turned else 1) for turned in self.turned)
@@ -73,21 +150,40 @@ class NetworkGrid:
 def network_grid(
     geometry: Geometry, *, orientation: str, spacing_mm: tuple[float, ...]
 ) -> NetworkGrid:
-    """Return the grid for a network whose axes point to `orientation`, e.g. ``RAS``."""
+    """Return the grid, averaged to `spacing_mm`, of a network whose axes point to `orientation`.
+
+    An orientation is e.g. ``RAS``: right, anterior, superior.
+    """
+    nothing = np.empty(0)
+    grid = oriented(geometry, orientation)
+    for step in AS_EVER:
+        grid = grid.after(step, nothing, wanted_mm=spacing_mm)
+    return grid
+
+
+def laid_out(voxels: NDArray[np.generic], geometry: Geometry, declared: Input) -> NetworkGrid:
+    """Return the grid on which a network gets `voxels` after the geometry steps of its package.
+
+    Raises Refusal ``foreground-missing``.
+    """
+    grid = oriented(geometry, declared.orientation)
+    for step in declared.geometry or AS_EVER:
+        grid = grid.after(step, voxels, wanted_mm=declared.spacing_mm)
+    return grid
+
+
+def oriented(geometry: Geometry, orientation: str) -> NetworkGrid:
+    """Return the grid whose axes point to `orientation`, its voxels still the volume's own."""
     steps = geometry.affine[:3, :3] / geometry.spacing_mm
     towards = np.array([PATIENT_AXES[c][1] * steps[PATIENT_AXES[c][0]] for c in orientation])
     axes = max(permutations(range(3)), key=lambda p: float(np.abs(towards[range(3), p]).sum()))
     cosines = towards[range(3), axes]
-    source_shape = tuple(geometry.shape[axis] for axis in axes)
-    source_spacing = tuple(geometry.spacing_mm[axis] for axis in axes)
-    lengths = zip(source_shape, source_spacing, spacing_mm, strict=True)
     return NetworkGrid(
         axes=axes,
         turned=tuple(bool(cosine < 0) for cosine in cosines),
         tilt_deg=float(np.degrees(np.arccos(np.clip(np.abs(cosines), 0, 1).min()))),
-        source_spacing_mm=source_spacing,
-        source_shape=source_shape,
-        shape=tuple(_count(count, have, want) for count, have, want in lengths),
+        source_spacing_mm=tuple(geometry.spacing_mm[axis] for axis in axes),
+        source_shape=tuple(geometry.shape[axis] for axis in axes),
     )
 
 
@@ -107,60 +203,3 @@ def label_map(
         labels[candidate > best] = number
         np.maximum(best, candidate, out=best)
     return labels, best
-
-
-def _count(count: int, have_mm: float, want_mm: float) -> int:
-    if abs(have_mm / want_mm - 1) <= _SAME_SPACING:
-        return count
-    return max(1, round(count * have_mm / want_mm))
-
-
-def _resample(values: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Return `values` over the same extent with `shape` voxels, in C order."""
-    values = np.ascontiguousarray(values)
-    for axis, (have, want) in enumerate(zip(values.shape, shape, strict=True)):
-        if have != want:
-            values = _weighted(values, _means(have, want), axis)
-    return values
-
-
-def _weighted(
-    values: NDArray[np.float32], weights: NDArray[np.float32], axis: int
-) -> NDArray[np.float32]:
-    """Return the sums along `axis` that each row of `weights` asks for.
-
-    Weights are zero but near the diagonal: only the voxels that count are multiplied.
-    """
-    before, have, after = values.shape[:axis], values.shape[axis], values.shape[axis + 1 :]
-    stacked = values.reshape(-1, have, int(np.prod(after)))
-    sums = np.empty((len(stacked), len(weights), stacked.shape[2]), dtype=np.float32)
-    # Along the last axis the voxels of a row lie apart, and products of matrices are faster.
-    step = 1 if after else _BLOCK
-    for first in range(0, len(weights), step):
-        rows = slice(first, first + step)
-        near = _touched(weights[rows])
-        if after:
-            np.einsum("n,bnc->bc", weights[first, near], stacked[:, near], out=sums[:, first])
-        else:
-            np.matmul(stacked[:, near, 0], weights[rows, near].T, out=sums[:, rows, 0])
-    return sums.reshape(*before, len(weights), *after)
-
-
-def _touched(weights: NDArray[np.float32]) -> slice:
-    """Return the columns from the first to the last that some row does not leave out."""
-    columns = np.flatnonzero(weights.any(axis=0))
-    return slice(int(columns[0]), int(columns[-1]) + 1)
-
-
-def _means(have: int, want: int) -> NDArray[np.float32]:
-    """Return weights (want, have): each new voxel is the mean over its own extent.
-
-    What is averaged is the straight line from old voxel to old voxel. So a ramp stays the same
-    ramp, and detail finer than the new spacing does not come back as a false pattern.
-    """
-    edges = np.arange(want + 1)[:, None] * (have / want) - 0.5
-    ends = np.clip(edges - np.arange(have), -1, 1)
-    # The area, up to each end, under the tent that rises from -1 to 0 and falls to 1.
-    areas = np.diff(0.5 + ends - ends * np.abs(ends) / 2, axis=0)
-    weights: NDArray[np.float32] = (areas / areas.sum(axis=1, keepdims=True)).astype(np.float32)
-    return weights
