@@ -557,6 +557,17 @@ def test_a_refused_case_that_runs_again_says_everything_anew(ledger: Ledger) -> 
     assert ledger.deliveries.replaced("c1") == ()
 
 
+def test_a_rejection_note_of_an_earlier_run_counts_once_it_was_accepted(ledger: Ledger) -> None:
+    ledger.cases.admit(admission())
+    notes = [replace(result(number=n), kind=ResultKind.REJECTION) for n in (1, 2)]
+    ledger.deliveries.record("c1", (result(), *notes))
+    ledger.deliveries.receive((accepted(7), accepted(1)))
+    assert ledger.deliveries.taken_back("c1") == 0, "it is what the case says now"
+    ledger.deliveries.set_aside("c1")
+    assert ledger.deliveries.taken_back("c1") == 1, "the other reached nobody"
+    assert ledger.deliveries.taken_back("c2") == 0
+
+
 def test_a_waiting_case_that_runs_again_keeps_its_results(ledger: Ledger) -> None:
     ledger.cases.admit(admission())
     ledger.deliveries.record("c1", (result(),))

@@ -383,6 +383,26 @@ def test_in_danish_the_codes_are_the_same_and_no_meaning_is_english(analysis: An
     assert english.SOPInstanceUID != danish.SOPInstanceUID, "other bytes, so another object"
 
 
+def test_what_was_taken_back_is_not_said_again_under_its_uid_but_tracked(
+    analysis: Analysis,
+) -> None:
+    first, again = (
+        written(replace(analysis, edition=edition), ResultKind.SEG) for edition in (0, 1)
+    )
+    for one, other in zip(first, again, strict=True):
+        assert one.sop_instance_uid != other.sop_instance_uid
+        assert one.series_instance_uid != other.series_instance_uid
+    assert tracked(first[-1]) == tracked(again[-1])
+
+
+def tracked(sr: ResultObject) -> list[str]:
+    return [
+        str(element.value)
+        for element in pydicom.dcmread(io.BytesIO(sr.content)).iterall()
+        if element.keyword == "UID"
+    ]
+
+
 def said(*arguments: object) -> str:
     done = subprocess.run([*map(str, arguments)], capture_output=True, check=False, timeout=60)
     return (done.stdout + done.stderr).decode(errors="replace")

@@ -146,6 +146,19 @@ class DeliveryStore:
             was_taken = result_objects.c.sop_instance_uid.in_(taken)
             return _rows(connection, is_old & was_taken & ~_STAYS)
 
+    def taken_back(self, case_id: str) -> int:
+        """Return how many rejection notes of a case's earlier runs a destination accepted."""
+        taken = sa.select(receipts.c.sop_instance_uid).where(receipts.c.accepted)
+        notes = (
+            (result_objects.c.case_id == case_id)
+            & (result_objects.c.kind == ResultKind.REJECTION)
+            & ~result_objects.c.current
+            & result_objects.c.sop_instance_uid.in_(taken)
+        )
+        with self._engine.connect() as connection:
+            count = sa.select(sa.func.count()).select_from(result_objects).where(notes)
+            return connection.scalar(count) or 0
+
     def receive(self, given: tuple[Receipt, ...]) -> None:
         """Remember a destination's answers; the newest answer for an object counts."""
         with self._engine.begin() as connection:

@@ -93,6 +93,7 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
         parts=tuple(parts[series_id] for series_id in case.series_ids),
         language=line.language,
         link=line.link(case.case_id),
+        edition=line.ledger.deliveries.taken_back(case.case_id),
     )
     return _replacing(story, line.ledger.deliveries.replaced(case.case_id))
 
@@ -127,6 +128,7 @@ def _analysis(line: Line, started_at: datetime, logged: LoggedPrediction) -> Ana
         prediction=logged.prediction,
         language=line.language,
         link=line.link(logged.case_id),
+        edition=line.ledger.deliveries.taken_back(logged.case_id),
     )
 
 

@@ -48,10 +48,12 @@ def result_uid(told: Told, *what: str) -> str:
     """Return the UID of a part of the result; the same analysis has the same UIDs.
 
     What else decides on its bytes is in it: another version, language or link writes another
-    object, which takes the place of the first.
+    object, which takes the place of the first. What a rejection note may have taken back is not
+    said again under the UID that the note names.
     """
     written_by = (clic_edge.__version__, told.language, told.link)
-    return derive_uid(_of_analysis(told), *written_by, *what)
+    edition = (str(told.edition),) if told.edition else ()
+    return derive_uid(_of_analysis(told), *written_by, *edition, *what)
 
 
 def _of_analysis(told: Told) -> str:

@@ -28,6 +28,8 @@ class Analysis:
     """Of code meanings and sentences for the reader: ``en`` or ``da`` (RFC 5646)."""
     link: str = ""
     """Where the reader accepts, modifies or rejects the result; empty where no page is reached."""
+    edition: int = 0
+    """Rejection notes of the case's earlier runs: what one may name is not said again under its UID."""
 
     @property
     def model(self) -> ModelIdentity:
@@ -64,6 +66,8 @@ class Story:
     """What the PACS holds of earlier, and this takes the place of."""
     language: str = "en"
     link: str = ""
+    """As an analysis has it."""
+    edition: int = 0
     """As an analysis has it."""
 
     @property
@@ -103,6 +107,11 @@ class Told(Protocol):
     @property
     def link(self) -> str:
         """Where the reader assesses it."""
+        ...
+
+    @property
+    def edition(self) -> int:
+        """Rejection notes of the case's earlier runs."""
         ...
 
 
