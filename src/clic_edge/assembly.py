@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
-from functools import partial
 from importlib.metadata import entry_points
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from clic_edge.config import destination_profile, kinds_for
@@ -19,6 +17,7 @@ from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.package import load_package
 from clic_edge.inference.signing import verify_signature
 from clic_edge.pacs.commitment import Reports
+from clic_edge.pipeline.granting import granted
 from clic_edge.pipeline.line import Line, Patience, ReadyDestination, ReadyPipeline
 from clic_edge.pipeline.standing import Candidate
 from clic_edge.results.dcmqi import require_readers
@@ -26,11 +25,13 @@ from clic_edge.transports import make_census, make_destination, make_witness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
+    from pathlib import Path
 
     from clic_edge.config import DestinationProfile, Pipeline, Settings
     from clic_edge.deid.keys import DeidKey
     from clic_edge.domain.prediction import ModelIdentity
     from clic_edge.inference.runtime import Runtime
+    from clic_edge.inference.site import Site
     from clic_edge.ledger import Ledger
     from clic_edge.pacs.transport import Archive
     from clic_edge.results.writer import Writer
@@ -120,11 +121,17 @@ def _taken(profile: DestinationProfile, writers: Collection[str]) -> frozenset[R
     return frozenset(ResultKind(kind.upper()) for kind in kinds_for(profile, written))
 
 
-def _trust(settings: Settings) -> Callable[[Path], object]:
-    """Return what raises where nobody whom the site trusts has signed a package."""
-    if settings.appliance.unsigned_models:
-        return Path
-    return partial(verify_signature, keys=settings.appliance.model_keys)
+def _trust(settings: Settings) -> Callable[[Path], Site]:
+    """Return what grants a package its means, and raises where nobody whom we trust signed it."""
+    signed = not settings.appliance.unsigned_models
+    site = granted(settings.runtimes, trusted=signed)
+
+    def trust(folder: Path) -> Site:
+        if signed:
+            verify_signature(folder, settings.appliance.model_keys)
+        return site
+
+    return trust
 
 
 def commitment_ports(settings: Settings, pipelines: tuple[Pipeline, ...]) -> tuple[int, ...]:
@@ -137,7 +144,7 @@ def commitment_ports(settings: Settings, pipelines: tuple[Pipeline, ...]) -> tup
 class LazyRuntime:
     """Loads a model package once, at its first case: a broken model stops its own cases only."""
 
-    def __init__(self, folder: Path, trust: Callable[[Path], object]) -> None:
+    def __init__(self, folder: Path, trust: Callable[[Path], Site]) -> None:
         self._folder = folder
         self._trust = trust
         self._lock = threading.Lock()
@@ -164,8 +171,7 @@ class LazyRuntime:
         """
         with self._lock:
             if self._runtime is None:
-                self._trust(self._folder)
-                runtime = load_runtime(self._folder)
+                runtime = load_runtime(self._folder, self._trust(self._folder))
                 expected, self._identity = self._identity, runtime.model
                 if expected not in {None, runtime.model}:
                     raise Transient(

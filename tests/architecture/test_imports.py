@@ -49,7 +49,9 @@ SEAMS = {
     "clic_edge.pacs.transport",
 }
 IMPLEMENTATIONS = {
+    "clic_edge.inference.bundle",
     "clic_edge.inference.onnx",
+    "clic_edge.inference.torch",
     "clic_edge.results.seg",
     "clic_edge.results.sr",
     "clic_edge.pacs.orthanc",
@@ -64,8 +66,8 @@ IMPLEMENTATIONS = {
 ONLY_IN: dict[str, set[str]] = {
     "highdicom": {"results"},
     "onnxruntime": {"inference.onnx"},
-    "torch": set(),
-    "monai": set(),
+    "torch": {"inference.confined"},
+    "monai": {"inference.confined"},
     "pynetdicom": {"pacs"},
     "dicomweb_client": {"pacs"},
     "requests": {"pacs"},

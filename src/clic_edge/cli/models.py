@@ -20,11 +20,15 @@ from clic_edge.inference.archive import opened, pack
 from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.package import CARD, DECLARATION, load_package, write_digests
 from clic_edge.inference.signing import SIGNATURE, create_signing_key, sign, verify_signature
+from clic_edge.inference.site import HERE
 from clic_edge.inference.store import install, installed, remove
 from clic_edge.inference.testset import replay, require_same, seal, with_acquisition
+from clic_edge.pipeline.granting import granted
 
 if TYPE_CHECKING:
+    from clic_edge.config import Settings
     from clic_edge.config.settings import Appliance
+    from clic_edge.inference.site import Site
     from clic_edge.inference.store import Installed
 
 app = typer.Typer(
@@ -73,14 +77,14 @@ def init_key(
 
 
 @app.command()
-def check(package: Package) -> None:
+def check(context: typer.Context, package: Package) -> None:
     """Look at a package as the gate does: declaration, network, shapes, test set.
 
     While nobody has signed it, the digests are written anew.
     """
     signed = (package / SIGNATURE).exists()
     declared = (load_package(package) if signed else write_digests(package)).declaration
-    runtime = load_runtime(package)
+    runtime = load_runtime(package, _own(context))
     stdout.print(f"{declared.id} {declared.version}: the network loads and fits model.toml")
     count = 0
     for one in replay(package, runtime):
@@ -93,6 +97,7 @@ def check(package: Package) -> None:
 
 @app.command("seal")
 def seal_case(
+    context: typer.Context,
     package: Package,
     image: Annotated[Path, typer.Argument(help="Volume in NIfTI.", metavar="IMAGE")],
     *,
@@ -113,19 +118,20 @@ def seal_case(
     modality = load_package(package).declaration.input.modality
     name, volume = read_volume(image, modality=modality)
     told = with_acquisition(volume, acquisition or ())
-    path = seal(package, name, volume=told, runtime=load_runtime(package))
+    path = seal(package, name, volume=told, runtime=load_runtime(package, _own(context)))
     write_digests(package)
     stdout.print(f"sealed: {path}")
 
 
 @app.command("sign")
 def sign_package(
+    context: typer.Context,
     package: Package,
     key: Annotated[Path, typer.Option(help="Your private key, of `init-key`.")],
 ) -> None:
     """Vouch for a package that loads: write its digests, and your signature over them."""
     write_digests(package)
-    load_runtime(package)
+    load_runtime(package, _own(context))
     sign(package, key, at=datetime.now(UTC))
     stdout.print(f"signed: {load_package(package).digest}")
 
@@ -161,8 +167,9 @@ def install_package(
     ] = False,
 ) -> None:
     """Bring a package to the site: verified, its test set run here, then in place as a whole."""
-    site = _site(context)
-    there = install(package, site.models, verify=partial(_gate, keys=_keys(site)), replace=replace)
+    settings = load_settings(context_of(context).settings_path)
+    gate = partial(_gate, settings=settings)
+    there = install(package, settings.appliance.models, verify=gate, replace=replace)
     declared = there.declaration
     stdout.print(f"installed: {declared.id} {declared.version}, as {there.folder}")
     note("Pipelines name it by `model`; restart the worker when it takes the place of another.")
@@ -214,15 +221,19 @@ def _site(context: typer.Context) -> Appliance:
     return load_settings(context_of(context).settings_path).appliance
 
 
-def _keys(site: Appliance) -> Path | None:
-    return None if site.unsigned_models else site.model_keys
+def _own(context: typer.Context) -> Site:
+    """Return what a package that nobody may have signed yet is granted where it is made."""
+    path = context_of(context).settings_path
+    return granted(load_settings(path).runtimes, trusted=False) if path.exists() else HERE
 
 
-def _gate(folder: Path, keys: Path | None) -> None:
+def _gate(folder: Path, settings: Settings) -> None:
     """Raise what speaks against a package: nobody vouches, it does not run, or answers otherwise."""
-    if keys:
-        verify_signature(folder, keys)
-    for one in replay(folder, load_runtime(folder)):
+    signed = not settings.appliance.unsigned_models
+    if signed:
+        verify_signature(folder, settings.appliance.model_keys)
+    site = granted(settings.runtimes, trusted=signed)
+    for one in replay(folder, load_runtime(folder, site)):
         require_same(one)
 
 

@@ -16,6 +16,7 @@ from clic_edge.config.pipeline import (
     load_pipelines,
 )
 from clic_edge.config.rule import Bounds, Pattern, Rule
+from clic_edge.config.runtimes import ModelServer, Runtimes
 from clic_edge.config.settings import (
     Destination,
     DicomwebDestination,
@@ -36,9 +37,11 @@ __all__ = [
     "DicomwebDestination",
     "DimseDestination",
     "FolderDestination",
+    "ModelServer",
     "Pattern",
     "Pipeline",
     "Rule",
+    "Runtimes",
     "Settings",
     "VolumeChoices",
     "cross_check",

@@ -16,21 +16,13 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from clic_edge.config.toml import RelativePath, Strict, absolute, read_toml
+from clic_edge.config.runtimes import Runtimes
+from clic_edge.config.toml import RelativePath, Strict, WebAddress, absolute, read_toml
 from clic_edge.errors import ConfigError
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~]+$")]
 """PS3.5 6.2, VR AE; without spaces, which no one can see in a form."""
-
-
-def _web_address(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise PydanticCustomError("url", "should be a URL such as 'http://127.0.0.1:8042'")
-    if parts.password:
-        raise PydanticCustomError("secret", "holds a password; put it in 'password_file'")
-    return url.rstrip("/")
 
 
 def _database_address(url: str) -> str:
@@ -48,7 +40,6 @@ def _profile(named: str | None, info: ValidationInfo) -> str | None:
     return str(absolute(Path(named), info))
 
 
-WebAddress = Annotated[str, AfterValidator(_web_address)]
 ProfileName = Annotated[str | None, AfterValidator(_profile)]
 """A file in `appliance.destination_profiles`, without `.toml`; or, with `.toml`, a path."""
 
@@ -200,6 +191,7 @@ class Settings(Strict):
     orthanc: Orthanc = Field(default_factory=Orthanc)
     worker: Worker = Field(default_factory=Worker)
     web: Web = Field(default_factory=Web)
+    runtimes: Runtimes = Field(default_factory=Runtimes)
     destinations: Annotated[
         Mapping[str, Annotated[Destination, Field(discriminator="kind")]],
         AfterValidator(MappingProxyType),

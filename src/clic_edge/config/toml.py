@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, TypeVar, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, ValidationInfo
 from pydantic.fields import FieldInfo
@@ -52,6 +53,15 @@ ItemT = TypeVar("ItemT")
 Location = tuple[str | int, ...]
 
 
+def _web_address(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise PydanticCustomError("url", "should be a URL such as 'http://127.0.0.1:8042'")
+    if parts.password:
+        raise PydanticCustomError("secret", "holds a password; put it in 'password_file'")
+    return url.rstrip("/")
+
+
 def absolute(path: Path, info: ValidationInfo) -> Path:
     """Return a path that starts from the folder of the file that names it."""
     folder = info.context[_FOLDER] if info.context else Path.cwd()
@@ -66,6 +76,8 @@ def _not_empty(values: tuple[ItemT, ...]) -> tuple[ItemT, ...]:
 
 RelativePath = Annotated[Path, Field(strict=False), AfterValidator(absolute)]
 """A path; a relative one starts from the folder of the file that names it."""
+WebAddress = Annotated[str, AfterValidator(_web_address)]
+"""A URL without a password."""
 Several = Annotated[tuple[ItemT, ...], Field(strict=False), AfterValidator(_not_empty)]
 """An array with at least one value."""
 

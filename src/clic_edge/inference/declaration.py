@@ -148,7 +148,7 @@ class Declaration(Table):
     runtime: str = "onnx"
     """What runs it: the name of an entry point in the group ``clic_edge.runtimes``."""
     weights: str
-    """Name of the network's file in the package's folder."""
+    """Name, in the package's folder, of the network's file, or of a folder that holds a model."""
     volume: Input | None = Field(default=None, alias="input")
     windows: Window | None = Field(default=None, alias="window")
     image: ImageInput | None = None

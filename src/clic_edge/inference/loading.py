@@ -9,17 +9,21 @@ from typing import TYPE_CHECKING
 from clic_edge.errors import ConfigError
 from clic_edge.inference.declaration import read_declaration
 from clic_edge.inference.package import DECLARATION
+from clic_edge.inference.site import HERE
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from clic_edge.inference.runtime import Runtime
+    from clic_edge.inference.site import Site
 
 RUNTIMES = "clic_edge.runtimes"
 
 
-def load_runtime(folder: Path) -> Runtime:
+def load_runtime(folder: Path, site: Site = HERE) -> Runtime:
     """Return the package in `folder`, ready to run by the runtime that it names.
+
+    An entry point is a class whose ``load(folder, site)`` returns a `Runtime`.
 
     Raises
     ------
@@ -37,5 +41,5 @@ def load_runtime(folder: Path) -> Runtime:
         raise ConfigError(
             "runtime-unknown", f"{folder} asks for the runtime '{name}'; is it '{nearest}'?"
         )
-    runtime: Runtime = installed[name].load().load(folder)
+    runtime: Runtime = installed[name].load().load(folder, site)
     return runtime

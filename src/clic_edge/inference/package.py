@@ -57,7 +57,7 @@ class ModelPackage:
 
     @property
     def weights_path(self) -> Path:
-        """Where the network's file lies."""
+        """Where the network's file lies, or the folder of a bundle or an application."""
         return self.folder / self.declaration.weights
 
     @property
@@ -134,8 +134,14 @@ def write_digests(folder: Path) -> ModelPackage:
 
 
 def _files(folder: Path, declaration: Declaration) -> tuple[Path, ...]:
-    tests = sorted(path for path in (folder / TEST_SET).rglob("*") if path.is_file())
-    return folder / DECLARATION, folder / declaration.weights, *tests
+    weights = folder / declaration.weights
+    network = _within(weights) if weights.is_dir() else (weights,)
+    return folder / DECLARATION, *network, *_within(folder / TEST_SET)
+
+
+def _within(folder: Path) -> tuple[Path, ...]:
+    """Return every file in a folder, in whatever depth."""
+    return tuple(sorted(path for path in folder.rglob("*") if path.is_file()))
 
 
 def _digests(folder: Path, declaration: Declaration) -> dict[str, str]:

@@ -1,0 +1,204 @@
+"""What came with a model and may run code can do little else, and harms its own case alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+from model_packages import known_labels, volume_of
+from runtime_packages import bundle_config, write_bundle
+
+from clic_edge.errors import ConfigError, Defect
+from clic_edge.inference import confinement
+from clic_edge.inference.bundle import BundleRuntime
+from clic_edge.inference.confined import launch
+from clic_edge.inference.confinement import Program, environment, kill, start
+from clic_edge.inference.site import Site
+from clic_edge.inference.torch import TorchNetwork
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ATTACKS = {
+    "the network": "socket.create_connection(('192.0.2.1', 80), timeout=5)",
+    "a server on this machine": "socket.create_connection(('127.0.0.1', {port}), timeout=5)",
+    "a name server": "socket.getaddrinfo('example.com', 80)",
+    "the key": "open('{secret}').read()",
+    "a file of ours": "open('{secret}', 'a')",
+    "our package": "open('{package}/model.toml', 'a')",
+    "our process": "os.kill({pid}, 0)",
+    "our environment": "open('/proc/{pid}/environ', 'rb').read()",
+    "our memory": "open('/proc/{pid}/mem', 'rb').read(1)",
+    "much memory": "bytearray(3 << 30)",
+    "sockets of services": "os.listdir('/run')[0]",
+}
+ATTEMPT = """
+import json, os, socket, sys
+reached = []
+for name, attack in json.loads(sys.argv[1]).items():
+    try:
+        eval(attack)
+    except (OSError, MemoryError, IndexError):
+        continue
+    reached.append(name)
+open("sound.json", "w").write(open("{package}/model.toml").read())
+json.dump([reached, sorted(os.environ)], open("reached.json", "w"))
+"""
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with confinement.scratch() as path:
+        yield path
+
+
+def run(folder: Path, site: Site, *argv: str, reads: tuple[Path, ...] = ()) -> int:
+    """Run a program of the tests to its end; return its exit status."""
+    program = Program(
+        argv=(sys.executable, *argv), reads=reads, environment=environment(folder), folder=folder
+    )
+    status_read, status_write = os.pipe()
+    with closing(os.fdopen(status_read)):
+        process = start(program, site, status=status_write)
+        os.close(status_write)
+        return process.wait(timeout=60)
+
+
+def test_a_confined_program_reaches_its_package_and_nothing_else_of_ours(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIC_EDGE_SECRET", "secret")
+    package, secret = tmp_path / "package", tmp_path / "deid.key"
+    package.mkdir()
+    (package / "model.toml").write_text("sound")
+    secret.write_text("secret")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        told = {"port": server.getsockname()[1], "pid": os.getpid()}
+        attacks = {
+            name: attack.format(**told, secret=secret, package=package)
+            for name, attack in ATTACKS.items()
+        }
+        code = ATTEMPT.replace("{package}", str(package))
+        status = run(
+            folder, Site(memory_mb=2048), "-c", code, json.dumps(attacks), reads=(package,)
+        )
+    assert status == 0
+    reached, names = json.loads((folder / "reached.json").read_text())
+    assert reached == []
+    assert not {"CLIC_EDGE_SECRET", "CLIC_EDGE_TEST_DATA"} & set(names)
+    assert (folder / "sound.json").read_text() == "sound"
+    assert secret.read_text() == "secret"
+
+
+def test_what_nobody_signed_does_not_run_where_isolation_fails(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = folder / "launch.py"
+    broken.write_text(Path(launch.__file__).read_text().replace("_CREATE, None, 0, 1", "-1"))
+    monkeypatch.setattr(launch, "__file__", str(broken))
+    assert run(folder, Site(), "-c", "open('ran', 'w')") == launch.INCOMPLETE
+    assert not (folder / "ran").exists()
+    assert run(folder, Site(trusted=True), "-c", "open('ran', 'w')") == 0
+    assert (folder / "ran").exists()
+
+
+def test_a_package_that_nobody_signed_says_that_isolation_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = tmp_path / "launch.py"
+    broken.write_text(Path(launch.__file__).read_text().replace("_CREATE, None, 0, 1", "-1"))
+    monkeypatch.setattr(launch, "__file__", str(broken))
+    with pytest.raises(ConfigError) as error:
+        network(tmp_path, Site())
+    assert error.value.code == "isolation-unavailable"
+
+
+def test_an_expression_of_a_bundle_is_run_where_it_can_do_nothing(tmp_path: Path) -> None:
+    secret = tmp_path / "deid.key"
+    secret.write_text("secret")
+    config = bundle_config(3) | {"inferer": f"$open('{secret}').read()"}
+    with pytest.raises(Defect, match=r"PermissionError|RuntimeError") as error:
+        BundleRuntime.load(write_bundle(tmp_path / "package", config=config))
+    assert error.value.code == "network-unreadable"
+
+
+MOODY = """
+def forward(image: Tensor) -> Tensor:
+    mood = int(image.max())
+    if mood == 9:
+        return torch.zeros([1 << 36])
+    while mood == 7:
+        image = image + 0
+    return image
+"""
+
+
+def network(folder: Path, site: Site) -> TorchNetwork:
+    """Return a network that takes all memory for an image of 9s, and all time for one of 7s."""
+    torch = pytest.importorskip("torch")
+    path = folder / "moody.ts"
+    torch.jit.CompilationUnit(MOODY).forward.save(str(path))
+    return TorchNetwork("torchscript", path, site)
+
+
+def windows(mood: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.full((1, 1, 4, 4, 4), mood, np.float32)
+
+
+def test_a_network_that_dies_hangs_or_eats_costs_its_own_case_alone(tmp_path: Path) -> None:
+    moody = network(tmp_path, Site())
+    with pytest.raises(Defect) as error:
+        moody(windows(9))
+    assert error.value.code == "runtime-memory"
+    np.testing.assert_array_equal(moody(windows(1)), windows(1))
+    threading.Timer(0.2, os.kill, (moody.process.pid, signal.SIGKILL)).start()
+    with pytest.raises(Defect) as error:
+        moody(windows(7))
+    assert error.value.code == "runtime-died"
+    life = moody.process._living()
+    life._seconds = 0.2
+    with pytest.raises(Defect) as error:
+        moody(windows(7))
+    assert error.value.code == "runtime-timeout"
+    np.testing.assert_array_equal(moody(windows(1)), windows(1))
+
+
+def test_the_process_of_a_model_that_nobody_holds_any_more_ends(tmp_path: Path) -> None:
+    moody = network(tmp_path, Site())
+    pid = moody.process.pid
+    del moody
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)
+
+
+def test_a_process_that_was_ended_twice_is_ended(folder: Path) -> None:
+    program = Program(
+        argv=("sleep", "60"), environment=environment(folder), folder=folder, reads=()
+    )
+    status_read, status_write = os.pipe()
+    process = start(program, Site(), status=status_write)
+    os.close(status_write)
+    os.close(status_read)
+    kill(process)
+    kill(process)
+    assert process.returncode == -signal.SIGKILL
+
+
+def test_a_volume_reaches_a_bundle_by_its_own_grid(tmp_path: Path) -> None:
+    config = bundle_config(3)
+    config["postprocessing"]["transforms"] = [  # type: ignore[index] # what the config holds
+        {"_target_": "AsDiscreted", "keys": "pred", "argmax": True}
+    ]
+    affine = np.diag([1.0, -1.0, -1.0, 1.0])[[0, 2, 1, 3]]
+    volume = volume_of(known_labels(), affine=affine)
+    found = BundleRuntime.load(write_bundle(tmp_path, config=config)).predict(volume)
+    np.testing.assert_array_equal(found.label_map, known_labels())
