@@ -26,6 +26,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "deid": VALUES | {"dicom"},
     "results": VALUES | {"dicom"},
     "validation": VALUES | {"inference"},
+    "training": VALUES | {"config", "inference", "validation"},
     "pipeline": VALUES
     | {"config", "telemetry", "deid", "dicom", "drift", "inference", "ledger", "pacs", "results"},
     "web": VALUES | {"config", "ledger", "drift", "pacs", "pipeline"},
@@ -41,7 +42,14 @@ MAY_IMPORT: dict[str, set[str]] = {
 """Each package may also import itself."""
 
 KNOWS_THE_PATIENT = {"clic_edge.domain.study", "clic_edge.domain.result"}
-MUST_NOT_KNOW = {"inference", "drift", "telemetry", "validation", "ledger.predictions"}
+MUST_NOT_KNOW = {
+    "inference",
+    "drift",
+    "telemetry",
+    "validation",
+    "training",
+    "ledger.predictions",
+}
 
 SEAMS = {
     "clic_edge.inference.runtime",
@@ -66,8 +74,8 @@ IMPLEMENTATIONS = {
 ONLY_IN: dict[str, set[str]] = {
     "highdicom": {"results"},
     "onnxruntime": {"inference.onnx"},
-    "torch": {"inference.confined"},
-    "monai": {"inference.confined"},
+    "torch": {"inference.confined", "training"},
+    "monai": {"inference.confined", "training"},
     "pynetdicom": {"pacs"},
     "dicomweb_client": {"pacs"},
     "requests": {"pacs"},

@@ -10,7 +10,7 @@ import tomllib
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import pytest
 from command_tree import commands, options
@@ -24,6 +24,7 @@ from clic_edge.cli.predictions import COLUMNS
 from clic_edge.config import DestinationProfile, Pipeline, Settings
 from clic_edge.config.toml import keys_of
 from clic_edge.domain.volume import Acquisition
+from clic_edge.training.recipe import AugmentStep, Recipe
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -160,7 +161,9 @@ def test_every_target_of_make_explains_itself_and_is_on_a_page() -> None:
 
 
 def known_keys() -> set[str]:
-    keys = {key for model in (Settings, Pipeline, DestinationProfile) for key in keys_of(model)}
+    keys = {
+        key for model in (Settings, Pipeline, DestinationProfile, Recipe) for key in keys_of(model)
+    }
     return keys | {key.rpartition(".")[0] for key in keys}
 
 
@@ -190,6 +193,18 @@ def test_settings_on_a_page_are_settings_that_exist(page: Path) -> None:
         key for key in re.findall(named, prose(page)) if not key.endswith((".json", ".py"))
     }
     assert mentioned <= known
+
+
+def test_the_page_of_training_names_every_key_of_a_recipe() -> None:
+    path = DOCS / "how-to" / "train-a-model.md"
+    named = first_cells(path, "The recipe")
+    kinds = get_args(get_args(AugmentStep)[0])
+    steps = {get_args(one.model_fields["kind"].annotation)[0]: one for one in kinds}
+    tops = {key for key in keys_of(Recipe) if not key.startswith("augmentation.")}
+    assert set(named) == tops | {"augmentation"} | set(steps)
+    rows = dict(re.findall(r"^\| `([a-z-]+)` \| (`.*`) \| [a-z]", read(path), re.MULTILINE))
+    for kind, step in steps.items():
+        assert set(re.findall("`([^`]+)`", rows[kind])) == set(step.model_fields) - {"kind"}
 
 
 # --- errors

@@ -22,6 +22,7 @@ from clic_edge.cli import (
     pacs,
     predictions,
     site,
+    train,
     viewer,
     web,
 )
@@ -55,6 +56,7 @@ app.add_typer(models.app, name="models")
 app.command()(predictions.predictions)
 app.command()(assessments.assessments)
 app.command()(model.validate)
+app.command()(train.train)
 app.add_typer(viewer.app, name="viewer")
 app.add_typer(deid.app, name="deid")
 app.command()(export.export)

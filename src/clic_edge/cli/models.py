@@ -17,6 +17,7 @@ from clic_edge.cli.context import context_of
 from clic_edge.config import load_settings
 from clic_edge.errors import ConfigError
 from clic_edge.inference.archive import opened, pack
+from clic_edge.inference.lineage import read_lineage
 from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.package import CARD, DECLARATION, load_package, write_digests
 from clic_edge.inference.signing import SIGNATURE, create_signing_key, sign, verify_signature
@@ -189,9 +190,10 @@ def list_packages(context: typer.Context) -> None:
 
 @app.command()
 def show(package: Source) -> None:
-    """Print what a package says of itself: what it is for, what it takes and gives, its limits."""
+    """Print what a package says of itself: what it is for, takes and gives, and where it is from."""
     with opened(package) as folder:
         loaded = load_package(folder)
+        lineage = read_lineage(folder)
     declared = loaded.declaration
     rows = [
         ("title", declared.title),
@@ -202,6 +204,7 @@ def show(package: Source) -> None:
         *declared.told(),
         ("licence", declared.licence),
         *(("gives", words) for words in declared.gives),
+        *(lineage.words() if lineage else ()),
         ("digest", loaded.digest),
     ]
     table(declared.title, ("", ""), rows)

@@ -5,6 +5,7 @@ models/hippocampus/
   model.toml     what the model is, takes and gives (`declaration.Declaration`)
   model.onnx     the network: (n, 1, x, y, z) normalised intensities to (n, classes, x, y, z) logits
   test/          cases with the answers that the package gave when it was made, if it has any
+  lineage.json   where the network comes from (`lineage`), if `clic-edge train` made it
   digests.json   SHA-256 of each of these files; a byte that differs stops the appliance
   signature.json who vouches for them (`signing`)
   README.md      the card, for people
@@ -22,6 +23,7 @@ from typing import TYPE_CHECKING
 from clic_edge.domain.prediction import ModelIdentity
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.inference.declaration import read_declaration
+from clic_edge.inference.lineage import LINEAGE
 
 if TYPE_CHECKING:
     from clic_edge.inference.declaration import Declaration
@@ -136,7 +138,8 @@ def write_digests(folder: Path) -> ModelPackage:
 def _files(folder: Path, declaration: Declaration) -> tuple[Path, ...]:
     weights = folder / declaration.weights
     network = _within(weights) if weights.is_dir() else (weights,)
-    return folder / DECLARATION, *network, *_within(folder / TEST_SET)
+    lineage = [path for path in (folder / LINEAGE,) if path.exists()]
+    return folder / DECLARATION, *network, *lineage, *_within(folder / TEST_SET)
 
 
 def _within(folder: Path) -> tuple[Path, ...]:

@@ -125,6 +125,12 @@ def replay(folder: Path, runtime: Runtime) -> Iterator[Replayed]:
         )
 
 
+def sealed_volumes(folder: Path) -> Iterator[tuple[str, Volume]]:
+    """Yield name and volume of every sealed case. Raises ConfigError ``test-unreadable``."""
+    for path in sorted((folder / TEST_SET).glob("*.npz")):
+        yield path.stem, _read(path)[0]
+
+
 def require_same(replayed: Replayed) -> None:
     """Return where a case is as it was sealed. Raises Defect ``test-differs``."""
     if not replayed.is_same:

@@ -82,10 +82,7 @@ def read_case(folder: Path, name: str, *, modality: str) -> LabelledVolume:
         A file is missing or unreadable, or image and label do not share a grid.
 
     """
-    paths = _cases(folder).get(name) or (
-        _found(folder / "images", name),
-        _found(folder / "labels", name),
-    )
+    paths = case_files(folder, name)
     (image, image_affine), (label, label_affine) = map(_read, paths)
     if image.shape != label.shape or not np.allclose(image_affine, label_affine, atol=_SAME_MM):
         raise ConfigError("validation-grid", f"Image and label of {name} lie on different grids.")
@@ -95,6 +92,14 @@ def read_case(folder: Path, name: str, *, modality: str) -> LabelledVolume:
     reference.flags.writeable = False
     volume = _volume(image, image_affine, name=name, modality=modality)
     return LabelledVolume(name=name, volume=volume, reference=reference)
+
+
+def case_files(folder: Path, name: str) -> tuple[Path, Path]:
+    """Return where image and label of a case lie. Raises ConfigError ``validation-case``."""
+    return _cases(folder).get(name) or (
+        _found(folder / "images", name),
+        _found(folder / "labels", name),
+    )
 
 
 def read_volume(path: Path, *, modality: str) -> tuple[str, Volume]:

@@ -36,15 +36,20 @@ def compare(found: NDArray[np.bool_], reference: NDArray[np.bool_], grid: Geomet
     count, expected = int(found.sum()), int(reference.sum())
     error = (count - expected) * grid.voxel_volume_mm3
     volume = expected * grid.voxel_volume_mm3
-    both = int((found & reference).sum())
     return Agreement(
-        dice=2 * both / (count + expected) if count + expected else None,
+        dice=dice(found, reference),
         hd95_mm=hausdorff95(found, reference, grid.spacing_mm) if count and expected else None,
         volume_error_mm3=error,
         volume_error_percent=100 * error / volume if expected else None,
         volume_mm3=count * grid.voxel_volume_mm3,
         reference_volume_mm3=volume,
     )
+
+
+def dice(found: NDArray[np.bool_], reference: NDArray[np.bool_]) -> float | None:
+    """Return 2 |A and B| / (|A| + |B|); None where both masks are empty."""
+    together = int(found.sum()) + int(reference.sum())
+    return 2 * int((found & reference).sum()) / together if together else None
 
 
 def hausdorff95(
