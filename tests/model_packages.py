@@ -173,18 +173,21 @@ property_type = { value = "52988006", scheme = "SCT", meaning = "Lesion" }
 """Every output that a package for images can have; see `write_image_package`."""
 
 
-def write_image_package(folder: Path, *, toml: str = IMAGE_TOML) -> Path:
+def write_image_package(
+    folder: Path, *, toml: str = IMAGE_TOML, logits: slice = slice(None)
+) -> Path:
     """Return `folder` holding a package that sees how red an image is, from -1 to 1 of each pixel.
 
     With m the mean over the image, the logits are (0, 4 m) for malignant, and (2 m + 1, 2 m - 1)
-    for being worse than none and than mild. A pixel redder than 0 is of the segment.
+    for being worse than none and than mild; `logits` are those that the network gives. A pixel
+    redder than 0 is of the segment.
     """
     onnx = pytest.importorskip("onnx")
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     constants = {
         "red": np.array([1, 0, 0], np.float32).reshape(1, 3, 1, 1),
-        "slopes": np.array([[0, 4, 2, 2]], np.float32),
-        "offsets": np.array([0, 0, 1, -1], np.float32),
+        "slopes": np.array([[0, 4, 2, 2]], np.float32)[:, logits],
+        "offsets": np.array([0, 0, 1, -1], np.float32)[logits],
         "sharpness": np.array([0, 20], np.float32).reshape(2, 1, 1, 1),
     }
     nodes = [
@@ -194,7 +197,12 @@ def write_image_package(folder: Path, *, toml: str = IMAGE_TOML) -> Path:
         helper.make_node("Gemm", ["flat", "slopes", "offsets"], ["categories"]),
         helper.make_node("Conv", ["redness", "sharpness"], ["segments"]),
     ]
-    shapes = {"categories": ["n", 4], "segments": ["n", 2, 16, 24], "redness": ["n", 1, 16, 24]}
+    answers = constants["offsets"].size
+    shapes = {
+        "categories": ["n", answers],
+        "segments": ["n", 2, 16, 24],
+        "redness": ["n", 1, 16, 24],
+    }
     graph = helper.make_graph(
         nodes,
         "redness",

@@ -26,15 +26,15 @@ def plot_bland_altman(report: Report) -> bytes:
     panels = figure.subplots(1, count, squeeze=False)[0]
     for axes, name in zip(panels, report.class_names, strict=True):
         _panel(axes, report, name)
-    panels[0].set_ylabel("found minus reference (mm³)")
+    panels[0].set_ylabel(f"found minus reference ({report.measure.unit})")
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
     return buffer.getvalue()
 
 
 def _panel(axes: Axes, report: Report, name: str) -> None:
-    found = np.array(report.values(name, "volume_mm3"), dtype=float)
-    reference = np.array(report.values(name, "reference_volume_mm3"), dtype=float)
+    found = np.array(report.values(name, report.measure.size), dtype=float)
+    reference = np.array(report.values(name, report.measure.reference_size), dtype=float)
     if not found.size:
         return
     difference = found - reference
@@ -44,6 +44,7 @@ def _panel(axes: Axes, report: Report, name: str) -> None:
     axes.axhline(bias, color="black")
     for limit in (bias - half, bias + half):
         axes.axhline(limit, color="black", linestyle="--")
-    axes.set_title(f"{name}: bias {bias:+.0f} mm³, limits {bias - half:+.0f} to {bias + half:+.0f}")
+    unit, low, high = report.measure.unit, bias - half, bias + half
+    axes.set_title(f"{name}: bias {bias:+.0f} {unit}, limits {low:+.0f} to {high:+.0f}")
     axes.title.set_fontsize("medium")
-    axes.set_xlabel("mean of found and reference (mm³)")
+    axes.set_xlabel(f"mean of found and reference ({unit})")

@@ -31,6 +31,35 @@ class Agreement:
     reference_volume_mm3: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AreaAgreement:
+    """One class of one photograph, in its own pixels. None: the number has no meaning."""
+
+    dice: float | None
+    """As of `Agreement`."""
+    sensitivity: float | None
+    """Share of the reference that was found."""
+    precision: float | None
+    """Share of what was found that is of the reference."""
+    area_error_percent: float | None
+    """Found minus reference, as a share of the reference."""
+    area_pixels: int
+    reference_area_pixels: int
+
+
+def compare_areas(found: NDArray[np.bool_], reference: NDArray[np.bool_]) -> AreaAgreement:
+    """Return how well two masks of one photograph agree."""
+    count, expected, both = (int(mask.sum()) for mask in (found, reference, found & reference))
+    return AreaAgreement(
+        dice=2 * both / (count + expected) if count + expected else None,
+        sensitivity=both / expected if expected else None,
+        precision=both / count if count else None,
+        area_error_percent=100 * (count - expected) / expected if expected else None,
+        area_pixels=count,
+        reference_area_pixels=expected,
+    )
+
+
 def compare(found: NDArray[np.bool_], reference: NDArray[np.bool_], grid: Geometry) -> Agreement:
     """Return how well two masks on the same grid agree."""
     count, expected = int(found.sum()), int(reference.sum())

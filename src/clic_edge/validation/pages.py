@@ -17,16 +17,8 @@ from clic_edge.validation.groups import SMALLEST_GROUP
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from clic_edge.validation.report import Report, Summary
+    from clic_edge.validation.report import Metric, Report, Summary
     from clic_edge.validation.statistics import PairedDifference
-
-TITLES = {
-    "dice": ("Dice", 3),
-    "hd95_mm": ("HD95, mm", 2),
-    "volume_error_mm3": ("volume error, mm³", 0),
-    "volume_error_percent": ("volume error, %", 1),
-}
-"""What each metric is called, and how many decimals mean something."""
 
 _STYLE = (
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
@@ -45,6 +37,9 @@ class Page:
     tables: tuple[Section, ...]
     picture: bytes = field(repr=False)
     """PNG."""
+    picture_title: str
+    picture_words: str
+    """For whom does not see it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +64,8 @@ def page_of(report: Report, picture: bytes, against: Report | None = None) -> Pa
         ),
         tables=tuple(_sections(report, against)),
         picture=picture,
+        picture_title=f"Agreement of {report.measure.sizes}",
+        picture_words="Bland-Altman plot, a panel for each segment",
     )
 
 
@@ -83,7 +80,7 @@ def to_html(page: Page) -> str:
     return (
         f'<!doctype html><html lang="en"><meta charset="utf-8"><title>{escape(page.title)}</title>'
         f"<style>{_STYLE}</style><h1>{escape(page.title)}</h1>{body}{tables}"
-        f'<h2>Agreement of volumes</h2><img alt="Bland-Altman plot, a panel for each segment" '
+        f'<h2>{escape(page.picture_title)}</h2><img alt="{escape(page.picture_words)}" '
         f'src="data:image/png;base64,{image}"></html>\n'
     )
 
@@ -95,6 +92,7 @@ def to_pdf(page: Page) -> bytes:
         "lines": page.lines,
         "tables": [{"title": one.title, "rows": one.rows} for one in page.tables],
         "picture": _svg(page.picture),
+        "picture_title": page.picture_title,
     }
     pdf: bytes = typst.compile(
         (files("clic_edge.validation") / "report.typ").read_bytes(),
@@ -116,43 +114,67 @@ def _sections(report: Report, against: Report | None) -> Iterator[Section]:
         yield Section(
             title=f"{other.model_id} {other.version} less {report.model.version}, case by case",
             rows=(
-                ("class", *(title for title, _ in TITLES.values())),
+                _head(report),
                 *(
-                    (name, *(_difference(report.against(against, name, m), m) for m in TITLES))
+                    (
+                        name,
+                        *(
+                            _difference(report.against(against, name, one.name), one)
+                            for one in report.measure.metrics
+                        ),
+                    )
                     for name in report.class_names
                 ),
             ),
         )
 
 
+def _head(report: Report) -> tuple[str, ...]:
+    return ("class", *(one.title for one in report.measure.metrics))
+
+
 def _rows(report: Report) -> tuple[tuple[str, ...], ...]:
-    head = ("class", *(title for title, _ in TITLES.values()))
     return (
-        head,
+        _head(report),
         *(
-            (name, *(_mean(report.summary(name, metric), metric) for metric in TITLES))
+            (name, *(_mean(report.summary(name, one.name), one) for one in report.measure.metrics))
             for name in report.class_names
         ),
     )
 
 
-def _mean(one: Summary, metric: str) -> str:
-    digits = TITLES[metric][1]
-    if one.mean is None:
-        return "-"
-    if one.low is None or one.high is None:
-        return f"{one.mean:.{digits}f}"
-    return f"{one.mean:.{digits}f} ({one.low:.{digits}f} to {one.high:.{digits}f})"
+def _mean(summary: Summary, metric: Metric) -> str:
+    return number(summary.mean, summary.low, summary.high, digits=metric.digits)
 
 
-def _difference(one: PairedDifference, metric: str) -> str:
-    digits = TITLES[metric][1]
-    if one.mean is None:
+def _difference(one: PairedDifference, metric: Metric) -> str:
+    p_value = one.p_value if one.low is not None else None
+    return difference(one.mean, (one.low, one.high), digits=metric.digits, p_value=p_value)
+
+
+def number(value: float | None, low: float | None, high: float | None, *, digits: int) -> str:
+    """Return a number with its interval, as far as there is one."""
+    if value is None:
         return "-"
-    if one.low is None or one.high is None:
-        return f"{one.mean:+.{digits}f}"
-    ends = f"{one.low:+.{digits}f} to {one.high:+.{digits}f}"
-    return f"{one.mean:+.{digits}f} ({ends}), p = {one.p_value:.2g}"
+    if low is None or high is None:
+        return f"{value:.{digits}f}"
+    return f"{value:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def difference(
+    value: float | None,
+    ends: tuple[float | None, float | None],
+    *,
+    digits: int,
+    p_value: float | None,
+) -> str:
+    """Return a difference with its interval and p-value, as far as there are."""
+    if value is None:
+        return "-"
+    low, high = ends
+    interval = "" if low is None or high is None else f" ({low:+.{digits}f} to {high:+.{digits}f})"
+    chance = "" if p_value is None else f", p = {p_value:.2g}"
+    return f"{value:+.{digits}f}{interval}{chance}"
 
 
 def _svg(png: bytes) -> str:

@@ -14,9 +14,56 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from clic_edge.domain.prediction import ModelIdentity
-    from clic_edge.validation.metrics import Agreement
+    from clic_edge.validation.metrics import Agreement, AreaAgreement
 
-METRICS = ("dice", "hd95_mm", "volume_error_mm3", "volume_error_percent")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One number of a case and class: an attribute of its agreement."""
+
+    name: str
+    title: str
+    digits: int
+    """Decimals that mean something."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measure:
+    """What is compared: volumes in space, or areas in a photograph's own pixels."""
+
+    metrics: tuple[Metric, ...]
+    size: str
+    """Attribute of an agreement: what was found."""
+    reference_size: str
+    unit: str
+    sizes: str
+    """What sizes are called."""
+
+
+VOLUMES = Measure(
+    metrics=(
+        Metric(name="dice", title="Dice", digits=3),
+        Metric(name="hd95_mm", title="HD95, mm", digits=2),
+        Metric(name="volume_error_mm3", title="volume error, mm³", digits=0),
+        Metric(name="volume_error_percent", title="volume error, %", digits=1),
+    ),
+    size="volume_mm3",
+    reference_size="reference_volume_mm3",
+    unit="mm³",
+    sizes="volumes",
+)
+OUTLINES = Measure(
+    metrics=(
+        Metric(name="dice", title="Dice", digits=3),
+        Metric(name="sensitivity", title="sensitivity", digits=3),
+        Metric(name="precision", title="precision", digits=3),
+        Metric(name="area_error_percent", title="area error, %", digits=1),
+    ),
+    size="area_pixels",
+    reference_size="reference_area_pixels",
+    unit="pixels",
+    sizes="areas",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +88,7 @@ class CaseAgreement:
     """One case: its classes in the order of the package."""
 
     name: str
-    classes: tuple[Agreement, ...]
+    classes: tuple[Agreement | AreaAgreement, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +113,12 @@ class Report:
     refused: tuple[RefusedCase, ...]
     groups: Mapping[str, Mapping[str, tuple[str, ...]]] = field(default_factory=dict)
     """Names of cases by column of the table of subjects, then by its value."""
+    measure: Measure = VOLUMES
+
+    @property
+    def metrics(self) -> tuple[str, ...]:
+        """Names of the numbers that each class has."""
+        return tuple(one.name for one in self.measure.metrics)
 
     def of_group(self, names: Collection[str]) -> Report:
         """Return the report on some of the cases only."""
@@ -105,7 +158,7 @@ class Report:
         return {
             "n": len(self.cases),
             "classes": {
-                name: {metric: asdict(self.summary(name, metric)) for metric in METRICS}
+                name: {metric: asdict(self.summary(name, metric)) for metric in self.metrics}
                 for name in self.class_names
             },
         }
@@ -147,7 +200,8 @@ class Report:
                 "model": asdict(against.model),
                 "classes": {
                     name: {
-                        metric: asdict(self.against(against, name, metric)) for metric in METRICS
+                        metric: asdict(self.against(against, name, metric))
+                        for metric in self.metrics
                     }
                     for name in self.class_names
                 },

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clic_edge.errors import ConfigError, Refusal
@@ -13,6 +11,7 @@ from clic_edge.validation.folder import case_names, read_case
 from clic_edge.validation.groups import SUBJECTS, read_groups
 from clic_edge.validation.metrics import compare
 from clic_edge.validation.report import CaseAgreement, RefusedCase, Report
+from clic_edge.validation.selection import TRAIN, select
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,14 +23,6 @@ if TYPE_CHECKING:
 
     Progress = Callable[[int, int], None]
     """Called with cases done and cases in all."""
-
-SPLIT = "split.json"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Selection:
-    names: tuple[str, ...]
-    sentence: str
 
 
 def validate(
@@ -60,7 +51,8 @@ def validate(
     """
     declared = load_package(package_folder).declaration
     runtime = load_runtime(package_folder)
-    selection = _select(package_folder, data_folder, split)
+    names = case_names(data_folder)
+    selection = select(names, package=package_folder, data=data_folder, split=split, seen=(TRAIN,))
     scored: list[CaseAgreement] = []
     refused: list[RefusedCase] = []
     for done, name in enumerate(selection.names):
@@ -71,10 +63,8 @@ def validate(
         except Refusal as error:
             refused.append(RefusedCase(name=name, code=error.code, reason=error.sentence))
     progress(len(selection.names), len(selection.names))
-    table = subjects or data_folder / SUBJECTS
-    known = subjects is not None or table.exists()
     return Report(
-        groups=read_groups(table, [one.name for one in scored]) if known else {},
+        groups=_groups(subjects, data_folder, scored),
         model=runtime.model,
         selection=selection.sentence,
         device=runtime.device,
@@ -82,6 +72,15 @@ def validate(
         cases=tuple(scored),
         refused=tuple(refused),
     )
+
+
+def _groups(
+    subjects: Path | None, data: Path, scored: list[CaseAgreement]
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    table = subjects or data / SUBJECTS
+    if subjects is None and not table.exists():
+        return {}
+    return read_groups(table, [one.name for one in scored])
 
 
 def _score(
@@ -99,37 +98,3 @@ def _score(
             for segment in segments
         ),
     )
-
-
-def _select(package_folder: Path, data_folder: Path, split: Path | None) -> _Selection:
-    names = case_names(data_folder)
-    if split is not None:
-        chosen = _listed(split, "validation")
-        for name in chosen:
-            if name not in names:
-                raise ConfigError("validation-case", f"{data_folder} holds no {name}.")
-        return _Selection(names=chosen, sentence=f"The {len(chosen)} cases that the split names.")
-    shipped = package_folder / SPLIT
-    trained = set(_listed(shipped, "train")) if shipped.exists() else set()
-    chosen = tuple(name for name in names if name not in trained)
-    if not chosen:
-        raise ConfigError(
-            "validation-empty", f"The model learned from every case in {data_folder}."
-        )
-    left_out = len(names) - len(chosen)
-    return _Selection(
-        names=chosen,
-        sentence=f"{len(chosen)} of {len(names)} cases; the model learned from the other {left_out}."
-        if left_out
-        else f"All {len(chosen)} cases.",
-    )
-
-
-def _listed(path: Path, key: str) -> tuple[str, ...]:
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))[key]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError("validation-split", f"{path} lists no cases under {key}.") from error
-    if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
-        raise ConfigError("validation-split", f"{path} lists no cases under {key}.")
-    return tuple(names)

@@ -1,0 +1,164 @@
+"""A model package run over labelled images: the answers of a classifier, or what was outlined."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from clic_edge.errors import ConfigError, Refusal
+from clic_edge.inference.loading import load_runtime
+from clic_edge.inference.package import load_package
+from clic_edge.validation.answered import AnsweredCase, AnswerReport
+from clic_edge.validation.metrics import compare_areas
+from clic_edge.validation.photographs import drawn_eyes, labelled_answers
+from clic_edge.validation.report import OUTLINES, CaseAgreement, RefusedCase, Report
+from clic_edge.validation.selection import TRAIN, VALIDATION, select
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from clic_edge.domain.prediction import Prediction
+    from clic_edge.inference.declaration import Declaration
+    from clic_edge.inference.image_input import Question
+    from clic_edge.inference.package import ModelPackage
+    from clic_edge.inference.runtime import Runtime
+    from clic_edge.validation.photographs import LabelledImage
+    from clic_edge.validation.selection import Selection
+    from clic_edge.validation.validate import Progress
+
+SECOND = "second-observer"
+"""In a report: what another person drew, compared with the same reference as the model."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """Every chosen image that the package took, with what it found."""
+
+    selection: Selection
+    device: str
+    found: tuple[tuple[LabelledImage, Prediction], ...]
+    refused: tuple[RefusedCase, ...]
+
+
+def validate_images(
+    package_folder: Path,
+    data_folder: Path,
+    *,
+    split: Path | None = None,
+    progress: Progress = lambda _done, _total: None,
+) -> AnswerReport | Report:
+    """Return how a package for images does on those of `data_folder`; see `photographs`.
+
+    Left out are the cases that the package's ``split.json`` lists under ``train`` or
+    ``validation``; with `split`, exactly those under its ``validation`` are taken.
+
+    Raises ConfigError and Defect as `validate`.
+    """
+    package = load_package(package_folder)
+    declared = package.declaration
+    images = tuple(_labelled(declared, data_folder))
+    run = _run(package, images, data=data_folder, split=split, progress=progress)
+    if declared.questions:
+        return _answers(package, declared.questions[0], run)
+    return _outlines(package, run)
+
+
+def _labelled(declared: Declaration, folder: Path) -> Sequence[LabelledImage]:
+    (modality, *_) = declared.images.modalities
+    if not declared.questions:
+        return tuple(drawn_eyes(folder, modality=modality))
+    if len(declared.questions) > 1:
+        raise ConfigError(
+            "validation-questions", "Labels answer one question; this package answers several."
+        )
+    names = [one.name for one in declared.questions[0].categories]
+    return tuple(labelled_answers(folder, categories=names, modality=modality))
+
+
+def _run(
+    package: ModelPackage,
+    images: Sequence[LabelledImage],
+    *,
+    data: Path,
+    split: Path | None,
+    progress: Progress,
+) -> _Run:
+    names = [one.name for one in images]
+    selection = select(
+        names, package=package.folder, data=data, split=split, seen=(TRAIN, VALIDATION)
+    )
+    chosen = frozenset(selection.names)
+    runtime = load_runtime(package.folder)
+    found, refused = [], []
+    for done, one in enumerate(image for image in images if image.name in chosen):
+        progress(done, len(chosen))
+        try:
+            found.append((one, _predicted(runtime, one)))
+        except Refusal as error:
+            refused.append(RefusedCase(name=one.name, code=error.code, reason=error.sentence))
+    progress(len(chosen), len(chosen))
+    return _Run(
+        selection=selection, device=runtime.device, found=tuple(found), refused=tuple(refused)
+    )
+
+
+def _predicted(runtime: Runtime, one: LabelledImage) -> Prediction:
+    return runtime.predict(one.image.narrowed(runtime.needs))
+
+
+def _answers(package: ModelPackage, question: Question, run: _Run) -> AnswerReport:
+    thresholds = [place for place, one in enumerate(question.categories) if one.threshold]
+    return AnswerReport(
+        model=package.identity,
+        selection=run.selection.sentence,
+        device=run.device,
+        class_names=tuple(one.name for one in question.categories),
+        ordinal=question.activation == "ordinal",
+        positive=thresholds[0] if thresholds else len(question.categories) - 1,
+        cases=tuple(_answer(one, prediction) for one, prediction in run.found),
+        refused=run.refused,
+        groups=_groups([one for one, _ in run.found]),
+    )
+
+
+def _answer(one: LabelledImage, prediction: Prediction) -> AnsweredCase:
+    places = [place for place, found in enumerate(prediction.categories) if found.chosen]
+    return AnsweredCase(
+        name=one.name,
+        truth=-1 if one.answer is None else one.answer,
+        found=places[0],
+        probabilities=tuple(found.probability for found in prediction.categories),
+    )
+
+
+def _outlines(package: ModelPackage, run: _Run) -> Report:
+    """Return the report on the first segment; what a second observer drew stands beside it."""
+    segment = package.declaration.segments[0]
+    observers = min((len(one.drawn) for one, _ in run.found), default=1)
+    cases = []
+    for one, prediction in run.found:
+        reference, *others = one.drawn[:observers]
+        masks = (prediction.label_map[0] == segment.number, *others)
+        classes = tuple(compare_areas(mask, reference) for mask in masks)
+        cases.append(CaseAgreement(name=one.name, classes=classes))
+    return Report(
+        model=package.identity,
+        selection=run.selection.sentence,
+        device=run.device,
+        class_names=(segment.name, *(SECOND for _ in range(observers - 1))),
+        cases=tuple(cases),
+        refused=run.refused,
+        measure=OUTLINES,
+    )
+
+
+def _groups(images: Sequence[LabelledImage]) -> dict[str, dict[str, tuple[str, ...]]]:
+    groups: dict[str, dict[str, list[str]]] = {}
+    for one in images:
+        for column, value in one.groups.items():
+            groups.setdefault(column, {}).setdefault(value, []).append(one.name)
+    return {
+        column: {value: tuple(names) for value, names in sorted(values.items())}
+        for column, values in groups.items()
+    }
