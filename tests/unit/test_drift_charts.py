@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from clic_edge.domain.monitoring import Turn
 from clic_edge.drift.charts import (
     Standing,
-    Turn,
     cusum,
     ewma,
     gaps,

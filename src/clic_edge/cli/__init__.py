@@ -15,6 +15,7 @@ from clic_edge.cli import (
     cases,
     deid,
     demo,
+    drift,
     export,
     folder,
     model,
@@ -55,6 +56,7 @@ app.add_typer(pacs.app, name="pacs")
 app.add_typer(models.app, name="models")
 app.command()(predictions.predictions)
 app.command()(assessments.assessments)
+app.add_typer(drift.app, name="drift")
 app.command()(model.validate)
 app.command()(train.train)
 app.add_typer(viewer.app, name="viewer")

@@ -134,6 +134,38 @@ class Web(Strict):
     """Folder of the viewer's files; `clic-edge viewer install` fills it."""
 
 
+Answer = Literal["warn", "shadow", "suspend"]
+
+
+class StopRules(Strict):
+    """What a confirmed alarm does to the model, by what moved."""
+
+    acquisition: Answer = "warn"
+    """How the images were made, and of whom."""
+    image: Answer = "warn"
+    """What the images look like."""
+    output: Answer = "warn"
+    """What the model finds."""
+    whole: Answer = "warn"
+    """How whole studies lie among those of the reference."""
+    timing: Answer = "warn"
+    """How long it takes."""
+    rates: Answer = "warn"
+    """How often series are refused, failed or overridden."""
+    readers: Answer = "warn"
+    """How far readers' own segments are from the model's."""
+
+
+class Monitoring(Strict):
+    """The monitor's charts, and what their alarms do."""
+
+    false_alarms_per_year: PositiveFloat = 12.0
+    """Of all charts of one reference together; no chart has more than one a year."""
+    smallest_group: PositiveInt = 30
+    """Studies; of a smaller subgroup nothing is said."""
+    stop: StopRules = Field(default_factory=StopRules)
+
+
 class DimseDestination(Strict):
     """A PACS that takes results by C-STORE."""
 
@@ -192,6 +224,7 @@ class Settings(Strict):
     worker: Worker = Field(default_factory=Worker)
     web: Web = Field(default_factory=Web)
     runtimes: Runtimes = Field(default_factory=Runtimes)
+    monitoring: Monitoring = Field(default_factory=Monitoring)
     destinations: Annotated[
         Mapping[str, Annotated[Destination, Field(discriminator="kind")]],
         AfterValidator(MappingProxyType),

@@ -7,13 +7,13 @@ A point that is NaN is no point: nothing moves.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from math import sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import norm
 
+from clic_edge.domain.monitoring import Turn
 from clic_edge.drift.design import EWMA_WEIGHT, K
 
 if TYPE_CHECKING:
@@ -100,14 +100,6 @@ def gaps(events: NDArray[np.bool_], since: int | None = None) -> tuple[Numbers, 
             found[index] = np.nan if since is None else since
             since = 0
     return found, since
-
-
-class Turn(StrEnum):
-    """What happens to an alarm."""
-
-    OPENED = "opened"
-    CONFIRMED = "confirmed"
-    CLOSED = "closed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -199,10 +199,10 @@ def design_gaps(
 ) -> Design:
     """Return the g-chart of failures too rare for a share: an alarm where two come close together.
 
-    The gap is the longest that keeps to the false alarms asked for.
+    The gap is the longest that keeps to the false alarms asked for, at least 1: two in a row.
     """
     rate = (failures + 0.5) / (cases + 1)
-    gap = gap_for(rate, min(0.5, false_alarms_per_year / (rate * cases_per_year)))
+    gap = max(1, gap_for(rate, min(0.5, false_alarms_per_year / (rate * cases_per_year))))
     return Design(
         kind=Kind.GAPS,
         limit=float(gap),

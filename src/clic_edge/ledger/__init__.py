@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from clic_edge.ledger.assessments import AssessmentStore
 from clic_edge.ledger.cases import CaseStore
 from clic_edge.ledger.deliveries import DeliveryStore
+from clic_edge.ledger.monitoring import MonitoringStore
+from clic_edge.ledger.observations import ObservationStore
 from clic_edge.ledger.predictions import PredictionStore
 from clic_edge.ledger.records import RecordStore
 from clic_edge.ledger.shadows import ShadowStore
@@ -30,6 +32,8 @@ class Ledger:
     predictions: PredictionStore
     deliveries: DeliveryStore
     assessments: AssessmentStore
+    monitoring: MonitoringStore
+    observations: ObservationStore
     records: RecordStore
     standing: StandingStore
     shadows: ShadowStore
@@ -42,6 +46,8 @@ class Ledger:
             predictions=PredictionStore(engine),
             deliveries=DeliveryStore(engine),
             assessments=AssessmentStore(engine),
+            monitoring=MonitoringStore(engine),
+            observations=ObservationStore(engine),
             records=RecordStore(engine),
             standing=StandingStore(engine),
             shadows=ShadowStore(engine),

@@ -211,3 +211,66 @@ cursors = sa.Table(
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("value", sa.BigInteger, nullable=False),
 )
+
+drift_references = sa.Table(
+    "drift_references",
+    metadata,
+    sa.Column("reference_id", sa.String(16), primary_key=True),
+    sa.Column("model_digest", sa.String(64), nullable=False, index=True),
+    sa.Column("frozen_at", UtcDateTime, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
+"""`digest` seals `content`, and is written into the audit trail when the reference is frozen."""
+
+drift_progress = sa.Table(
+    "drift_progress",
+    metadata,
+    sa.Column("reference_id", sa.ForeignKey("drift_references.reference_id"), primary_key=True),
+    sa.Column("charted_until", UtcDateTime, nullable=False),
+    sa.Column("memory", sa.Text, nullable=False),
+)
+"""How the charts of a reference stand; the one table of these that is overwritten."""
+
+drift_points = sa.Table(
+    "drift_points",
+    metadata,
+    sa.Column("reference_id", sa.ForeignKey("drift_references.reference_id"), primary_key=True),
+    sa.Column("chart", sa.String(160), primary_key=True),
+    sa.Column("direction", sa.String(4), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("value", sa.Float, nullable=False),
+    sa.Column("statistic", sa.Float, nullable=False),
+    sa.Column("threshold", sa.Float, nullable=False),
+)
+
+drift_alarms = sa.Table(
+    "drift_alarms",
+    metadata,
+    sa.Column("alarm_id", sa.String(16), primary_key=True),
+    sa.Column("model_id", sa.String(64), nullable=False),
+    sa.Column("model_digest", sa.String(64), nullable=False, index=True),
+    sa.Column("reference_id", sa.ForeignKey("drift_references.reference_id")),
+    sa.Column("manufacturer", sa.String(256), nullable=False),
+    sa.Column("model_name", sa.String(256), nullable=False),
+    sa.Column("software_versions", sa.String(256), nullable=False),
+    sa.Column("chart", sa.String(160), nullable=False),
+    sa.Column("direction", sa.String(4), nullable=False),
+    sa.Column("channel", sa.String(16), nullable=False),
+    sa.Column("severity", sa.String(16), nullable=False),
+    sa.Column("opened_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("confirmed_at", UtcDateTime),
+    sa.Column("closed_at", UtcDateTime),
+    sa.Column("sentence", sa.Text, nullable=False),
+    sa.Column("is_event", sa.Boolean, nullable=False),
+)
+
+drift_acknowledgements = sa.Table(
+    "drift_acknowledgements",
+    metadata,
+    sa.Column("alarm_id", sa.ForeignKey("drift_alarms.alarm_id"), primary_key=True),
+    sa.Column("at", UtcDateTime, primary_key=True),
+    sa.Column("person", sa.String(64), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+)

@@ -1,0 +1,285 @@
+"""What the monitor remembers: references, how their charts stand, points, alarms, and who saw them."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+import sqlalchemy as sa
+from pydantic import TypeAdapter
+
+from clic_edge.domain.monitoring import (
+    Acknowledgement,
+    Alarm,
+    AlarmTurn,
+    Channel,
+    ChartMemory,
+    ChartPoint,
+    Direction,
+    Evaluation,
+    Reference,
+    Severity,
+    Stratum,
+    Turn,
+)
+from clic_edge.errors import ConfigError, Defect, Transient
+from clic_edge.ledger.schema import (
+    audit_events,
+    drift_acknowledgements,
+    drift_alarms,
+    drift_points,
+    drift_progress,
+    drift_references,
+)
+from clic_edge.ledger.sql import insert_once, insert_or_replace
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import date, datetime
+
+    from sqlalchemy.engine import Engine
+
+_MEMORY = TypeAdapter(tuple[ChartMemory, ...])
+_LONGEST_CHART = 160
+_LONGEST_PERSON = 64
+
+
+class MonitoringStore:
+    """References, points, alarms and acknowledgements, on any SQLAlchemy engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def freeze(self, reference: Reference) -> None:
+        """Keep a reference for ever; its digest goes into the audit trail as well."""
+        row = {
+            "reference_id": reference.reference_id,
+            "model_digest": reference.model_digest,
+            "frozen_at": reference.frozen_at,
+            "digest": reference.digest,
+            "content": reference.content,
+        }
+        with self._engine.begin() as connection:
+            if insert_once(connection, drift_references, [row]):
+                detail = (
+                    f"{reference.name} {reference.version}, {reference.observations} observations "
+                    f"of {reference.model_id} {reference.model_version}, by {reference.frozen_by}, "
+                    f"sealed {reference.digest}"
+                )
+                _audit(connection, reference.frozen_at, "reference-frozen", detail=detail)
+
+    def references(self, model_digest: str | None = None) -> tuple[Reference, ...]:
+        """Return every reference, oldest first; with a digest, of one model.
+
+        Raises
+        ------
+        Defect
+            ``reference-changed``: the content is not what was sealed.
+
+        """
+        query = sa.select(drift_references).order_by(
+            drift_references.c.frozen_at, drift_references.c.reference_id
+        )
+        if model_digest is not None:
+            query = query.where(drift_references.c.model_digest == model_digest)
+        with self._engine.connect() as connection:
+            return tuple(_reference(row) for row in connection.execute(query))
+
+    def progress(self, reference_id: str) -> tuple[datetime | None, tuple[ChartMemory, ...]]:
+        """Return until when a reference's stratum was charted, and how its charts stood then."""
+        query = sa.select(drift_progress).where(drift_progress.c.reference_id == reference_id)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return (row.charted_until, _MEMORY.validate_json(row.memory)) if row else (None, ())
+
+    def record(self, reference_id: str, evaluation: Evaluation, *, since: datetime | None) -> None:
+        """Keep what was charted from `since`, where `progress` stood, in one transaction.
+
+        Raises
+        ------
+        Transient
+            ``charted-elsewhere``: another process has charted this reference meanwhile.
+
+        """
+        with self._engine.begin() as connection:
+            _advance(connection, reference_id, evaluation, since=since)
+            begun = None if since is None else since.date()
+            for one in evaluation.points:
+                _add_point(connection, reference_id, one, may_be_there=one.day == begun)
+            for alarm in evaluation.opened:
+                _open(connection, alarm)
+            for turn in evaluation.turned:
+                _move(connection, turn)
+
+    def open(self, alarms: Iterable[Alarm]) -> int:
+        """Keep alarms that no chart opened; return how many are new."""
+        with self._engine.begin() as connection:
+            return sum(_open(connection, one) for one in alarms)
+
+    def points(self, reference_id: str, since: date | None = None) -> tuple[ChartPoint, ...]:
+        """Return the days of a reference's charts, by chart and day."""
+        columns = drift_points.c
+        query = sa.select(drift_points).where(columns.reference_id == reference_id)
+        if since is not None:
+            query = query.where(columns.day >= since)
+        with self._engine.connect() as connection:
+            rows = connection.execute(query.order_by(columns.chart, columns.direction, columns.day))
+            return tuple(_point(row) for row in rows)
+
+    def alarms(self, *, is_open: bool = False, since: datetime | None = None) -> tuple[Alarm, ...]:
+        """Return alarms, oldest first; only those still open, or opened since a moment, if asked."""
+        query = sa.select(drift_alarms).order_by(drift_alarms.c.opened_at, drift_alarms.c.alarm_id)
+        if is_open:
+            query = query.where(drift_alarms.c.closed_at.is_(None))
+        if since is not None:
+            query = query.where(drift_alarms.c.opened_at >= since)
+        with self._engine.connect() as connection:
+            return tuple(_alarm(row) for row in connection.execute(query))
+
+    def acknowledge(self, acknowledgement: Acknowledgement) -> Alarm:
+        """Keep that a person has seen an alarm and what it was; return the alarm.
+
+        What no chart can close, closes by this: a new word, a stratum without a reference. The
+        beginning of an alarm's id is enough where no other begins so.
+
+        Raises
+        ------
+        ConfigError
+            ``no-such-alarm``, ``acknowledgement-unsigned``.
+
+        """
+        person, reason = acknowledgement.person.strip(), acknowledgement.reason.strip()
+        if not person or not reason:
+            raise ConfigError(
+                "acknowledgement-unsigned", "Say who acknowledges the alarm, and what it was."
+            )
+        with self._engine.begin() as connection:
+            named = drift_alarms.c.alarm_id.startswith(acknowledgement.alarm_id, autoescape=True)
+            found = connection.execute(sa.select(drift_alarms).where(named)).all()
+            if len(found) != 1:
+                raise ConfigError(
+                    "no-such-alarm",
+                    f"{len(found)} alarms begin with that id; `clic-edge drift alarms` lists them.",
+                )
+            alarm = _alarm(found[0])
+            row = {
+                "alarm_id": alarm.alarm_id,
+                "at": acknowledgement.at,
+                "person": person[:_LONGEST_PERSON],
+                "reason": reason,
+            }
+            insert_once(connection, drift_acknowledgements, [row])
+            _close_event(connection, alarm, acknowledgement.at)
+            detail = f"{alarm.chart} by {person}: {reason}"
+            _audit(connection, acknowledgement.at, "alarm-acknowledged", detail=detail)
+        return alarm
+
+    def acknowledgements(self) -> tuple[Acknowledgement, ...]:
+        """Return who has seen which alarm, oldest first."""
+        query = sa.select(drift_acknowledgements).order_by(drift_acknowledgements.c.at)
+        with self._engine.connect() as connection:
+            return tuple(Acknowledgement(**row._mapping) for row in connection.execute(query))
+
+
+def _advance(
+    connection: sa.Connection, reference_id: str, evaluation: Evaluation, *, since: datetime | None
+) -> None:
+    row = {
+        "reference_id": reference_id,
+        "charted_until": evaluation.charted_until,
+        "memory": _MEMORY.dump_json(evaluation.memory).decode(),
+    }
+    if since is None:
+        moved = insert_once(connection, drift_progress, [row])
+    else:
+        stands = (drift_progress.c.reference_id == reference_id) & (
+            drift_progress.c.charted_until == since
+        )
+        moved = connection.execute(drift_progress.update().where(stands).values(row)).rowcount
+    if not moved:
+        raise Transient(
+            "charted-elsewhere", "Another process charts this model now; it will be done once."
+        )
+
+
+def _add_point(
+    connection: sa.Connection, reference_id: str, point: ChartPoint, *, may_be_there: bool
+) -> None:
+    columns = drift_points.c
+    key = {
+        "reference_id": reference_id,
+        "chart": point.chart[:_LONGEST_CHART],
+        "direction": point.direction,
+        "day": point.day,
+    }
+    n, value, statistic = point.n, point.value, point.statistic
+    if may_be_there:
+        here = sa.and_(*(columns[name] == wanted for name, wanted in key.items()))
+        if before := connection.execute(sa.select(drift_points).where(here)).one_or_none():
+            n += before.n
+            value = (before.value * before.n + point.value * point.n) / n
+            statistic = max(before.statistic, statistic)
+    rest = {"n": n, "value": value, "statistic": statistic, "threshold": point.limit}
+    insert_or_replace(connection, drift_points, key | rest)
+
+
+def _open(connection: sa.Connection, alarm: Alarm) -> int:
+    row = asdict(alarm)
+    row |= row.pop("stratum") | {"chart": alarm.chart[:_LONGEST_CHART]}
+    new = insert_once(connection, drift_alarms, [row])
+    if new:
+        _audit(connection, alarm.opened_at, "alarm-opened", detail=alarm.sentence)
+    return new
+
+
+def _move(connection: sa.Connection, turn: AlarmTurn) -> None:
+    confirmed = {
+        "confirmed_at": turn.at,
+        "severity": turn.severity,
+        "sentence": turn.sentence,
+    }
+    values = confirmed if turn.turn is Turn.CONFIRMED else {"closed_at": turn.at}
+    this = drift_alarms.c.alarm_id == turn.alarm_id
+    connection.execute(drift_alarms.update().where(this).values(**values))
+
+
+def _close_event(connection: sa.Connection, alarm: Alarm, at: datetime) -> None:
+    if not alarm.is_event:
+        return
+    this = (drift_alarms.c.alarm_id == alarm.alarm_id) & drift_alarms.c.closed_at.is_(None)
+    connection.execute(drift_alarms.update().where(this).values(closed_at=at))
+
+
+def _audit(connection: sa.Connection, at: datetime, action: str, *, detail: str) -> None:
+    row = {"at": at, "case_id": "", "action": action, "detail": detail}
+    connection.execute(audit_events.insert().values(**row))
+
+
+def _reference(row: sa.Row[tuple[object, ...]]) -> Reference:
+    values = row._mapping
+    content = values["content"]
+    if hashlib.sha256(content).hexdigest() != values["digest"]:
+        raise Defect(
+            "reference-changed",
+            "A reference is not what was sealed when it was frozen; restore the ledger from a backup.",
+        )
+    return Reference.from_content(content)
+
+
+def _point(row: sa.Row[tuple[object, ...]]) -> ChartPoint:
+    values = dict(row._mapping)
+    del values["reference_id"]
+    values["direction"] = Direction(values["direction"])
+    values["limit"] = values.pop("threshold")
+    return ChartPoint(**values)
+
+
+def _alarm(row: sa.Row[tuple[object, ...]]) -> Alarm:
+    values = dict(row._mapping)
+    parts = {name: values.pop(name) for name in ("manufacturer", "model_name", "software_versions")}
+    values["stratum"] = Stratum(**parts)
+    values["direction"] = Direction(values["direction"])
+    values["channel"] = Channel(values["channel"])
+    values["severity"] = Severity(values["severity"])
+    return Alarm(**values)

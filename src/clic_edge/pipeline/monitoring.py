@@ -1,0 +1,204 @@
+"""The monitor on the ledger: references are frozen, models are watched, stop rules are read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from clic_edge.domain.monitoring import EVERY, Alarm, Channel, Direction, Response, Severity
+from clic_edge.domain.standing import ModelState
+from clic_edge.drift.monitor import alarm_id, evaluate
+from clic_edge.drift.reference import FEWEST, Acceptance, freeze
+from clic_edge.drift.stop import demands
+from clic_edge.errors import ConfigError, Transient
+from clic_edge.pipeline.standing import move
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from clic_edge.domain.monitoring import Evaluation, Observation, Reference, Stratum
+    from clic_edge.domain.standing import StateEvent
+    from clic_edge.drift.plan import Policy
+    from clic_edge.drift.stop import Demand
+    from clic_edge.ledger import Ledger
+
+SETTLED = timedelta(seconds=60)
+"""What is younger may not have been committed yet, and is charted the next time."""
+STRATUM_CHART = "stratum"
+STOP_RULE = "stop rule"
+"""Who moves a model when no person does."""
+_STATES = {Response.SHADOW: ModelState.SHADOW, Response.SUSPEND: ModelState.SUSPENDED}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """What one look at everything found."""
+
+    evaluations: tuple[tuple[Reference, Evaluation], ...]
+    new_strata: tuple[Stratum, ...]
+    ahead: int
+    """Predictions from the future: a clock jumped, and they wait until it is their time."""
+    demands: tuple[Demand, ...]
+    """What the stop rules ask for, from all alarms that are open."""
+
+
+def freeze_references(
+    ledger: Ledger, acceptance: Acceptance, *, since: datetime | None = None
+) -> tuple[Reference, ...]:
+    """Freeze a reference for each stratum that a model has seen often enough, and for all scanners.
+
+    Raises
+    ------
+    ConfigError
+        ``reference-too-small``: none of them has enough. As `freeze`.
+
+    """
+    observations = ledger.observations.of_model(
+        acceptance.model_digest, after=since, until=acceptance.frozen_at
+    )
+    counted: dict[Stratum, int] = {}
+    for one in observations:
+        counted[one.stratum] = counted.get(one.stratum, 0) + 1
+    enough = [stratum for stratum, n in counted.items() if n >= FEWEST]
+    if not enough:
+        raise ConfigError(
+            "reference-too-small",
+            f"No scanner has {FEWEST} studies yet; 300 make a reference that is not provisional.",
+        )
+    earlier = ledger.monitoring.references(acceptance.model_digest)
+    frozen = tuple(
+        freeze(
+            observations,
+            stratum,
+            acceptance,
+            version=1 + sum(one.stratum == stratum for one in earlier),
+        )
+        for stratum in sorted(enough, key=str)
+    )
+    for reference in frozen:
+        ledger.monitoring.freeze(reference)
+    return frozen
+
+
+def newest(references: Iterable[Reference]) -> tuple[Reference, ...]:
+    """Return the reference of each model and stratum that is charted."""
+    last = {(one.model_digest, one.stratum): one for one in references}
+    return tuple(last.values())
+
+
+def watch_models(ledger: Ledger, policy: Policy, *, now: datetime) -> Watched:
+    """Chart what came since the last time, and return what it says. Doing it twice does no harm.
+
+    Raises
+    ------
+    Transient
+        ``clock-behind``: more was charted than this clock allows of. As `MonitoringStore.record`.
+
+    """
+    by_model: dict[str, list[Reference]] = {}
+    for one in newest(ledger.monitoring.references()):
+        by_model.setdefault(one.model_digest, []).append(one)
+    evaluations, strata = list[tuple["Reference", "Evaluation"]](), list["Stratum"]()
+    for references in by_model.values():
+        done, new = _watch(ledger, references, policy, now=now)
+        evaluations += done
+        strata += new
+    open_alarms = ledger.monitoring.alarms(is_open=True)
+    seen = {one.alarm_id for one in ledger.monitoring.acknowledgements()}
+    return Watched(
+        evaluations=tuple(evaluations),
+        new_strata=tuple(strata),
+        ahead=ledger.observations.ahead_of(now),
+        demands=demands(open_alarms, policy, acknowledged=seen),
+    )
+
+
+def obey(ledger: Ledger, demand: Demand) -> tuple[StateEvent, ...]:
+    """Take the model out of every pipeline where it is active, as a stop rule demands it.
+
+    Only a person can make it active again. Return the moves: none for a warning, and none where
+    the model is not active any more.
+    """
+    to = _STATES.get(demand.response)
+    if to is None:
+        return ()
+    standing = {one.placement: one for one in ledger.standing.history()}
+    active = [
+        place
+        for place, event in standing.items()
+        if place.digest == demand.model_digest and event.now is ModelState.ACTIVE
+    ]
+    first = demand.alarms[0]
+    # Readers may see the reason, so it names the chart and no value of an image.
+    reason = (
+        f"The monitor's chart of {first.chart.partition('=')[0]} has left its limits on "
+        f"{first.opened_at:%Y-%m-%d} (alarm {first.alarm_id[:8]})."
+    )
+    return tuple(
+        move(ledger.standing, place, to, person=STOP_RULE, reason=reason) for place in active
+    )
+
+
+def _watch(
+    ledger: Ledger, references: list[Reference], policy: Policy, *, now: datetime
+) -> tuple[list[tuple[Reference, Evaluation]], list[Stratum]]:
+    progress = {
+        one.reference_id: ledger.monitoring.progress(one.reference_id) for one in references
+    }
+    begins = {one.reference_id: progress[one.reference_id][0] or one.last_at for one in references}
+    if max(begins.values()) > now:
+        raise Transient(
+            "clock-behind",
+            "The clock is behind the last study that was charted; set it right, then evaluate.",
+        )
+    observations = ledger.observations.of_model(
+        references[0].model_digest, after=min(begins.values()), until=now - SETTLED
+    )
+    done = []
+    for one in references:
+        since, memory = progress[one.reference_id]
+        after = begins[one.reference_id]
+        fresh = [seen for seen in observations if seen.at > after and seen.stratum == one.stratum]
+        if fresh:
+            evaluation = evaluate(one, fresh, policy=policy, memory=memory)
+            ledger.monitoring.record(one.reference_id, evaluation, since=since)
+            done.append((one, evaluation))
+    alarms = _new_strata(references, observations)
+    new = [one.stratum for one in alarms if ledger.monitoring.open([one])]
+    return done, new
+
+
+def _new_strata(
+    references: list[Reference], observations: Iterable[Observation]
+) -> tuple[Alarm, ...]:
+    """Return an alarm for each scanner, or software of one, that has no reference."""
+    known = {one.stratum for one in references} | {EVERY}
+    first: dict[Stratum, datetime] = {}
+    for one in observations:
+        if one.stratum not in known:
+            first.setdefault(one.stratum, one.at)
+    model = references[0]
+    return tuple(
+        Alarm(
+            alarm_id=alarm_id(model.model_digest, STRATUM_CHART, *_parts(stratum)),
+            model_id=model.model_id,
+            model_digest=model.model_digest,
+            reference_id=None,
+            stratum=stratum,
+            chart=STRATUM_CHART,
+            direction=Direction.UP,
+            channel=Channel.ACQUISITION,
+            severity=Severity.WARNING,
+            opened_at=at,
+            sentence=f"{stratum} has no reference: its studies are not charted until a person "
+            "accepts one.",
+            is_event=True,
+        )
+        for stratum, at in first.items()
+    )
+
+
+def _parts(stratum: Stratum) -> tuple[str, str, str]:
+    return (stratum.manufacturer, stratum.model_name, stratum.software_versions)

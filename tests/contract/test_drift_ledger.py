@@ -1,0 +1,312 @@
+"""The monitor on the ledger, on SQLite and on PostgreSQL: frozen, charted once, acknowledged."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from observed import BEGIN, SKYRA, STEP, Habit, acceptance, log, observations
+from servers import postgres_server
+
+from clic_edge.domain.assessment import Assessment, Reason, Source, Verdict
+from clic_edge.domain.monitoring import EVERY, Acknowledgement, Channel, Response, Severity
+from clic_edge.domain.result import SeriesRefusal
+from clic_edge.domain.standing import ModelState, Placement
+from clic_edge.drift.plan import Policy
+from clic_edge.errors import ConfigError, Defect, Transient
+from clic_edge.ledger import Ledger
+from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.schema import audit_events, drift_references
+from clic_edge.pipeline.monitoring import STRATUM_CHART, freeze_references, obey, watch_models
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from sqlalchemy.engine import Engine
+
+    from clic_edge.domain.monitoring import Alarm, ChartPoint, Observation
+
+POLICY = Policy(responses=((Channel.IMAGE, Response.SUSPEND), (Channel.OUTPUT, Response.SHADOW)))
+FROZEN_AT = BEGIN + 600 * STEP
+NOISY = Habit(shift={"input.noise": 2.0})
+
+
+@pytest.fixture(scope="module")
+def postgres_url() -> Iterator[str]:
+    with postgres_server() as server:
+        yield server.url
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    if request.param == "postgresql":
+        opened = open_engine(request.getfixturevalue("postgres_url"))
+        with opened.begin() as connection:
+            connection.execute(sa.text("DROP SCHEMA public CASCADE"))
+            connection.execute(sa.text("CREATE SCHEMA public"))
+    else:
+        opened = open_engine(f"sqlite:////{tmp_path / 'ledger.sqlite'}")
+    migrate(opened)
+    yield opened
+    opened.dispose()
+
+
+@pytest.fixture
+def ledger(engine: Engine) -> Ledger:
+    """Return a ledger with 600 usual studies and their references, nothing charted yet."""
+    log(engine, observations(600))
+    found = Ledger.on(engine)
+    freeze_references(found, acceptance(frozen_at=FROZEN_AT))
+    return found
+
+
+def later(n: int, habit: Habit | None = None, *, after: int = 0) -> list[Observation]:
+    return observations(n, begin=FROZEN_AT + (1 + after) * STEP, habit=habit, seed=2 + after)
+
+
+def watched_at(ledger: Ledger, steps: float, policy: Policy = POLICY) -> tuple[Alarm, ...]:
+    watch_models(ledger, policy, now=FROZEN_AT + steps * STEP)
+    return ledger.monitoring.alarms()
+
+
+def test_a_reference_is_frozen_for_each_scanner_and_for_all(ledger: Ledger, engine: Engine) -> None:
+    references = ledger.monitoring.references()
+    assert {one.stratum for one in references} == {SKYRA, EVERY}
+    assert {one.observations for one in references} == {600}
+    with engine.connect() as connection:
+        query = sa.select(audit_events.c.detail).where(audit_events.c.action == "reference-frozen")
+        details = connection.scalars(query).all()
+    assert len(details) == 2
+    assert all(any(one.digest in detail for one in references) for detail in details)
+
+
+def test_a_reference_that_somebody_changed_is_a_defect(ledger: Ledger, engine: Engine) -> None:
+    with engine.begin() as connection:
+        content = connection.scalars(sa.select(drift_references.c.content)).first()
+        changed = bytes(content).replace(b"0.", b"1.", 1)
+        connection.execute(drift_references.update().values(content=changed))
+    with pytest.raises(Defect) as caught:
+        ledger.monitoring.references()
+    assert caught.value.code == "reference-changed"
+
+
+def test_a_second_acceptance_is_a_new_version_and_takes_over(
+    ledger: Ledger, engine: Engine
+) -> None:
+    log(engine, later(60))
+    freeze_references(
+        ledger, acceptance(frozen_at=FROZEN_AT + 70 * STEP, frozen_by="Bo"), since=FROZEN_AT
+    )
+    versions = [one.version for one in ledger.monitoring.references() if one.stratum == SKYRA]
+    assert versions == [1, 2]
+    watched = watch_models(ledger, POLICY, now=FROZEN_AT + 90 * STEP)
+    assert watched.evaluations == (), "what the new one is made of is not charted against it"
+
+
+def test_what_came_is_charted_once_however_often_it_is_evaluated(
+    ledger: Ledger, engine: Engine
+) -> None:
+    log(engine, later(40, NOISY))
+    first = watched_at(ledger, 45)
+    points = _points(ledger)
+    assert watched_at(ledger, 45) == first
+    assert _points(ledger) == points
+    assert sum(one.n for one in points if (one.chart, one.direction) == ("input.noise", "up")) == 40
+
+
+def test_evaluating_in_the_middle_of_a_day_adds_up_to_the_same_points(
+    ledger: Ledger, engine: Engine
+) -> None:
+    seen = later(60)
+    log(engine, seen)
+    for steps in (13.5, 31.5, 70):
+        watched_at(ledger, steps)
+    piecewise = _points(ledger)
+    digest = "e" * 64
+    log(engine, observations(600), digest=digest)
+    log(engine, seen, digest=digest)
+    freeze_references(ledger, acceptance(frozen_at=FROZEN_AT, model_digest=digest))
+    watched_at(ledger, 70)
+    assert _same(_points(ledger, digest), piecewise)
+
+
+def _points(ledger: Ledger, digest: str = "d" * 64) -> list[ChartPoint]:
+    (scanner,) = [one for one in ledger.monitoring.references(digest) if one.stratum == SKYRA]
+    return list(ledger.monitoring.points(scanner.reference_id))
+
+
+def _same(ours: list[ChartPoint], theirs: list[ChartPoint]) -> bool:
+    return len(ours) == len(theirs) > 0 and all(
+        replace(a, value=0.0, statistic=0.0) == replace(b, value=0.0, statistic=0.0)
+        and (a.value, a.statistic) == pytest.approx((b.value, b.statistic))
+        for a, b in zip(ours, theirs, strict=True)
+    )
+
+
+def test_an_alarm_is_kept_confirmed_and_closed(ledger: Ledger, engine: Engine) -> None:
+    log(engine, later(30, NOISY))
+    noise = [one for one in watched_at(ledger, 35) if one.chart == "input.noise"]
+    assert [one.severity for one in noise] == [Severity.ACTION]
+    assert noise[0].confirmed_at is not None
+    assert noise[0].closed_at is None
+    log(engine, later(80, after=40))
+    closed = [one for one in watched_at(ledger, 130) if one.alarm_id == noise[0].alarm_id]
+    assert closed[0].closed_at is not None
+    assert noise[0] not in ledger.monitoring.alarms(is_open=True)
+
+
+def test_an_acknowledged_alarm_asks_for_nothing_more(ledger: Ledger, engine: Engine) -> None:
+    log(engine, later(30, NOISY))
+    (demand, *_) = watch_models(ledger, POLICY, now=FROZEN_AT + 35 * STEP).demands
+    assert demand.response is Response.SUSPEND
+    for one in demand.alarms:
+        word = Acknowledgement(alarm_id=one.alarm_id[:8], at=BEGIN, person=" Ida ", reason="Coil.")
+        assert ledger.monitoring.acknowledge(word).alarm_id == one.alarm_id
+    known = ledger.monitoring.acknowledgements()
+    assert {(one.person, one.reason) for one in known} == {("Ida", "Coil.")}
+    assert all(
+        one.response is not Response.SUSPEND
+        for one in watch_models(ledger, POLICY, now=FROZEN_AT + 35 * STEP).demands
+    )
+
+
+def test_an_acknowledgement_needs_an_alarm_a_name_and_a_reason(
+    ledger: Ledger, engine: Engine
+) -> None:
+    log(engine, later(30, NOISY))
+    (alarm, *_) = watched_at(ledger, 35)
+    for changes, code in (
+        ({"alarm_id": "nothing"}, "no-such-alarm"),
+        ({"alarm_id": "%"}, "no-such-alarm"),
+        ({"person": " "}, "acknowledgement-unsigned"),
+        ({"reason": ""}, "acknowledgement-unsigned"),
+    ):
+        given = {"alarm_id": alarm.alarm_id, "at": BEGIN, "person": "Ida", "reason": "Coil."}
+        with pytest.raises(ConfigError) as caught:
+            ledger.monitoring.acknowledge(Acknowledgement(**(given | changes)))
+        assert caught.value.code == code
+    assert ledger.monitoring.acknowledgements() == ()
+
+
+def test_a_new_software_opens_a_stratum_and_rings_once(ledger: Ledger, engine: Engine) -> None:
+    updated = replace(SKYRA, software_versions="E12")
+    log(engine, later(40, replace(NOISY, stratum=updated)))
+    watched = watch_models(ledger, POLICY, now=FROZEN_AT + 45 * STEP)
+    assert watched.new_strata == (updated,)
+    log(engine, later(20, replace(NOISY, stratum=updated), after=50))
+    assert watch_models(ledger, POLICY, now=FROZEN_AT + 80 * STEP).new_strata == ()
+    (alarm,) = ledger.monitoring.alarms(is_open=True)
+    assert (alarm.chart, alarm.stratum, alarm.reference_id) == (STRATUM_CHART, updated, None)
+    word = Acknowledgement(alarm_id=alarm.alarm_id, at=BEGIN, person="Ida", reason="Upgrade.")
+    ledger.monitoring.acknowledge(word)
+    assert ledger.monitoring.alarms(is_open=True) == ()
+    freeze_references(
+        ledger, acceptance(frozen_at=FROZEN_AT + 80 * STEP), since=FROZEN_AT + 2 * STEP
+    )
+    log(engine, later(30, replace(NOISY, stratum=updated), after=90))
+    assert [one for one in watched_at(ledger, 130) if one.stratum == updated] == [
+        replace(alarm, closed_at=BEGIN)
+    ], "what is usual for the new software raises no alarm"
+
+
+def test_refusals_and_readers_are_charted_for_all_scanners(ledger: Ledger, engine: Engine) -> None:
+    seen = later(40)
+    ids = log(engine, seen)
+    for number in range(20):
+        ledger.assessments.record([_overridden(ids[number], seen[number].at)])
+    (everybody,) = [one for one in ledger.monitoring.references() if one.stratum == EVERY]
+    found = ledger.observations.of_model("d" * 64, after=FROZEN_AT, until=FROZEN_AT + 99 * STEP)
+    named = [{it.name: it.number for it in one.features} for one in found if one.stratum == EVERY]
+    assert sum("rate.overridden" in one for one in named) == 20
+    overridden = [one for one in named if "rate.overridden" in one]
+    assert {one["rate.overridden"] for one in overridden} == {1.0}
+    assert {one["truth.organ.dice"] for one in overridden} == {0.5}
+    assert all(one["truth.organ.volume_bias_mm3"] != 0 for one in overridden)
+    assert {it.name for it in everybody.numbers} == {"rate.failed", "rate.refused"}
+    refusal = SeriesRefusal(series_id="x", code="c", reason="r")
+    ledger.deliveries.refuse("case of dddddddd", refusal, model_digest="d" * 64)
+    found = ledger.observations.of_model("d" * 64, after=None, until=FROZEN_AT)
+    refused = [
+        one for one in found if any(it.name == "rate.refused" and it.number for it in one.features)
+    ]
+    assert [one.at for one in refused] == [BEGIN]
+
+
+def _overridden(prediction_id: str, at: datetime) -> Assessment:
+    return Assessment(
+        case_id="case of dddddddd",
+        prediction_id=prediction_id,
+        finding="organ",
+        verdict=Verdict.MODIFIED,
+        reason=Reason.BOUNDARY,
+        reader="r",
+        source=Source.SEGMENTATION,
+        at=at,
+        dice=0.5,
+        volume_mm3=1000.0,
+    )
+
+
+def test_two_processes_that_chart_at_once_chart_once(ledger: Ledger, engine: Engine) -> None:
+    log(engine, later(20))
+    (scanner, *_) = [one for one in ledger.monitoring.references() if one.stratum == SKYRA]
+    watched = watch_models(ledger, POLICY, now=FROZEN_AT + 25 * STEP)
+    (done,) = [done for one, done in watched.evaluations if one.stratum == SKYRA]
+    points = ledger.monitoring.points(scanner.reference_id)
+    for since in (None, FROZEN_AT):
+        with pytest.raises(Transient) as caught:
+            ledger.monitoring.record(scanner.reference_id, done, since=since)
+        assert caught.value.code == "charted-elsewhere"
+    assert ledger.monitoring.points(scanner.reference_id) == points
+
+
+def test_predictions_from_the_future_wait_and_a_clock_that_fell_back_is_told(
+    ledger: Ledger, engine: Engine
+) -> None:
+    log(engine, later(20))
+    watched = watch_models(ledger, POLICY, now=FROZEN_AT + 10.5 * STEP)
+    assert watched.ahead == 10
+    assert {done.charted for _, done in watched.evaluations} == {10}
+    with pytest.raises(Transient) as caught:
+        watch_models(ledger, POLICY, now=FROZEN_AT + 2 * STEP)
+    assert caught.value.code == "clock-behind"
+    assert watch_models(ledger, POLICY, now=FROZEN_AT + 30 * STEP).ahead == 0
+
+
+@pytest.mark.parametrize(
+    ("response", "state"),
+    [
+        (Response.WARN, ModelState.ACTIVE),
+        (Response.SHADOW, ModelState.SHADOW),
+        (Response.SUSPEND, ModelState.SUSPENDED),
+    ],
+)
+def test_a_stop_rule_takes_the_model_out_of_where_it_is_active_and_says_why(
+    ledger: Ledger, engine: Engine, response: Response, state: ModelState
+) -> None:
+    place = Placement(pipeline="organs", model_id="organs", version="1", digest="d" * 64)
+    ledger.standing.enrol(place, [], decides=True)
+    log(engine, later(30, NOISY))
+    policy = Policy(responses=((Channel.IMAGE, response),))
+    (demand,) = watch_models(ledger, policy, now=FROZEN_AT + 35 * STEP).demands
+    assert demand.response is response
+    moves = obey(ledger, demand)
+    assert ledger.standing.standing("organs")["d" * 64].now is state
+    assert [one.person for one in moves] == ([] if response is Response.WARN else ["stop rule"])
+    if moves:
+        assert moves[0].reason.startswith("The monitor's chart of input.noise has left its limits")
+    assert obey(ledger, demand) == (), "doing it twice does no harm"
+
+
+def test_a_model_without_reference_is_watched_by_nobody(engine: Engine) -> None:
+    log(engine, observations(20))
+    ledger = Ledger.on(engine)
+    watched = watch_models(ledger, POLICY, now=datetime.now(UTC) + timedelta(days=1))
+    assert watched.evaluations == ()
+    with pytest.raises(ConfigError) as caught:
+        freeze_references(ledger, acceptance(frozen_at=FROZEN_AT))
+    assert caught.value.code == "reference-too-small"
