@@ -74,6 +74,8 @@ IMPLEMENTATIONS = {
 ONLY_IN: dict[str, set[str]] = {
     "highdicom": {"results"},
     "onnxruntime": {"inference.onnx"},
+    "wsidicom": {"dicom.slide_tiles"},
+    "upath": {"dicom.slide_tiles"},
     "torch": {"inference.confined", "training"},
     "monai": {"inference.confined", "training"},
     "pynetdicom": {"pacs"},

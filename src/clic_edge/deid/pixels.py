@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from clic_edge.deid.profile import PixelTreatment
 
 IMAGE_TYPE, PHOTOMETRIC, BURNED_IN = 0x00080008, 0x00280004, 0x00280301
+LABEL_IN_IMAGE = 0x00480010
 CONVERSION_TYPE = 0x00080064
 PIXEL_DATA = 0x7FE00010
 NUMBER_OF_FRAMES = 0x00280008
@@ -26,6 +27,7 @@ _NOT_JUDGED = "1.2.840.10008.5.1.4.1.1.77."
 """Photographs and microscopy: a face, a label or an eye tells of a person without any text."""
 _JUDGED_OF_THOSE = "1.2.840.10008.5.1.4.1.1.77.1.5.4"
 """Ophthalmic tomography: sections, as other scanners make them."""
+_WHOLE_SLIDE = "1.2.840.10008.5.1.4.1.1.77.1.6"
 
 
 def must_be_looked_at(
@@ -77,6 +79,8 @@ def check_pixels(sop_class_uid: str, elements: Mapping[int, Element]) -> None:
         raise _unsafe("images of this SOP class may show text, and can't be cleaned yet")
     if risk is PixelRisk.ACQUIRED and PIXEL_DATA in elements:
         _check_acquired(elements)
+    if sop_class_uid == _WHOLE_SLIDE:
+        _check_slide(elements)
     _check_overlays(elements)
 
 
@@ -88,6 +92,22 @@ def _check_acquired(elements: Mapping[int, Element]) -> None:
         raise _unsafe(
             "Image Type (0008,0008) or Conversion Type (0008,0064) tells of a screen save"
         )
+
+
+def _check_slide(elements: Mapping[int, Element]) -> None:
+    """Let tissue pass alone: a label tells the patient's name, and an overview shows the label.
+
+    What an image says of itself is believed only where it says both: that it is a VOLUME
+    (PS3.3 C.8.12.4.1.1), and that no label is in it.
+    """
+    kinds = _values(elements, IMAGE_TYPE)
+    if "VOLUME" not in kinds or kinds & _SCREENS:
+        raise _unsafe(
+            "Image Type (0008,0008) does not say that this is tissue alone: a slide's label, or the"
+            " slide as a whole"
+        )
+    if _values(elements, LABEL_IN_IMAGE) != {"NO"}:
+        raise _unsafe("Specimen Label in Image (0048,0010) does not say that no label is in it")
 
 
 def _check_overlays(elements: Mapping[int, Element]) -> None:
