@@ -14,6 +14,7 @@ from pydicom.uid import (
     CTImageStorage,
     ExplicitVRLittleEndian,
     MRImageStorage,
+    VLPhotographicImageStorage,
 )
 
 from clic_edge.domain.study import Instance, Series
@@ -181,3 +182,75 @@ def make_series(stack: Stack | None = None, voxels: NDArray[np.int16] | None = N
 def canary_stack(**changes: object) -> Stack:
     """Return a stack of the canary patient."""
     return replace(Stack(patient=CANARY), **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shots:
+    """Single images of one series: what camera, of which side; defaults give photographs of skin."""
+
+    patient: Patient = field(default_factory=Patient)
+    modality: str = "XC"
+    sop_class_uid: str = VLPhotographicImageStorage
+    series_number: int = 1
+    description: str = "Dermoscopy"
+    laterality: str = ""
+    """Image Laterality (0020,0062)."""
+
+
+def make_shot(shots: Shots, pixels: NDArray[np.uint8], index: int = 0) -> Dataset:
+    """Return one valid single-frame image; `pixels` are (rows, columns) or (rows, columns, 3)."""
+    (ds,) = make_datasets(
+        Stack(
+            patient=shots.patient, series_number=shots.series_number, description=shots.description
+        ),
+        np.zeros((1, 2, 2), np.int16),
+    )
+    for keyword in _OF_SLICES:
+        del ds[keyword]
+    ds.Modality = shots.modality
+    ds.SOPClassUID = ds.file_meta.MediaStorageSOPClassUID = shots.sop_class_uid
+    ds.SOPInstanceUID += f".{index + 1}"
+    ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    ds.InstanceNumber = index + 1
+    ds.ImageType = ["ORIGINAL", "PRIMARY"]
+    ds.BurnedInAnnotation, ds.LossyImageCompression = "NO", "00"
+    if shots.laterality:
+        ds.ImageLaterality = shots.laterality
+    ds.PatientOrientation, ds.AcquisitionContextSequence = "", []
+    ds.Rows, ds.Columns = pixels.shape[:2]
+    ds.BitsAllocated = ds.BitsStored = 8
+    ds.HighBit, ds.PixelRepresentation = 7, 0
+    if pixels.ndim > 2:
+        ds.SamplesPerPixel, ds.PlanarConfiguration = 3, 0
+        ds.PhotometricInterpretation = "RGB"
+    content = np.ascontiguousarray(pixels, np.uint8).tobytes()
+    ds.add_new("PixelData", "OB", content + b"\0" * (len(content) % 2))
+    return ds
+
+
+_OF_SLICES = (
+    "ImagePositionPatient",
+    "ImageOrientationPatient",
+    "PixelSpacing",
+    "SliceThickness",
+    "FrameOfReferenceUID",
+    "PositionReferenceIndicator",
+    "PatientPosition",
+    "BodyPartExamined",
+    "ScanningSequence",
+    "SequenceVariant",
+    "ScanOptions",
+    "MRAcquisitionType",
+    "EchoTrainLength",
+    "RepetitionTime",
+    "EchoTime",
+    "MagneticFieldStrength",
+)
+
+
+def skin(rows: int = 120, columns: int = 160, *, red: float = 0.5) -> NDArray[np.uint8]:
+    """Return a photograph of blue skin, whose left part, a share `red` of it, is a red lesion."""
+    pixels = np.zeros((rows, columns, 3), np.uint8)
+    pixels[..., 2] = 255
+    pixels[: rows // 2, : int(columns * red)] = (255, 0, 0)
+    return pixels

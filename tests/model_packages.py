@@ -232,7 +232,6 @@ def image_of(
         acquisition=Acquisition(modality=modality),
         subject_id="subject",
         series_uid="2.25.1",
-        instance_uid="2.25.2",
     )
 
 

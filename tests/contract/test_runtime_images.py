@@ -173,4 +173,4 @@ def test_an_image_is_told_no_more_than_the_package_asks_for() -> None:
     full = replace(image, acquisition=Acquisition(modality="XC", manufacturer="CANARY"))
     told = full.narrowed({"modality"})
     assert told.acquisition == Acquisition(modality="XC")
-    assert (told.subject_id, told.series_uid, told.instance_uid) == ("", "", "")
+    assert (told.subject_id, told.series_uid) == ("", "")

@@ -19,7 +19,7 @@ def test_the_shipped_profile_is_the_basic_one(root: Path) -> None:
     assert load_profile(root / "configs" / "deid" / "basic.toml") == BASIC
 
 
-@pytest.mark.parametrize("name", ["basic", "research", "monitoring"])
+@pytest.mark.parametrize("name", ["basic", "research", "monitoring", "photographs"])
 def test_a_shipped_profile_loads_and_explains_each_option(root: Path, name: str) -> None:
     path = root / "configs" / "deid" / f"{name}.toml"
     profile = load_profile(path)

@@ -279,6 +279,7 @@ CHALLENGERS = {
 """What only a pipeline with challengers logs."""
 
 OTHER_MODELS = {
+    "agreement.CATEGORY.probability_difference",
     "output.CATEGORY.chosen",
     "output.CATEGORY.probability",
     "output.anterior.entropy",

@@ -254,8 +254,10 @@ def order_of(settings: Settings, profile: str, *, out: Path, workers: int) -> Or
     if days := settings.appliance.crosswalk_days:
         folder = settings.appliance.crosswalks
         crosswalks = Crosswalks(folder=folder, expires_at=expiry(days, datetime.now(UTC)))
+    chosen = profile_of(settings, profile)
+    chosen.require_for_release()
     bench = Bench(
-        profile=profile_of(settings, profile),
+        profile=chosen,
         key=key_of(settings),
         out=out,
         keeps_uids=crosswalks is not None,

@@ -35,10 +35,13 @@ def must_be_looked_at(
 ) -> bool:
     """Return whether text has to be looked for in an instance's pixels; raises as `check_pixels`.
 
+    Under ``keep`` nothing is looked for, whatever the pixels may show: they stay on the appliance.
     Under ``redact`` that is every image of a class that may show text, whatever it says of itself,
     and colour and screen saves of scanners; under ``redact-all`` every acquired image as well.
     """
     risk = SOP_CLASSES.get(sop_class_uid, PixelRisk.NONE)
+    if treatment == "keep" and sop_class_uid in SOP_CLASSES:
+        return False
     may_look = risk is not PixelRisk.NONE and PIXEL_DATA in elements
     if sop_class_uid.startswith(_NOT_JUDGED) and sop_class_uid != _JUDGED_OF_THOSE:
         may_look = False

@@ -16,13 +16,14 @@ from clic_edge.errors import ConfigError
 if TYPE_CHECKING:
     from pathlib import Path
 
-PixelTreatment = Literal["refuse", "redact", "redact-all"]
-"""Pixels that may show text: refused; looked at and blanked; the same for every image there is."""
+PixelTreatment = Literal["refuse", "redact", "redact-all", "keep"]
+"""Pixels that may show text: refused; looked at and blanked; the same for every image there is; or
+kept as they are, which is for models on the appliance and never for what leaves it."""
 FaceTreatment = Literal["ignore", "hold", "deface"]
 """Heads that could be rendered to a face: let through where pixels stay on the appliance; held; or
 defaced, and held where that can't be done for sure."""
 
-PIXEL_TREATMENTS: tuple[PixelTreatment, ...] = ("refuse", "redact", "redact-all")
+PIXEL_TREATMENTS: tuple[PixelTreatment, ...] = ("refuse", "redact", "redact-all", "keep")
 FACE_TREATMENTS: tuple[FaceTreatment, ...] = ("ignore", "hold", "deface")
 _Word = TypeVar("_Word", bound=str)
 
@@ -40,6 +41,18 @@ class Profile:
     def __post_init__(self) -> None:
         """Refuse options that contradict each other (ConfigError ``conflicting-options``)."""
         check_conflicts(self.options)
+
+    def require_for_release(self) -> None:
+        """Return where what the profile makes may leave the appliance.
+
+        Raises ConfigError ``profile-keeps-pixels``.
+        """
+        if self.pixels == "keep":
+            raise ConfigError(
+                "profile-keeps-pixels",
+                f"The profile {self.name} keeps pixels that may show a name or a face: it is for "
+                "models on the appliance, and nothing leaves by it.",
+            )
 
     @property
     def digest(self) -> str:

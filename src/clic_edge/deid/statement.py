@@ -28,6 +28,8 @@ _PIXELS = {
     " look is unsure, the image is not released.",
     "redact-all": "Text-like areas are blanked in every image; where the second look is unsure, the"
     " image is not released.",
+    "keep": "Pixels stay as they are, whatever they show: text, a face, an eye. Models on the"
+    " appliance see them; nothing is released by this profile.",
 }
 _FACES = {
     "ignore": "Heads that could be rendered to a face are not looked for.",

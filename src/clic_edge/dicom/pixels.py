@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import NDArray
+    from pydicom.dataset import Dataset
 
     from clic_edge.dicom.attributes import Attributes
     from clic_edge.dicom.planes import Plane
@@ -93,13 +94,16 @@ class PixelSource:
     def _decoded(self, shape: tuple[int, int, int], syntax: str) -> NDArray[np.integer]:
         where = self.attributes.where
         dataset = read_instance(self.content, where)
-        native = syntax in uid.UncompressedTransferSyntaxes
+        self.require_whole(dataset, syntax)
+        with translated("undecodable-pixels", f"{where}: the pixels cannot be decoded"):
+            require_stated_size(dataset.PixelData, shape, syntax)
+            return pixel_array(dataset, raw=True, decoding_plugin=decoder_of(syntax)).reshape(shape)
+
+    def require_whole(self, dataset: Dataset, syntax: str) -> None:
+        """Return where the pixels run to their end. Raises Defect ``truncated-instance``."""
+        native = syntax in uid.UncompressedTransferSyntaxes or not syntax
         if "PixelData" not in dataset or not (native or self._is_delimited()):
             raise self._truncated()
-        with translated("undecodable-pixels", f"{where}: the pixels cannot be decoded"):
-            if not native and syntax not in uid.RLETransferSyntaxes:
-                _require_size(dataset.PixelData, shape)
-            return pixel_array(dataset, raw=True, decoding_plugin=_decoder(syntax)).reshape(shape)
 
     def _is_delimited(self) -> bool:
         """Whether encapsulated pixels run to their delimiter (PS3.5 A.4): decoders do not ask."""
@@ -112,18 +116,21 @@ class PixelSource:
         return Defect("truncated-instance", f"{self.attributes.where} ends before its last pixel")
 
 
-def _require_size(pixel_data: bytes, shape: tuple[int, int, int]) -> None:
+def require_stated_size(pixel_data: bytes, shape: tuple[int, int, int], syntax: str) -> None:
+    """Return where every compressed frame is as large as the header says. Raises ValueError."""
+    if syntax in {"", *uid.UncompressedTransferSyntaxes, *uid.RLETransferSyntaxes}:
+        return
     for frame in generate_frames(pixel_data, number_of_frames=shape[0]):
         if stated_size(frame) != shape[1:]:
             raise ValueError(shape)
 
 
-def _decoder(syntax: str) -> str:
+def decoder_of(syntax: str) -> str:
     """Return pydicom's name of the one decoder that survives broken frames, or none for native.
 
     GDCM ends the process over some JPEG-LS frames, and pylibjpeg's RLE panics past `Exception`.
     """
-    if syntax in uid.UncompressedTransferSyntaxes:
+    if not syntax or syntax in uid.UncompressedTransferSyntaxes:
         return ""
     if syntax in uid.RLETransferSyntaxes:
         return "pydicom"

@@ -42,8 +42,6 @@ class Image:
     subject_id: str
     series_uid: str
     """The keyed Series Instance UID."""
-    instance_uid: str
-    """The keyed SOP Instance UID: each image of a series has a prediction of its own."""
 
     @property
     def geometry(self) -> Geometry:
@@ -59,4 +57,4 @@ class Image:
     def narrowed(self, needs: Collection[str]) -> Self:
         """Return what a model may see: pixels, grid, and of the acquisition only what it needs."""
         told = self.acquisition.narrowed(needs)
-        return replace(self, acquisition=told, subject_id="", series_uid="", instance_uid="")
+        return replace(self, acquisition=told, subject_id="", series_uid="")

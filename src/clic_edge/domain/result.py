@@ -69,10 +69,12 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesRefusal:
-    """Why one series of a case has no result."""
+    """Why one series of a case, or one image of it, has no result."""
 
     series_id: str
     """The archive's handle of the series."""
+    image: int = 0
+    """Position of the image in the series, from 1; 0 for all of the series."""
     code: str
     reason: str
     """One sentence without an identity, for the reader."""

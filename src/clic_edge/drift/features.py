@@ -10,6 +10,7 @@ from scipy.ndimage import find_objects, label
 from scipy.special import entr
 
 from clic_edge.domain.feature import Feature
+from clic_edge.domain.volume import Volume
 from clic_edge.drift.image import image_features
 
 if TYPE_CHECKING:
@@ -17,36 +18,45 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from clic_edge.domain.image import Image
     from clic_edge.domain.prediction import CategoryFinding, Prediction
-    from clic_edge.domain.volume import Volume
 
 _TEXT_LENGTH = 256
 _TELLING = {"age_years", "suv_bw_factor"}
 """Numbers that say more of a person than a chart needs."""
 
 
-def input_features(volume: Volume) -> tuple[Feature, ...]:
-    """Return acquisition, spacing in mm, and what the images look like, in modality units."""
-    named = (
-        (field.name, getattr(volume.acquisition, field.name))
-        for field in fields(volume.acquisition)
-    )
-    acquisition = tuple(
+def input_features(seen: Volume | Image) -> tuple[Feature, ...]:
+    """Return acquisition, spacing in mm, and what the images look like, in modality units.
+
+    Of an image whose pixels have no known size, spacing and extent are in pixels; of one in colour
+    the brightness is looked at.
+    """
+    acquisition, geometry = seen.acquisition, seen.geometry
+    named = ((field.name, getattr(acquisition, field.name)) for field in fields(acquisition))
+    told = tuple(
         Feature(name=f"input.{name}", text=value[:_TEXT_LENGTH])
         if isinstance(value, str)
         else Feature(name=f"input.{name}", number=value)
-        for name, value in (*named, ("age_band_years", _decade(volume.acquisition.age_years)))
+        for name, value in (*named, ("age_band_years", _decade(acquisition.age_years)))
         if value not in ("", None) and name not in _TELLING
     )
     axes = ("slice", "row", "column")
-    spacing = zip(axes, volume.geometry.spacing_mm, strict=True)
-    size = zip(axes, volume.geometry.shape, strict=True)
+    spacing = zip(axes, geometry.spacing_mm, strict=True)
+    size = zip(axes, geometry.shape, strict=True)
     return (
-        *acquisition,
+        *told,
         *(Feature(name=f"input.spacing.{axis}_mm", number=value) for axis, value in spacing),
         *(Feature(name=f"input.size.{axis}s", number=float(value)) for axis, value in size),
-        *image_features(volume.voxels, volume.geometry.spacing_mm),
+        *image_features(_voxels(seen), geometry.spacing_mm),
     )
+
+
+def _voxels(seen: Volume | Image) -> NDArray[np.generic]:
+    if isinstance(seen, Volume):
+        return seen.voxels
+    grey = seen.pixels if seen.pixels.ndim == 2 else seen.pixels.mean(axis=2, dtype=np.float32)  # noqa: PLR2004 - rows, columns
+    return grey[np.newaxis]
 
 
 def _decade(age_years: float | None) -> float | None:
@@ -57,8 +67,18 @@ def _decade(age_years: float | None) -> float | None:
 def agreement_features(challenger: Prediction, active: Prediction) -> tuple[Feature, ...]:
     """Return Dice and difference of volumes of each segment that both models name.
 
-    Both lie on the grid of the same volume. Where neither finds a segment, Dice is 1.
+    Both lie on the grid of the same volume. Where neither finds a segment, Dice is 1. Of each
+    category that both name, the difference of its probabilities.
     """
+    known = {one.name: one.probability for one in active.categories}
+    categories = tuple(
+        Feature(
+            name=f"agreement.{one.name}.probability_difference",
+            number=one.probability - known[one.name],
+        )
+        for one in challenger.categories
+        if one.name in known
+    )
     by_name = {segment.definition.name: segment for segment in active.segments}
     features = []
     for segment in challenger.segments:
@@ -75,7 +95,7 @@ def agreement_features(challenger: Prediction, active: Prediction) -> tuple[Feat
             Feature(name=f"agreement.{name}.dice", number=float(dice)),
             Feature(name=f"agreement.{name}.volume_difference_mm3", number=difference),
         ]
-    return tuple(features)
+    return (*features, *categories)
 
 
 def output_features(prediction: Prediction) -> tuple[Feature, ...]:

@@ -12,8 +12,8 @@ from clic_edge.inference.card import Table, Words
 from clic_edge.inference.intensity import Normalise, Step
 
 Size = Annotated[int, Field(gt=0, le=16384)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}$")]
-"""Short and stable: in tables, features and file names."""
+Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,30}$")]
+"""Short and stable: in tables and in the names of features, which have 64 letters."""
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 QUANTITIES = {

@@ -52,9 +52,11 @@ class DeliveryStore:
             key = {"case_id": case_id, "model_digest": model_digest}
             insert_or_replace(connection, series_refusals, key | row)
 
-    def forgive(self, case_id: str, series_id: str) -> None:
-        """Forget why a series was refused: another model has analysed it since."""
+    def forgive(self, case_id: str, series_id: str, *, image: int = 0) -> None:
+        """Forget why a series or an image of it was refused: another model has analysed it since."""
         row = (series_refusals.c.case_id == case_id) & (series_refusals.c.series_id == series_id)
+        if image:  # the others of the series may be refused still
+            row &= series_refusals.c.image.in_([0, image])
         with self._engine.begin() as connection:
             connection.execute(series_refusals.delete().where(row))
 
@@ -65,7 +67,8 @@ class DeliveryStore:
         if model_digest is not None:
             query = query.where(series_refusals.c.model_digest == model_digest)
         with self._engine.connect() as connection:
-            rows = connection.execute(query.order_by(series_refusals.c.series_id))
+            order = (series_refusals.c.series_id, series_refusals.c.image)
+            rows = connection.execute(query.order_by(*order))
             return tuple(SeriesRefusal(**row._mapping) for row in rows)
 
     def record(

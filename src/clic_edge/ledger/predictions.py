@@ -172,6 +172,8 @@ class _Header:
     categories: tuple[CategoryFinding, ...] = ()
     detections: tuple[Detection, ...] = ()
     maps: tuple[_MapHeader, ...] = ()
+    in_patient: bool = True
+    in_mm: bool = True
 
 
 _HEADER = TypeAdapter(_Header)
@@ -188,6 +190,8 @@ def _pack(prediction: Prediction, slices: tuple[SliceSource, ...]) -> bytes:
             _MapHeader(**{name: getattr(one, name) for name in _MapHeader.__slots__})
             for one in prediction.maps
         ),
+        in_patient=prediction.geometry.in_patient,
+        in_mm=prediction.geometry.in_mm,
     )
     buffer = io.BytesIO()
     np.savez_compressed(
@@ -214,7 +218,12 @@ def _unpack(content: bytes, device: str) -> tuple[Prediction, tuple[SliceSource,
         array.flags.writeable = False
     prediction = Prediction(
         model=header.model,
-        geometry=Geometry(affine=affine, shape=label_map.shape),
+        geometry=Geometry(
+            affine=affine,
+            shape=label_map.shape,
+            in_patient=header.in_patient,
+            in_mm=header.in_mm,
+        ),
         label_map=label_map,
         segments=header.segments,
         device=device,

@@ -120,6 +120,7 @@ series_refusals = sa.Table(
     metadata,
     sa.Column("case_id", sa.ForeignKey("cases.case_id"), primary_key=True),
     sa.Column("series_id", sa.String(64), primary_key=True),
+    sa.Column("image", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("model_digest", sa.String(64), nullable=False),
     sa.Column("code", sa.String(64), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),

@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from time import perf_counter
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from clic_edge import telemetry
-from clic_edge.deid import deidentify
-from clic_edge.dicom.acquisition import acquisition_of
-from clic_edge.dicom.attributes import Attributes
-from clic_edge.dicom.reading import read_header
-from clic_edge.dicom.volumes import build_volume
 from clic_edge.domain.case import Case
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.result import SeriesRefusal
@@ -23,18 +16,15 @@ from clic_edge.ledger.predictions import LoggedPrediction
 from clic_edge.ledger.shadows import ShadowFailure
 from clic_edge.pipeline.completeness import require_complete
 from clic_edge.pipeline.line import Line, ReadyPipeline
+from clic_edge.pipeline.seeing import Clock, Part, parts_of, read_series
 from clic_edge.pipeline.supersession import superseded
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from clic_edge.domain.prediction import Prediction
-    from clic_edge.domain.study import Series
-    from clic_edge.domain.volume import Volume
+    from clic_edge.pipeline.seeing import Seen
 
-_T = TypeVar("_T")
-ASKED_OF_ORIGINAL = frozenset({"suv_bw_factor", "contrast", "age_years", "sex"})
-"""Fields of `Acquisition` that a cleaned image no longer tells."""
 Stage = Callable[[Line, Case], None]
 
 
@@ -47,9 +37,9 @@ def accept(line: Line, case: Case) -> None:
 
 
 def predict(line: Line, case: Case) -> None:
-    """Predict each series that is neither in the log yet nor refused.
+    """Predict each series, or each image of it, that is neither in the log yet nor refused.
 
-    A series that can't be analysed does not keep the others from it: why is told in the results.
+    One that can't be analysed does not keep the others from it: why is told in the results.
 
     Raises
     ------
@@ -65,20 +55,16 @@ def predict(line: Line, case: Case) -> None:
         _watch(line, case, pipeline)
         keep_silent(line, case, pipeline)
         return
-    digest = pipeline.runtime().model.digest
-    refused = {one.series_id: one for one in ledger.deliveries.refusals(case.case_id, digest)}
-    for series_id in case.series_ids:
-        prediction_id = _digest(case.case_id, series_id, digest)
-        if series_id in refused or ledger.predictions.has(prediction_id):
-            continue
-        clock = _Clock()
-        try:
-            seen = _see(line, case, series_id, pipeline=pipeline, clock=clock)
-            _predict_series(line, seen, clock)
-            ledger.deliveries.forgive(case.case_id, series_id)
-        except (Refusal, Defect) as why:
-            refused[series_id] = refuse(line, case, series_id, why=why, digest=digest)
-    if refused.keys() == set(case.series_ids):
+    runtime = pipeline.runtime()
+    digest = runtime.model.digest
+    refused = {part_of(one): one for one in ledger.deliveries.refusals(case.case_id, digest)}
+    wanted = parts_of(line, case, runtime.takes)
+    for series_id, parts in wanted.items():
+        left = [] if Part(series_id) in refused else [one for one in parts if one not in refused]
+        missing = [one for one in left if not ledger.predictions.has(_name(case, one, digest))]
+        new = _predict_series(line, case, series_id, pipeline=pipeline, parts=missing)
+        refused |= {part_of(one): one for one in new}
+    if all(refused.keys() & {Part(one.series_id), one} for own in wanted.values() for one in own):
         require_told(refused.values(), told=pipeline.tells_refusals)
 
 
@@ -99,7 +85,7 @@ def keep_silent(line: Line, case: Case, pipeline: ReadyPipeline) -> None:
         raise silence.why
     digest = silence.suspended.digest
     refused = [
-        refuse(line, case, series_id, why=silence.why, digest=digest)
+        refuse(line, case, Part(series_id), why=silence.why, digest=digest)
         for series_id in case.series_ids
     ]
     require_told(refused, told=pipeline.tells_refusals)
@@ -109,22 +95,28 @@ def _watch(line: Line, case: Case, pipeline: ReadyPipeline) -> None:
     """Let what runs in the shadow see a case of which no model speaks."""
     if not pipeline.challengers:
         return
-    for series_id in case.series_ids:
-        clock = _Clock()
-        try:
-            seen = _see(line, case, series_id, pipeline=pipeline, clock=clock)
-        except (Refusal, Defect) as why:
-            telemetry.challenger_failed(case_id=case.case_id, code=why.code)
-        else:
-            _challenge(line, seen, None)
+    try:
+        kind = pipeline.challengers[0]().takes
+        for series_id, parts in parts_of(line, case, kind).items():
+            read = read_series(line, case, series_id, pipeline=pipeline)
+            for part in parts:
+                _challenge(line, read.see(part), None)
+    except ClicEdgeError as why:
+        telemetry.challenger_failed(case_id=case.case_id, code=why.code)
+
+
+def part_of(refusal: SeriesRefusal) -> Part:
+    """Return what a refusal is about."""
+    return Part(refusal.series_id, refusal.image)
 
 
 def refuse(
-    line: Line, case: Case, series_id: str, *, why: Refusal | Defect, digest: str
+    line: Line, case: Case, part: Part, *, why: Refusal | Defect, digest: str
 ) -> SeriesRefusal:
-    """Remember why a model has no result for a series, and return it."""
+    """Remember why a model has no result for a series, or an image, and return it."""
     refusal = SeriesRefusal(
-        series_id=series_id,
+        series_id=part.series_id,
+        image=part.image,
         code=why.code,
         reason=why.sentence,
         withheld=isinstance(why, Defect),
@@ -152,80 +144,60 @@ def require_told(refusals: Iterable[SeriesRefusal], *, told: bool) -> None:
         raise Refusal(given[0].code, given[0].reason)
 
 
-def _see(
-    line: Line, case: Case, series_id: str, *, pipeline: ReadyPipeline, clock: _Clock
-) -> _Seen:
-    series = clock("fetch", line.archive.series(series_id))
-    pseudonym = line.key.pseudonym(series.patient_id, series.issuer_of_patient_id)
-    clean = clock("deidentify", deidentify(series, pipeline.profile, pseudonym))
-    volume = clock("volume", build_volume(clean, pipeline.volume_policy))
-    return _Seen(
-        case=case,
-        pipeline=pipeline,
-        series_id=series_id,
-        series=series,
-        volume=volume,
-    )
+def _predict_series(
+    line: Line,
+    case: Case,
+    series_id: str,
+    *,
+    pipeline: ReadyPipeline,
+    parts: Sequence[Part],
+) -> list[SeriesRefusal]:
+    """Predict some parts of a series, and return why others of them can't be."""
+    digest = pipeline.runtime().model.digest
+    refused: list[SeriesRefusal] = []
+    if not parts:
+        return refused
+    try:
+        read = read_series(line, case, series_id, pipeline=pipeline)
+    except (Refusal, Defect) as why:
+        return [refuse(line, case, Part(series_id), why=why, digest=digest)]
+    for part in parts:
+        try:
+            _predict_part(line, read.see(part))
+            line.ledger.deliveries.forgive(case.case_id, series_id, image=part.image)
+        except (Refusal, Defect) as why:
+            refused.append(refuse(line, case, part, why=why, digest=digest))
+    return refused
 
 
-def _predict_series(line: Line, seen: _Seen, clock: _Clock) -> None:
-    runtime = seen.pipeline.runtime()
-    seen = seen.told(runtime.needs)
-    prediction = clock("predict", runtime.predict(seen.volume.narrowed(runtime.needs)))
-    _log(line, seen, prediction, read=clock.features)
+def _predict_part(line: Line, seen: Seen) -> None:
+    runtime = seen.read.pipeline.runtime()
+    told, clock = seen.by(runtime), Clock(seen.seconds)
+    prediction = clock("predict", told.predicted(runtime))
+    _log(line, told, prediction, read=clock.features)
     _challenge(line, seen, prediction)
-
-
-def told_by(series: Series, volume: Volume, needs: frozenset[str]) -> Volume:
-    """Return the volume with what its package asks of the patient, read from the original.
-
-    De-identification takes dose, weight, age and times away, and rightly so: what a package
-    declares that it needs is worked out on this side, and only the answer goes on.
-    """
-    asked = ASKED_OF_ORIGINAL & needs
-    if not asked:
-        return volume
-    header = read_header(series.instances[volume.slices[0].instance_index].content)
-    told = acquisition_of(Attributes(dataset=header, where="the original"))
-    answers = {name: getattr(told, name) for name in asked}
-    return replace(volume, acquisition=replace(volume.acquisition, **answers))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Seen:
-    """One volume of a case, as every model of its pipeline sees it."""
-
-    case: Case
-    pipeline: ReadyPipeline
-    series_id: str
-    series: Series
-    volume: Volume
-
-    def told(self, needs: frozenset[str]) -> _Seen:
-        """Return the same with what a package asks of the patient."""
-        return replace(self, volume=told_by(self.series, self.volume, needs))
 
 
 def _log(
     line: Line,
-    seen: _Seen,
+    told: Seen,
     prediction: Prediction,
     *,
     read: tuple[Feature, ...],
     speaks: bool = True,
 ) -> None:
-    case, volume = seen.case, seen.volume
+    case, seen = told.read.case, told.seen
     logged = LoggedPrediction(
-        prediction_id=_digest(case.case_id, seen.series_id, prediction.model.digest),
+        prediction_id=_name(case, told.part, prediction.model.digest),
         case_id=case.case_id,
-        series_id=seen.series_id,
-        subject_id=volume.subject_id,
-        series_uid=volume.series_uid,
+        series_id=told.part.series_id,
+        subject_id=seen.subject_id,
+        series_uid=seen.series_uid,
         prediction=prediction,
-        slices=volume.slices,
+        slices=seen.slices,
     )
     forward = Feature(name="seconds.forward", number=prediction.forward_seconds)
-    features = (*input_features(volume), *output_features(prediction), *read, forward)
+    features = (*input_features(seen), *output_features(prediction), *read, forward)
     line.ledger.predictions.log(logged, features, with_mask=speaks)
     telemetry.prediction_made(
         case_id=case.case_id,
@@ -235,19 +207,19 @@ def _log(
     )
 
 
-def _challenge(line: Line, seen: _Seen, active: Prediction | None) -> None:
+def _challenge(line: Line, seen: Seen, active: Prediction | None) -> None:
     """Let every challenger see the volume too; what goes wrong with it is nobody's loss.
 
     The active model's prediction is in the log by then, so a challenger that takes the worker
     down costs the case nothing but itself: the next attempt finds the prediction made.
     """
-    for challenger in seen.pipeline.challengers:
-        digest, clock = "", _Clock()
+    for challenger in seen.read.pipeline.challengers:
+        digest, clock = "", Clock()
         try:
             runtime = challenger()
             digest = runtime.model.digest
-            told = seen.told(runtime.needs)
-            found = clock("predict", runtime.predict(told.volume.narrowed(runtime.needs)))
+            told = seen.by(runtime)
+            found = clock("predict", told.predicted(runtime))
         except ClicEdgeError as why:
             _note_failure(line, seen, digest, why=why)
             continue
@@ -255,12 +227,12 @@ def _challenge(line: Line, seen: _Seen, active: Prediction | None) -> None:
         _log(line, told, found, read=(*clock.features, *agreement), speaks=False)
 
 
-def _note_failure(line: Line, seen: _Seen, digest: str, *, why: ClicEdgeError) -> None:
-    case_id = seen.case.case_id
+def _note_failure(line: Line, seen: Seen, digest: str, *, why: ClicEdgeError) -> None:
+    case_id = seen.read.case.case_id
     telemetry.challenger_failed(case_id=case_id, code=why.code)
     failure = ShadowFailure(
         case_id=case_id,
-        series_id=seen.series_id,
+        series_id=seen.part.series_id,
         model_digest=digest,
         code=why.code,
         refused=isinstance(why, Refusal),
@@ -268,19 +240,7 @@ def _note_failure(line: Line, seen: _Seen, digest: str, *, why: ClicEdgeError) -
     line.ledger.shadows.failed(failure)
 
 
-class _Clock:
-    """Seconds since the last reading, kept as features."""
-
-    def __init__(self) -> None:
-        self._last = perf_counter()
-        self.features: tuple[Feature, ...] = ()
-
-    def __call__(self, name: str, value: _T) -> _T:
-        now = perf_counter()
-        self.features += (Feature(name=f"seconds.{name}", number=now - self._last),)
-        self._last = now
-        return value
-
-
-def _digest(*parts: str) -> str:
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32]
+def _name(case: Case, part: Part, model_digest: str) -> str:
+    """Return the prediction's id: the same part of a case and the same model have the same."""
+    told = "\n".join((case.case_id, *part.names, model_digest))
+    return hashlib.sha256(told.encode()).hexdigest()[:32]

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING
 
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect, Transient
-from clic_edge.pipeline.stages import keep_silent, refuse, require_told
+from clic_edge.pipeline.seeing import Part
+from clic_edge.pipeline.stages import keep_silent, part_of, refuse, require_told
 from clic_edge.results.check import check
 from clic_edge.results.check_summary import check_told
 from clic_edge.results.rejection import write_rejection
+from clic_edge.results.source import image_number
 from clic_edge.results.summary import summary_uid, write_summary
 from clic_edge.results.writer import Analysis, SeriesStory, Story
 
@@ -61,36 +63,41 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
     study = line.archive.study(case.study_id)
     numbers = {one.series_id: one.series_number for one in study.series}
     refused = {
-        one.series_id: one for one in line.ledger.deliveries.refusals(case.case_id, model.digest)
+        part_of(one): one for one in line.ledger.deliveries.refusals(case.case_id, model.digest)
     }
-    parts: dict[str, SeriesStory] = {}
+    parts: dict[Part, SeriesStory] = {}
     for logged in _predictions(line, case, model.digest):
-        if logged.series_id in refused:
+        part = _part_of(logged)
+        if part in refused:
             continue
         try:
-            results = _written(pipeline, _analysis(line, case.started_at, logged))
+            analysis = _analysis(line, case.started_at, logged)
+            results = _written(pipeline, analysis)
         except Defect as why:
-            refused[logged.series_id] = refuse(
-                line, case, logged.series_id, why=why, digest=model.digest
-            )
+            refused[part] = refuse(line, case, part, why=why, digest=model.digest)
             continue
-        parts[logged.series_id] = SeriesStory(
-            series_number=numbers[logged.series_id],
+        parts[part] = SeriesStory(
+            series_number=numbers[part.series_id],
+            image_number=image_number(analysis.series, part.image),
             prediction_id=logged.prediction_id,
             prediction=logged.prediction,
             results=results,
         )
     if not parts:
         require_told(refused.values(), told=pipeline.tells_refusals)
-    for series_id, refusal in refused.items():
-        parts[series_id] = SeriesStory(series_number=numbers[series_id], refusal=refusal)
+    for part, refusal in refused.items():
+        parts[part] = SeriesStory(
+            series_number=numbers[part.series_id],
+            image_number=_number(line, part),
+            refusal=refusal,
+        )
     story = Story(
         case_id=case.case_id,
         started_at=case.started_at,
         series=line.archive.series(_first_told(case, parts)),
         pipeline_title=pipeline.settings.title,
         model=model,
-        parts=tuple(parts[series_id] for series_id in case.series_ids),
+        parts=tuple(parts[part] for part in _in_order(case, parts)),
         language=line.language,
         link=line.link(case.case_id),
         edition=line.ledger.deliveries.taken_back(case.case_id),
@@ -98,9 +105,24 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
     return _replacing(story, line.ledger.deliveries.replaced(case.case_id))
 
 
-def _first_told(case: Case, parts: Mapping[str, SeriesStory]) -> str:
+def _in_order(case: Case, parts: Mapping[Part, SeriesStory]) -> list[Part]:
+    """Return the parts in the order of the case's series, images as they follow one another."""
+    return sorted(parts, key=lambda part: (case.series_ids.index(part.series_id), part.image))
+
+
+def _number(line: Line, part: Part) -> int | None:
+    return image_number(line.archive.series(part.series_id), part.image) if part.image else None
+
+
+def _part_of(logged: LoggedPrediction) -> Part:
+    """Return what was predicted: of an image, its position in the series."""
+    whole = logged.prediction.geometry.in_patient
+    return Part(logged.series_id, 0 if whole else logged.slices[0].instance_index + 1)
+
+
+def _first_told(case: Case, parts: Mapping[Part, SeriesStory]) -> str:
     """Return the series of which the root copies whose it is: one with results, if there is one."""
-    told = [series_id for series_id in case.series_ids if parts[series_id].results]
+    told = [part.series_id for part in _in_order(case, parts) if parts[part].results]
     return (told or list(case.series_ids))[0]
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from clic_edge.dicom.attributes import Attributes
 from clic_edge.dicom.reading import place, read_header, translated
 from clic_edge.errors import Defect
 from clic_edge.results.identity import identity_of
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
+    from clic_edge.domain.study import Series
     from clic_edge.domain.volume import SliceSource
     from clic_edge.results.writer import Analysis
 
@@ -93,6 +95,20 @@ def read_source(analysis: Analysis) -> Source:
         ):
             planes.append(_plane(headers[one.instance_index], one))
     return Source(header=header, identity=identity, planes=tuple(planes))
+
+
+def image_number(series: Series, position: int) -> int | None:
+    """Return what an image of a series is called in a viewer: its Instance Number (0020,0013).
+
+    `position` counts from 1, and takes the place of a number that can't be read; 0 is no image.
+    """
+    if not position:
+        return None
+    try:
+        header = read_header(series.instances[position - 1].content)
+        return Attributes(dataset=header, where="the original").integer("InstanceNumber")
+    except Defect:
+        return position
 
 
 def _headers(analysis: Analysis) -> Mapping[int, Dataset]:

@@ -36,13 +36,20 @@ class Analysis:
         """Which model predicted."""
         return self.prediction.model
 
+    @property
+    def image(self) -> int:
+        """Position in the series, from 1, of the one image that was analysed; 0 for a volume."""
+        return 0 if self.prediction.geometry.in_patient else self.slices[0].instance_index + 1
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesStory:
-    """What became of one series of a case: it was analysed, or it was refused."""
+    """What became of one series of a case, or one image of it: it was analysed, or refused."""
 
     series_number: int | None
     """By which a reader finds the series in a list."""
+    image_number: int | None = None
+    """Instance Number (0020,0013), else the position, where it is about one image of the series."""
     prediction_id: str = ""
     """The prediction's name in the log."""
     prediction: Prediction | None = None
@@ -61,7 +68,7 @@ class Story:
     pipeline_title: str
     model: ModelIdentity
     parts: tuple[SeriesStory, ...]
-    """One for each series of the case."""
+    """One for each series of the case, or for each image of it."""
     predecessors: tuple[ResultReference, ...] = ()
     """What the PACS holds of earlier, and this takes the place of."""
     language: str = "en"
@@ -69,6 +76,11 @@ class Story:
     """As an analysis has it."""
     edition: int = 0
     """As an analysis has it."""
+
+    @property
+    def image(self) -> int:
+        """No one image: it is of the whole case."""
+        return 0
 
     @property
     def results(self) -> tuple[ResultObject, ...]:
@@ -97,6 +109,11 @@ class Told(Protocol):
     @property
     def model(self) -> ModelIdentity:
         """Which algorithm."""
+        ...
+
+    @property
+    def image(self) -> int:
+        """Position in the series of the one image that it is of; 0 for more than that."""
         ...
 
     @property

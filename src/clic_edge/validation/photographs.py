@@ -180,7 +180,6 @@ def _image(name: str, pixels: NDArray[np.uint8], acquisition: Acquisition) -> Im
         acquisition=acquisition,
         subject_id=name,
         series_uid="",
-        instance_uid="",
     )
 
 
