@@ -16,6 +16,7 @@ from clic_edge.cli import (
     deid,
     demo,
     drift,
+    dicomize,
     export,
     folder,
     model,
@@ -62,6 +63,7 @@ app.command()(train.train)
 app.add_typer(viewer.app, name="viewer")
 app.add_typer(deid.app, name="deid")
 app.command()(export.export)
+app.command()(dicomize.dicomize)
 
 
 @app.callback()
