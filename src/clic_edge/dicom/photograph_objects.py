@@ -15,6 +15,7 @@ from pydicom.encaps import encapsulate
 from pydicom.tag import Tag
 from pydicom.uid import (
     PYDICOM_IMPLEMENTATION_UID,
+    UID,
     DermoscopicPhotographyImageStorage,
     ExplicitVRLittleEndian,
     OphthalmicPhotography8BitImageStorage,
@@ -268,7 +269,7 @@ def _file(ds: Dataset, photograph: Photograph) -> bytes:
     ds.file_meta = FileMetaDataset()
     ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID
     ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
-    ds.file_meta.TransferSyntaxUID = photograph.transfer_syntax
+    ds.file_meta.TransferSyntaxUID = UID(photograph.transfer_syntax)
     ds.file_meta.ImplementationClassUID = PYDICOM_IMPLEMENTATION_UID
     if photograph.transfer_syntax == ExplicitVRLittleEndian:
         ds.PixelData = photograph.pixels + bytes(len(photograph.pixels) % 2)

@@ -9,8 +9,8 @@ from pydicom import dcmread
 
 from clic_edge.errors import Transient
 from clic_edge.pacs.association import aborted, associated, status_of, where
-from clic_edge.pacs.dimse import STORED
 from clic_edge.pacs.encoding import contexts_of
+from clic_edge.pacs.transport import STORED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
