@@ -13,6 +13,7 @@ from clic_edge.deid.profile import load_profile
 from clic_edge.dicom.policy import VolumePolicy
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Transient
+from clic_edge.inference.admission import Admission
 from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.package import load_package
 from clic_edge.inference.signing import verify_signature
@@ -57,12 +58,14 @@ def build_line(
     Without a `key` the site's is read; `reports` are those of storage commitment. Raises ConfigError when a file that is named is not sound.
     """
     worker = settings.worker
+    admission = Admission(seconds=worker.case_seconds)
     return Line(
         archive=archive,
         ledger=ledger,
         key=key or load_key(settings.appliance.deid_key),
         pipelines=tuple(
-            make_ready(settings, pipeline, reports or Reports()) for pipeline in pipelines
+            make_ready(settings, pipeline, reports or Reports(), admission=admission)
+            for pipeline in pipelines
         ),
         language=settings.appliance.language,
         pages_url=settings.web.url or "",
@@ -74,13 +77,16 @@ def build_line(
     )
 
 
-def make_ready(settings: Settings, pipeline: Pipeline, reports: Reports) -> ReadyPipeline:
-    """Return a pipeline with all that its settings name."""
+def make_ready(
+    settings: Settings, pipeline: Pipeline, reports: Reports, *, admission: Admission | None = None
+) -> ReadyPipeline:
+    """Return a pipeline with all that its settings name; pipelines of one worker share `admission`."""
+    admission = admission or Admission(seconds=settings.worker.case_seconds)
     expected_from = pipeline.completeness.expected_from
     profiles = {name: destination_profile(settings, name) for name in pipeline.destinations}
     writers = pipeline.writers or _asked_for(profiles.values())
     model, *challengers = (
-        LazyRuntime(settings.appliance.models / name, _trust(settings))
+        LazyRuntime(settings.appliance.models / name, _trust(settings), admission)
         for name in (pipeline.model, *pipeline.challengers)
     )
     return ReadyPipeline(
@@ -144,8 +150,9 @@ def commitment_ports(settings: Settings, pipelines: tuple[Pipeline, ...]) -> tup
 class LazyRuntime:
     """Loads a model package once, at its first case: a broken model stops its own cases only."""
 
-    def __init__(self, folder: Path, trust: Callable[[Path], Site]) -> None:
+    def __init__(self, folder: Path, trust: Callable[[Path], Site], admission: Admission) -> None:
         self._folder = folder
+        self._admission = admission
         self._trust = trust
         self._lock = threading.Lock()
         self._runtime: Runtime | None = None
@@ -179,7 +186,7 @@ class LazyRuntime:
                         "The model package was replaced before it was loaded; the case runs again.",
                         retry_after=timedelta(seconds=1),
                     )
-                self._runtime = runtime
+                self._runtime = self._admission.over(runtime, self._folder)
             return self._runtime
 
 

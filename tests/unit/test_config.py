@@ -98,7 +98,7 @@ def test_settings_cannot_be_changed(tmp_path: Path) -> None:
     [
         ("[worker]\nconcurent_cases = 2", "unknown-key", "'worker.concurent_cases'; the nearest is 'concurrent_cases'"),
         ("[wroker]", "unknown-key", "'wroker'; the nearest is 'worker'"),
-        ("[worker]\nzzz = 1", "unknown-key", "'worker.zzz'; valid are concurrent_cases, "),
+        ("[worker]\nzzz = 1", "unknown-key", "'worker.zzz'; valid are case_seconds, "),
         ("[worker]\nconcurrent_cases = '2'", "wrong-value", "'worker.concurrent_cases': should be a whole number"),
         ("[worker]\nconcurrent_cases = 0", "wrong-value", "'worker.concurrent_cases': should be greater than 0"),
         ("[worker]\nfirst_retry_seconds = 9\nlongest_retry_seconds = 3", "wrong-value", "'longest_retry_seconds' should not be less"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,9 +11,15 @@ import pytest
 from benches import PERSON, Bench, make_bench
 from model_packages import TOML, write_package
 
+from clic_edge.assembly import make_ready
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.standing import ModelState
 from clic_edge.errors import ConfigError
+from clic_edge.inference.admission import Admission
+from clic_edge.inference.footprint import Sample, write_note
+from clic_edge.inference.memory import Room
+from clic_edge.inference.package import load_package
+from clic_edge.pacs.commitment import Reports
 from clic_edge.pipeline.process import settle
 from clic_edge.pipeline.stages import accept, predict
 from clic_edge.pipeline.standing import move
@@ -230,6 +237,25 @@ def test_a_package_that_is_replaced_before_it_is_loaded_speaks_by_its_own_state(
     assert after.state is CaseState.DELIVERED
     versions = [one.placement.version for one in bench.ledger.standing.history("brain")]
     assert versions == ["0.1", "0.1", "0.1", "0.2"], "first, second, first steps down, the new one"
+
+
+# --- memory
+
+
+def test_a_case_waits_while_memory_is_short_and_the_worker_goes_on(bench: Bench) -> None:
+    folder = bench.folder / "models" / "first"
+    sample = Sample(device="cpu", batch=2, voxels=1, peak_bytes=1000, seconds=1)
+    write_note(folder, load_package(folder).digest, (sample,))
+    appliance, free = bench.appliance, [0]
+    admission = Admission(room_of=lambda _: Room(lambda: free[0], total=5000))
+    (pipeline,) = appliance.pipelines
+    made = make_ready(appliance.settings, pipeline, Reports(), admission=admission)
+    line = replace(bench.line(), pipelines=(made,))
+    waiting = bench.go_on(bench.admit(1), line)
+    assert (waiting.state, waiting.code) == (CaseState.WAITING, "memory-short")
+    assert "0.00 GB are free" in waiting.reason
+    free[0] = 5000
+    assert bench.go_on(waiting, line).state is CaseState.DELIVERED
 
 
 # --- who may decide

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from clic_edge.cli import standing
+from clic_edge.cli import footprint, standing
 from clic_edge.cli.console import note, stdout, table, whole
 from clic_edge.cli.context import context_of
 from clic_edge.config import load_settings
@@ -43,6 +43,7 @@ app.command()(standing.state)
 app.command()(standing.suspend)
 app.command()(standing.retire)
 app.command()(standing.history)
+app.command()(footprint.measure)
 Package = Annotated[Path, typer.Argument(help="Folder of a package.", metavar="PACKAGE")]
 Source = Annotated[
     Path, typer.Argument(help="Folder or .clic archive of a package.", metavar="PACKAGE")
@@ -167,7 +168,7 @@ def install_package(
         bool, typer.Option("--replace", help="Put it in the place of an earlier version.")
     ] = False,
 ) -> None:
-    """Bring a package to the site: verified, its test set run here, then in place as a whole."""
+    """Bring a package to the site: verified, run here and measured, then in place as a whole."""
     settings = load_settings(context_of(context).settings_path)
     gate = partial(_gate, settings=settings)
     there = install(package, settings.appliance.models, verify=gate, replace=replace)
@@ -238,6 +239,7 @@ def _gate(folder: Path, settings: Settings) -> None:
     site = granted(settings.runtimes, trusted=signed)
     for one in replay(folder, load_runtime(folder, site)):
         require_same(one)
+    footprint.keep_measured(folder, site)
 
 
 def _row(one: Installed) -> tuple[str, str, str, str, Text]:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING, Protocol
+from copy import copy
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
@@ -28,6 +29,7 @@ from clic_edge.inference.framing import frame, resized
 from clic_edge.inference.gate import admit_image
 from clic_edge.inference.image_input import NO_UNITS, QUANTITIES
 from clic_edge.inference.intensity import prepare
+from clic_edge.inference.limits import Limits, on_device
 from clic_edge.inference.predicting import LoadedPackage
 from clic_edge.inference.windowed import softmax
 
@@ -89,8 +91,16 @@ class ImageRuntime(LoadedPackage):
         super().__init__(package)
         self._seeing = seeing
         self._one_at_a_time = threading.Lock()
+        self._limits = Limits()
         declared = package.declaration.images
         self._outputs(np.zeros((1, declared.channels, *declared.size), np.float32))
+
+    def within(self, limits: Limits) -> Self:
+        """Return the same network, and the same turn to wait for, within limits."""
+        other = copy(self)
+        other._limits = limits  # noqa: SLF001 - a copy of itself
+        other._seeing = on_device(self._seeing, limits.device)  # noqa: SLF001 - a copy of itself
+        return other
 
     @property
     def device(self) -> str:
@@ -125,7 +135,7 @@ class ImageRuntime(LoadedPackage):
 
     def _outputs(self, images: NDArray[np.float32]) -> Outputs:
         """Return the outputs that the package declares, of the shapes that it declares."""
-        with self._one_at_a_time:
+        with self._one_at_a_time, self._limits.clock.running(self._seeing):
             found = self._seeing.outputs(images)
         expected = dict(_shapes(self.package.declaration))
         if len(found) == len(expected) == 1:  # what the only output is called says nothing

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import onnxruntime
@@ -11,6 +11,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.inference.external_data import has_external_data
+from clic_edge.inference.limits import memory_short
 from clic_edge.inference.looking import ImageRuntime
 from clic_edge.inference.package import load_package
 from clic_edge.inference.predicting import PackageRuntime
@@ -42,6 +43,8 @@ _PRECISIONS = {"tensor(float)": np.float32, "tensor(float16)": np.float16}
 """By what ONNX Runtime calls the type of an input."""
 _TOO_NEW = ("opset", "ir version", "ir_version", "not a registered", "no op registered")
 """How it says, in errors of several classes, that it lacks what a network needs."""
+_OUT_OF_MEMORY = ("failed to allocate memory", "bad_alloc", "bad allocation", "out of memory")
+"""The same of memory."""
 
 
 class OnnxRuntime(PackageRuntime):
@@ -77,7 +80,10 @@ class OnnxNetwork:
     """
 
     def __init__(self, path: Path, providers: Sequence[str] = ()) -> None:
+        self._path = path
         self._session = _session(path, _present(providers))
+        self._pass = onnxruntime.RunOptions()
+        self._on_cpu: Self | None = None
         self._input, *others = self._session.get_inputs()
         if others or self._input.type not in _PRECISIONS:
             raise Defect("network-unreadable", f"{path} takes more than one array of real numbers.")
@@ -87,6 +93,18 @@ class OnnxNetwork:
         """``cuda`` or ``cpu``."""
         return "cuda" if _ON_CUDA & set(self._session.get_providers()) else "cpu"
 
+    def on(self, device: str) -> Self:
+        """Return the network on the CPU, loaded there at the first call; else itself."""
+        if device != "cpu" or self.device == "cpu":
+            return self
+        if self._on_cpu is None:
+            self._on_cpu = type(self)(self._path, ("CPUExecutionProvider",))
+        return self._on_cpu
+
+    def interrupt(self) -> None:
+        """End the pass that is under way, at its next node."""
+        self._pass.terminate = True
+
     def __call__(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return logits, as `Network` says."""
         (logits, *_) = self.outputs(windows).values()
@@ -95,9 +113,12 @@ class OnnxNetwork:
     def outputs(self, images: NDArray[np.float32]) -> Mapping[str, NDArray[np.float32]]:
         """Return every output by name, as `Seeing` says."""
         given = images.astype(_PRECISIONS[self._input.type], copy=False)
+        self._pass = onnxruntime.RunOptions()
         try:
             found = self._on_device(given) if self.device == "cuda" else self._run(given)
         except _SESSION_ERRORS as error:
+            if _says(error, _OUT_OF_MEMORY):
+                raise memory_short() from error
             raise Defect("network-failed", "The network's forward pass failed.") from error
         names = (one.name for one in self._session.get_outputs())
         return {
@@ -105,7 +126,9 @@ class OnnxNetwork:
         }
 
     def _run(self, given: NDArray[np.generic]) -> list[NDArray[np.generic]]:
-        outputs: list[NDArray[np.generic]] = self._session.run(None, {self._input.name: given})
+        outputs: list[NDArray[np.generic]] = self._session.run(
+            None, {self._input.name: given}, self._pass
+        )
         return outputs
 
     def _on_device(self, given: NDArray[np.generic]) -> list[NDArray[np.generic]]:
@@ -114,9 +137,14 @@ class OnnxNetwork:
         binding.bind_cpu_input(self._input.name, np.ascontiguousarray(given))
         for output in self._session.get_outputs():
             binding.bind_output(output.name, self.device)
-        self._session.run_with_iobinding(binding)
+        self._session.run_with_iobinding(binding, self._pass)
         outputs: list[NDArray[np.generic]] = binding.copy_outputs_to_cpu()
         return outputs
+
+
+def _says(error: Exception, words: Sequence[str]) -> bool:
+    """Whether an error is about something; the classes of ONNX Runtime don't tell."""
+    return any(one in str(error).lower() for one in words)
 
 
 def _present(wanted: Sequence[str]) -> list[str]:
@@ -149,7 +177,9 @@ def _session(path: Path, providers: list[str]) -> onnxruntime.InferenceSession:
             )
         return onnxruntime.InferenceSession(network, options, providers=providers)
     except (*_SESSION_ERRORS, OSError, ValueError) as error:
-        if any(words in str(error).lower() for words in _TOO_NEW):
+        if _says(error, _OUT_OF_MEMORY):
+            raise memory_short() from error
+        if _says(error, _TOO_NEW):
             raise ConfigError(
                 "network-opset",
                 f"{path} needs an opset, a format or an operator that ONNX Runtime "

@@ -13,14 +13,16 @@ as a bundle with transforms of its own, brings an `Answering`.
 
 from __future__ import annotations
 
+from copy import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
 from clic_edge.domain.prediction import Prediction, SegmentFinding
 from clic_edge.domain.volume import Volume
 from clic_edge.inference.gate import admit
+from clic_edge.inference.limits import Adjustable
 from clic_edge.inference.measuring import measure
 from clic_edge.inference.transforms import laid_out, oriented
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from clic_edge.domain.prediction import ModelIdentity, SegmentDefinition
     from clic_edge.domain.volume import Geometry
     from clic_edge.inference.declaration import Declaration
+    from clic_edge.inference.limits import Limits
     from clic_edge.inference.package import ModelPackage
     from clic_edge.inference.transforms import NetworkGrid
 
@@ -99,6 +102,13 @@ class PackageRuntime(LoadedPackage):
     def __init__(self, package: ModelPackage, answering: Answering) -> None:
         super().__init__(package)
         self._answering = answering
+
+    def within(self, limits: Limits) -> Self:
+        """Return the same model within limits, as far as what answers can keep to them."""
+        other = copy(self)
+        if isinstance(self._answering, Adjustable):
+            other._answering = self._answering.within(limits)  # noqa: SLF001 - a copy of itself
+        return other
 
     @property
     def device(self) -> str:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
+from copy import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
 from clic_edge.errors import Defect
 from clic_edge.inference.intensity import prepare
+from clic_edge.inference.limits import Limits, on_device
 from clic_edge.inference.predicting import Answer
 from clic_edge.inference.transforms import label_map
 from clic_edge.inference.windows import sliding_window
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from clic_edge.domain.volume import Volume
     from clic_edge.inference.declaration import Declaration
+    from clic_edge.inference.limits import Clock
     from clic_edge.inference.transforms import NetworkGrid
 
 
@@ -50,6 +53,14 @@ class Windowed:
         self._network = network
         self._declaration = declaration
         self._one_at_a_time = threading.Lock()
+        self._limits = Limits()
+
+    def within(self, limits: Limits) -> Self:
+        """Return the same network, and the same turn to wait for, within limits."""
+        other = copy(self)
+        other._limits = limits  # noqa: SLF001 - a copy of itself
+        other._network = on_device(self._network, limits.device)  # noqa: SLF001 - a copy of itself
+        return other
 
     @property
     def device(self) -> str:
@@ -68,14 +79,18 @@ class Windowed:
         Raises
         ------
         Defect
-            ``network-failed``, ``network-shape`` or ``network-not-finite``.
+            ``network-failed``, ``network-shape``, ``network-not-finite`` or
+            ``prediction-too-slow``.
 
         """
-        declared = self._declaration
+        declared, clock = self._declaration, self._limits.clock
         image = seen_by_network(voxels, declared, grid=grid)
-        passes = _Passes(network=self._network, classes=len(declared.segments) + 1)
-        with self._one_at_a_time:
-            logits = sliding_window(image, passes, window=declared.window, classes=passes.classes)
+        passes = _Passes(network=self._network, classes=len(declared.segments) + 1, clock=clock)
+        window = declared.window
+        if self._limits.batch:
+            window = window.model_copy(update={"batch": self._limits.batch})
+        with self._one_at_a_time, clock.running(self._network):
+            logits = sliding_window(image, passes, window=window, classes=passes.classes)
         labels, probability = label_map(softmax(logits), grid)
         return Answer(label_map=labels, probability=probability, forward_seconds=passes.seconds)
 
@@ -93,9 +108,11 @@ class _Passes:
 
     network: Network
     classes: int
+    clock: Clock
     seconds: float = field(default=0.0, init=False)
 
     def __call__(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        self.clock.check()
         begin = time.perf_counter()
         logits = self.network(windows)
         self.seconds += time.perf_counter() - begin
