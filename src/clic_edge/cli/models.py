@@ -93,6 +93,8 @@ def check(context: typer.Context, package: Package) -> None:
         require_same(one)
         count += 1
         stdout.print(f"test case {one.name}: {one.differing} of {one.found} voxels differ")
+        if one.farthest:
+            stdout.print(f"  probabilities differ by at most {one.farthest:.1e}")
     if not count:
         note("It has no test set; `clic-edge models seal` makes one, and constancy needs it.")
 
@@ -101,26 +103,36 @@ def check(context: typer.Context, package: Package) -> None:
 def seal_case(
     context: typer.Context,
     package: Package,
-    image: Annotated[Path, typer.Argument(help="Volume in NIfTI.", metavar="IMAGE")],
+    image: Annotated[
+        Path, typer.Argument(help="Volume in NIfTI, or an image in JPEG or PNG.", metavar="IMAGE")
+    ],
     *,
     acquisition: Annotated[
         list[str] | None,
         typer.Option(metavar="KEY=VALUE", help="What NIfTI can't say; may be repeated."),
     ] = None,
 ) -> None:
-    """Add a volume to the test set, with the answer that the package gives now.
+    """Add a volume or an image to the test set, with the answer that the package gives now.
 
-    What the package asks of patient and protocol, NIfTI doesn't tell: say it here.
+    What the package asks of patient and protocol, such files don't tell: say it here.
 
     Example: `clic-edge models seal my-model phantom.nii.gz --acquisition age_years=40`
     """
-    from clic_edge.validation.folder import read_volume  # noqa: PLC0415 - nibabel is slow to load
-
     write_digests(package)
-    modality = load_package(package).declaration.input.modality
-    name, volume = read_volume(image, modality=modality)
-    told = with_acquisition(volume, acquisition or ())
-    path = seal(package, name, volume=told, runtime=load_runtime(package, _own(context)))
+    declared, runtime = load_package(package).declaration, load_runtime(package, _own(context))
+    if declared.image:
+        from clic_edge.validation.photographs import read_image  # noqa: PLC0415 - slow to load
+
+        seen = with_acquisition(
+            read_image(image, modality=declared.image.modalities[0]), acquisition or ()
+        )
+        path = seal(package, image.stem, volume=seen, runtime=runtime)
+    else:
+        from clic_edge.validation.folder import read_volume  # noqa: PLC0415 - as above
+
+        name, volume = read_volume(image, modality=declared.input.modality)
+        told = with_acquisition(volume, acquisition or ())
+        path = seal(package, name, volume=told, runtime=runtime)
     write_digests(package)
     stdout.print(f"sealed: {path}")
 

@@ -90,6 +90,14 @@ def drawn_eyes(folder: Path, *, modality: str) -> Iterator[LabelledImage]:
         )
 
 
+def read_image(path: Path, *, modality: str) -> Image:
+    """Return the image in a JPEG or PNG file; the caller vouches for the modality.
+
+    Raises ConfigError ``validation-unreadable``.
+    """
+    return _image(path.stem, _pixels(path), Acquisition(modality=modality))
+
+
 def _of_archive(path: Path, categories: Sequence[str], modality: str) -> Iterator[LabelledImage]:
     try:
         with np.load(path, allow_pickle=False) as stored:
