@@ -12,7 +12,7 @@ STUDY ?=
 VIEWER_TGZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo viewer check test bench clean debian browser
+.PHONY: help setup demo viewer check test servers bench clean debian browser
 
 help: ## explain these commands
 	@echo "clic-edge: clinical AI beside the PACS"
@@ -76,6 +76,10 @@ browser: | setup
 			> /dev/null || true; fi
 	@command -v chromium > /dev/null || echo "No viewer tests without: sudo apt-get install chromium"
 	@$(BIN)/clic-edge -c configs/clic-edge.toml viewer install || true
+
+servers: ## install Triton and MLServer, against which the KServe runtime is tested
+	@/usr/bin/python3 -m venv build/pytriton && build/pytriton/bin/pip install --quiet nvidia-pytriton==0.7.0
+	@$(PYTHON) -m venv build/mlserver && build/mlserver/bin/pip install --quiet mlserver==1.7.1
 
 bench: setup ## measure against peers and write benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/run.py

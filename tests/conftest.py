@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from model_servers import triton
 from servers import OrthancServer, PostgresServer, orthanc_server, postgres_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from clic_edge.inference.site import Site
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -43,3 +46,10 @@ def postgres() -> Iterator[PostgresServer]:
     """Return a PostgreSQL with one empty database, shared by the session's tests."""
     with postgres_server() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def triton_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Return the site of a Triton that serves the networks of `model_servers`."""
+    with triton(tmp_path_factory.mktemp("triton")) as site:
+        yield site

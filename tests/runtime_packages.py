@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,10 @@ import pytest
 from model_packages import TOML, write_package
 
 from clic_edge.inference.bundle import BundleRuntime
+from clic_edge.inference.kserve import KserveRuntime
 from clic_edge.inference.onnx import OnnxRuntime
 from clic_edge.inference.package import write_digests
+from clic_edge.inference.site import HERE, Site
 from clic_edge.inference.torch import TorchExportRuntime, TorchScriptRuntime
 
 if TYPE_CHECKING:
@@ -38,9 +41,14 @@ class Kind:
     name: str
     write: Write
     """``write(folder, toml=…, slopes=…)`` returns the folder."""
-    load: Callable[[Path], Runtime]
+    runtime: type[OnnxRuntime | TorchScriptRuntime | BundleRuntime | KserveRuntime]
     network: str
     """A file in the package that the answers depend on."""
+    site: Site = HERE
+
+    def load(self, folder: Path) -> Runtime:
+        """Return the package in `folder`, ready to run."""
+        return self.runtime.load(folder, self.site)
 
 
 def brightness(slopes: Slopes) -> torch.nn.Module:
@@ -207,25 +215,37 @@ def write_bundle(
     return _finish(folder, toml, runtime="monai-bundle", weights="bundle")
 
 
-ONNX = Kind(name="onnx", write=write_package, load=OnnxRuntime.load, network="model.onnx")
+def write_remote(folder: Path, *, toml: str = TOML, slopes: Slopes = SLOPES) -> Path:
+    """Return a package for a network that the Triton of `model_servers` has."""
+    name = "narrow" if len(slopes) < CLASSES else "brightness"
+    name = "nowhere" if any(map(math.isnan, slopes)) else name
+    folder.mkdir(parents=True, exist_ok=True)
+    where = f'server = "triton"\nmodel = "{name}"\nversion = "1"\n# {slopes}\n'
+    (folder / "server.toml").write_text(where)
+    return _finish(folder, toml, runtime="kserve", weights="server.toml")
+
+
+ONNX = Kind(name="onnx", write=write_package, runtime=OnnxRuntime, network="model.onnx")
+KSERVE = Kind(name="kserve", write=write_remote, runtime=KserveRuntime, network="server.toml")
 KINDS = (
     ONNX,
     Kind(
         name="torchscript",
         write=write_torchscript,
-        load=TorchScriptRuntime.load,
+        runtime=TorchScriptRuntime,
         network="model.ts",
     ),
     Kind(
         name="torch-export",
         write=write_export,
-        load=TorchExportRuntime.load,
+        runtime=TorchExportRuntime,
         network="model.pt2",
     ),
     Kind(
         name="monai-bundle",
         write=write_bundle,
-        load=BundleRuntime.load,
+        runtime=BundleRuntime,
         network="bundle/models/model.pt",
     ),
+    KSERVE,
 )

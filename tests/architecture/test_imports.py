@@ -58,6 +58,7 @@ SEAMS = {
 }
 IMPLEMENTATIONS = {
     "clic_edge.inference.bundle",
+    "clic_edge.inference.kserve",
     "clic_edge.inference.onnx",
     "clic_edge.inference.torch",
     "clic_edge.results.seg",
@@ -81,7 +82,7 @@ ONLY_IN: dict[str, set[str]] = {
     "pynetdicom": {"pacs"},
     "dicomweb_client": {"pacs"},
     "requests": {"pacs"},
-    "httpx": {"pacs", "demo", "web.install"},
+    "httpx": {"pacs", "inference.model_server", "demo", "web.install"},
     "sqlalchemy": {"ledger", "app", "pipeline.queue", "pipeline.worker"},
     "dbos": {"pipeline.queue", "pipeline.worker"},
     "typer": {"cli"},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from model_packages import TOML, known_labels, volume_of
-from runtime_packages import KINDS, ONNX, Kind
+from runtime_packages import KINDS, KSERVE, ONNX, Kind
 
 from clic_edge.domain.volume import Acquisition
 from clic_edge.errors import ConfigError, Defect, Refusal
@@ -32,8 +32,16 @@ class Loaded:
     runtime: Runtime
 
 
-@pytest.fixture(scope="module", params=KINDS, ids=lambda kind: kind.name)
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(kind, marks=[pytest.mark.servers] if kind is KSERVE else [], id=kind.name)
+        for kind in KINDS
+    ],
+)
 def kind(request: pytest.FixtureRequest) -> Kind:
+    if request.param is KSERVE:
+        return replace(KSERVE, site=request.getfixturevalue("triton_site"))
     return request.param  # type: ignore[no-any-return] # pytest types it as Any
 
 
@@ -43,7 +51,7 @@ def loaded(kind: Kind, tmp_path_factory: pytest.TempPathFactory) -> Loaded:
     folder = tmp_path_factory.mktemp("package")
     asking = TOML.replace("[input]", '[input]\nattributes = ["echo_time_ms"]')
     kind.write(folder, toml=asking)
-    return Loaded(kind=kind, folder=folder, runtime=load_runtime(folder))
+    return Loaded(kind=kind, folder=folder, runtime=load_runtime(folder, kind.site))
 
 
 @pytest.fixture(scope="module")
@@ -168,23 +176,24 @@ def test_a_network_that_returns_no_numbers_is_a_defect(kind: Kind, tmp_path: Pat
 
 
 def test_a_network_with_other_classes_than_declared_is_a_defect(kind: Kind, tmp_path: Path) -> None:
-    runtime = kind.load(kind.write(tmp_path, slopes=(0, 10)))
+    kind.write(tmp_path, slopes=(0, 10))
     with pytest.raises(Defect) as error:
-        runtime.predict(volume_of(known_labels()))
-    assert error.value.code == "network-shape"
+        kind.load(tmp_path).predict(volume_of(known_labels()))
+    assert error.value.code == ("server-model" if kind.name == "kserve" else "network-shape")
 
 
 def test_a_file_that_holds_no_network_does_not_load(kind: Kind, tmp_path: Path) -> None:
     kind.write(tmp_path)
     (tmp_path / kind.network).write_bytes(b"no network")
     write_digests(tmp_path)
-    with pytest.raises(Defect) as error:
+    with pytest.raises((Defect, ConfigError)) as error:
         kind.load(tmp_path)
-    assert error.value.code == "network-unreadable"
+    expected = "model-declaration" if kind.name == "kserve" else "network-unreadable"
+    assert error.value.code == expected
 
 
 def test_a_package_that_names_its_runtime_runs_by_it(loaded: Loaded) -> None:
-    assert type(loaded.runtime).load == loaded.kind.load
+    assert type(loaded.runtime) is loaded.kind.runtime
 
 
 def test_a_package_that_names_no_runtime_runs_by_onnx(tmp_path: Path) -> None:

@@ -167,7 +167,13 @@ def known_keys() -> set[str]:
     return keys | {key.rpartition(".")[0] for key in keys}
 
 
-NAMED = {"destinations", "compression", "acceptance.at_least", "acceptance.at_most"}
+NAMED = {
+    "destinations",
+    "runtimes.servers",
+    "compression",
+    "acceptance.at_least",
+    "acceptance.at_most",
+}
 """Tables whose keys are names of one's own."""
 
 
@@ -184,11 +190,14 @@ def tables(content: object, prefix: str = "") -> Iterator[str]:
 @page
 def test_settings_on_a_page_are_settings_that_exist(page: Path) -> None:
     known = known_keys()
-    settings = [one for one in blocks(page, "toml") if not one.startswith(("[image]", "[[input."))]
-    for block in settings:  # what a model.toml holds is held against its own schema
+    of_packages = ("[image]", "[[input.", "server = ")  # held against schemas of their own
+    settings = [one for one in blocks(page, "toml") if not one.startswith(of_packages)]
+    for block in settings:
         text = re.sub(r"^ {1,8}(?=\S)", "", block, flags=re.MULTILINE)
         assert set(tables(tomllib.loads(text))) <= known
-    named = r"`((?:appliance|orthanc|worker|completeness|volume|rule)\.[a-z_]+)(?: = [^`]*)?`"
+    named = (
+        r"`((?:appliance|orthanc|worker|runtimes|completeness|volume|rule)\.[a-z_]+)(?: = [^`]*)?`"
+    )
     mentioned = {
         key for key in re.findall(named, prose(page)) if not key.endswith((".json", ".py"))
     }

@@ -42,6 +42,8 @@ class Runtime(Protocol):
             It is outside what the package declares (spacing, size, modality).
         Defect
             The package changed since it was loaded, or the network returned NaN.
+        Transient
+            The server that runs the network is away.
         ConfigError
             ``model-for-images``, ``model-for-volumes``: it is of the other kind.
 
