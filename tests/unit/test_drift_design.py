@@ -11,6 +11,7 @@ from clic_edge.drift.charts import cusum, normal_scores, reflected
 from clic_edge.drift.design import (
     Design,
     Kind,
+    dependence_of,
     design_gaps,
     design_numbers,
     design_rate,
@@ -212,3 +213,64 @@ def test_a_small_baseline_is_provisional() -> None:
     assert is_provisional(2999, studies_per_point=30)
     assert not is_provisional(3000, studies_per_point=30)
     assert design_numbers(Kind.CUSUM, baseline=120, points_per_year=YEAR).provisional
+
+
+def days_that_share(part: float, days: int, rng: np.random.Generator) -> np.ndarray:
+    """Return thirty points a day that have this part of their variance in common."""
+    common = np.repeat(rng.normal(size=days), 30)
+    return np.sqrt(part) * common + np.sqrt(1 - part) * rng.normal(size=30 * days)
+
+
+@pytest.mark.parametrize(("part", "expected"), [(0.0, 1.0), (0.05, 2.45), (0.3, 9.7)])
+def test_dependence_is_what_means_of_days_vary_more_than_by_chance(
+    part: float, expected: float
+) -> None:
+    rng = np.random.default_rng(6)
+    found = [dependence_of(days_that_share(part, 100, rng), 30.0) for _ in range(40)]
+    assert np.mean(found) == pytest.approx(expected, rel=0.15)
+
+
+@pytest.mark.parametrize("points", [np.zeros(500), np.arange(25.0), np.array([])])
+def test_points_that_say_nothing_of_dependence_have_none(points: np.ndarray) -> None:
+    assert dependence_of(points, 30.0) == 1.0
+
+
+def test_charts_of_studies_that_depend_on_their_day_ring_as_designed() -> None:
+    """Without the correction they ring fifteen times as often."""
+    rng = np.random.default_rng(7)
+    days, charts = 200, 60
+    past = np.stack([days_that_share(0.05, 100, rng) for _ in range(charts)], axis=1)
+    now = np.stack([days_that_share(0.05, days, rng) for _ in range(charts)], axis=1)
+    rung = {}
+    for told in (True, False):
+        total = 0
+        for ours, theirs in zip(now.T, past.T, strict=True):
+            part = dependence_of(theirs, 30.0) if told else 1.0
+            design = design_numbers(
+                Kind.CUSUM, baseline=3000, points_per_year=YEAR, dependence=part
+            )
+            steps = (normal_scores(theirs, ours) - 0.5) / np.sqrt(part) + 0.5
+            down = (-normal_scores(theirs, ours) - 0.5) / np.sqrt(part) + 0.5
+            total += sum(_restarted_side(one, design) for one in (steps, down))
+        rung[told] = total / charts * 365 / days
+    assert rung[False] > 4 * rung[True]
+    assert rung[True] < 2.5
+
+
+def _restarted_side(scores: np.ndarray, design: Design) -> int:
+    total, alarms = 0.0, 0
+    for score in scores:
+        total = max(0.0, total + score - 0.5)
+        if total > design.limit:
+            total, alarms = 0.0, alarms + 1
+    return alarms
+
+
+def test_points_that_depend_on_each_other_cost_delay() -> None:
+    def delay(dependence: float) -> float:
+        design = design_numbers(
+            Kind.CUSUM, baseline=3000, points_per_year=YEAR, dependence=dependence
+        )
+        return design.delays[1].points
+
+    assert delay(1.0) < delay(2.5) < 50

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache, partial
-from math import exp, log, pi, sqrt
+from math import ceil, exp, log, pi, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +31,8 @@ from clic_edge.drift.run_length import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from numpy.typing import NDArray
+
 SHIFTS = (0.5, 1.0, 2.0)
 """In sd of one point: the changes for which a delay is shown."""
 FACTORS = (2.0, 4.0)
@@ -45,6 +47,11 @@ _SIDES = 2
 _NODES = (7, 5)
 _RATE_NODES = 5
 _KEPT = 4096
+_SMALLEST_BLOCK = 10
+_FEWEST_BLOCKS = 20
+_STEP = 1.15
+"""Between the dependences that are told apart: charts of one dependence share a design."""
+_ROUNDING = 0.5
 
 
 class Kind(StrEnum):
@@ -91,16 +98,40 @@ def is_provisional(baseline: int, *, studies_per_point: float = 1.0) -> bool:
     return baseline < max(STUDIES_FOR_A_BASELINE, POINTS_FOR_A_BASELINE * studies_per_point)
 
 
+def dependence_of(points: NDArray[np.float64], per_day: float) -> float:
+    """Return how much more the means of a day's points vary than those of independent points.
+
+    From points in their order, cut into blocks of a day, or ten; at least 1, and rounded to
+    one of few steps. Studies of a day share scanner, staff and weather.
+    """
+    size = min(max(int(per_day), _SMALLEST_BLOCK), len(points) // _FEWEST_BLOCKS)
+    whole = points[: len(points) // max(size, 1) * size]
+    if size < _SIDES or whole.var() == 0:
+        return 1.0
+    found = size * whole.reshape(-1, size).mean(axis=1).var(ddof=1) / whole.var()
+    return float(_STEP ** max(0, ceil(log(max(found, 1.0)) / log(_STEP) - _ROUNDING)))
+
+
 @lru_cache(_KEPT)
 def design_numbers(
-    kind: Kind, *, baseline: int, points_per_year: float, false_alarms_per_year: float = 1.0
+    kind: Kind,
+    *,
+    baseline: int,
+    points_per_year: float,
+    false_alarms_per_year: float = 1.0,
+    dependence: float = 1.0,
 ) -> Design:
-    """Return a two-sided chart of points that a baseline of so many points standardises."""
-    signals = _signals(kind)
+    """Return a two-sided chart of points that a baseline of so many points standardises.
+
+    Where points depend on each other, they are divided by the root of their `dependence` too, and
+    so is what a baseline of them tells: `changes` stay in sd of a single point.
+    """
+    one = 1 / sqrt(dependence)
+    signals = _signals(kind, K * one)
     asked = log(false_alarms_per_year / points_per_year)
 
     def miss(limit: float) -> float:
-        return log(_over_estimates(partial(signals, limit), baseline)) - asked
+        return log(_over_estimates(partial(signals, limit), baseline / dependence)) - asked
 
     limit = float(brentq(miss, *_LIMITS, xtol=1e-4))
     return Design(
@@ -109,18 +140,18 @@ def design_numbers(
         points_per_year=points_per_year,
         false_alarms_per_year=exp(miss(limit) + asked) * points_per_year,
         delays=tuple(
-            Delay(change=shift, points=1 / signals(limit, shift, 1.0)) for shift in SHIFTS
+            Delay(change=shift, points=1 / signals(limit, shift * one, 1.0)) for shift in SHIFTS
         ),
         provisional=is_provisional(baseline),
     )
 
 
-def _signals(kind: Kind) -> Callable[[float, float, float], float]:
+def _signals(kind: Kind, k: float) -> Callable[[float, float, float], float]:
     """Return the signals per point of a two-sided chart, by limit, shift and spread."""
 
     def cusum(limit: float, shift: float, spread: float) -> float:
         # The sides of a CUSUM never signal together, so their rates add up.
-        sides = (cusum_run_length(K, limit, shift=one, spread=spread) for one in (shift, -shift))
+        sides = (cusum_run_length(k, limit, shift=one, spread=spread) for one in (shift, -shift))
         return sum(1 / one for one in sides)
 
     def ewma(limit: float, shift: float, spread: float) -> float:
@@ -132,7 +163,7 @@ def _signals(kind: Kind) -> Callable[[float, float, float], float]:
     return {Kind.CUSUM: cusum, Kind.EWMA: ewma, Kind.SHEWHART: shewhart}[kind]
 
 
-def _over_estimates(signals: Callable[[float, float], float], baseline: int) -> float:
+def _over_estimates(signals: Callable[[float, float], float], baseline: float) -> float:
     """Return the mean of signals per point over mean and sd as `baseline` points estimate them."""
     shifts, spreads = (np.polynomial.hermite_e.hermegauss(n) for n in _NODES)
     total = 0.0
@@ -164,8 +195,11 @@ def design_rate(
     factor: float,
     cases_per_year: float,
     false_alarms_per_year: float = 1.0,
+    dependence: float = 1.0,
 ) -> RateDesign:
     """Return the chart that sees the odds of an event change by a factor; below 1, a fall.
+
+    Where cases depend on each other, the sum wanders as much further, and so lies the limit.
 
     The baseline's rate is (events + 1/2) / (cases + 1), so that none in a hundred is not never.
     """
@@ -179,13 +213,14 @@ def design_rate(
     def signals(limit: int) -> float:
         return float(np.mean([1 / bernoulli_run_length(weights, limit, one) for one in possible]))
 
-    limit = _smallest(lambda limit: signals(limit) <= per_case)
+    alone = _smallest(lambda limit: signals(limit) <= per_case)
+    limit = ceil(alone * dependence)
     changes = [_with_odds(rate, factor**power) for power in range(1, len(FACTORS) + 1)]
     design = Design(
         kind=Kind.RATE,
         limit=float(limit),
         points_per_year=cases_per_year,
-        false_alarms_per_year=signals(limit) * cases_per_year,
+        false_alarms_per_year=signals(alone) * cases_per_year,
         delays=tuple(
             Delay(change=one, points=bernoulli_run_length(weights, limit, one)) for one in changes
         ),

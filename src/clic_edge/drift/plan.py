@@ -11,13 +11,21 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import timedelta
+from math import sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clic_edge.domain.monitoring import Channel, Direction, Response
 from clic_edge.drift.charts import normal_scores
-from clic_edge.drift.design import K, Kind, design_gaps, design_numbers, design_rate
+from clic_edge.drift.design import (
+    K,
+    Kind,
+    dependence_of,
+    design_gaps,
+    design_numbers,
+    design_rate,
+)
 from clic_edge.drift.multivariate import USUAL, Cloud
 from clic_edge.drift.reference import (
     EMBEDDING,
@@ -40,7 +48,8 @@ if TYPE_CHECKING:
 
 MOST_FALSE_ALARMS = 1.0
 """Of one chart in a year, however few charts there are."""
-_YEAR = timedelta(days=365.25)
+_DAY = timedelta(days=1)
+_YEAR_DAYS = 365.25
 _FEW_VALUES = 4
 _TIED = 0.5
 _RARE = 5
@@ -79,6 +88,8 @@ class Chart:
     """Numbers of the reference, sorted; of events, its ones and zeros."""
     scale: float = 1.0
     """What scores are divided by: below 1 where many values of the reference tie."""
+    dependence: float = 1.0
+    """As `dependence_of` the reference's points."""
 
     @property
     def name(self) -> str:
@@ -97,7 +108,8 @@ class Chart:
             added = np.where(values > 0, float(self.weights.event), float(self.weights.no_event))
             return np.where(np.isnan(values), np.nan, added)
         scores = normal_scores(self.baseline, values) / self.scale
-        return (scores if self.direction is Direction.UP else -scores) - K
+        moved = scores if self.direction is Direction.UP else -scores
+        return (moved - K) / sqrt(self.dependence)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +131,7 @@ class _Subject:
     feature: str
     word: str | None = None
     values: NDArray[np.float64]
+    """In their order."""
 
 
 def plan_charts(reference: Reference, policy: Policy) -> Plan:
@@ -127,16 +140,14 @@ def plan_charts(reference: Reference, policy: Policy) -> Plan:
     features, cloud = _cloud(table)
     subjects = [*_subjects(table)]
     if cloud:
-        odd = np.zeros(len(cloud.inside))
-        odd[: round((1 - USUAL) * len(odd))] = 1
-        subjects.append(_Subject(feature=ODD, values=odd))
-    years = max(reference.last_at - reference.first_at, timedelta(days=1)) / _YEAR
+        subjects.append(_Subject(feature=ODD, values=cloud.outside))
+    days = max(reference.last_at - reference.first_at, _DAY) / _DAY
     each = min(MOST_FALSE_ALARMS, policy.false_alarms_per_year / max(1, len(subjects)))
     return Plan(
         charts=tuple(
             chart
             for one in subjects
-            for chart in _charts(one, each=each, per_year=len(one.values) / years)
+            for chart in _charts(one, each=each, per_day=len(one.values) / days)
         ),
         vocabularies=tuple(_vocabularies(table)),
         cloud=cloud.cloud if cloud else None,
@@ -165,7 +176,7 @@ def _subjects(table: Table) -> Iterator[_Subject]:
         elif is_wordy(kept):
             yield from _shares(name, words_of(kept))
         else:
-            yield _Subject(feature=name, values=np.sort(kept))
+            yield _Subject(feature=name, values=kept)
     for name, words in table.words:
         if name not in STRATUM_FEATURES:
             yield from _shares(name, [one for one in words if one])
@@ -195,85 +206,89 @@ def _vocabularies(table: Table) -> Iterator[tuple[str, frozenset[str]]]:
             yield name, frozenset(counted)
 
 
-def _charts(subject: _Subject, *, each: float, per_year: float) -> tuple[Chart, ...]:
+def _charts(subject: _Subject, *, each: float, per_day: float) -> tuple[Chart, ...]:
     if subject.feature.startswith("rate.") or subject.feature == ODD:
-        return (_upward(subject, each=each, per_year=per_year),)
+        return (_upward(subject, each=each, per_day=per_day),)
     if subject.word is not None:
         return tuple(
-            _share(subject, direction, each=each / 2, per_year=per_year) for direction in Direction
+            _share(
+                subject,
+                _FREQUENT if direction is Direction.UP else 1 / _FREQUENT,
+                each=each / 2,
+                per_day=per_day,
+            )
+            for direction in Direction
         )
+    baseline = np.sort(subject.values)
+    scores = normal_scores(baseline, subject.values)
+    dependence = dependence_of(scores, per_day)
     design = design_numbers(
         Kind.CUSUM,
-        baseline=len(subject.values),
-        points_per_year=per_year,
+        baseline=len(baseline),
+        points_per_year=per_day * _YEAR_DAYS,
         false_alarms_per_year=each,
+        dependence=dependence,
     )
-    scale = 1.0
-    if len(np.unique(subject.values)) < len(subject.values) / 2:
-        scale = float(normal_scores(subject.values, subject.values).std())
+    is_tied = len(np.unique(baseline)) < len(baseline) / 2
     return tuple(
         Chart(
             feature=subject.feature,
             direction=direction,
             design=design,
-            baseline=subject.values,
-            scale=scale,
+            baseline=baseline,
+            scale=float(scores.std()) if is_tied else 1.0,
+            dependence=dependence,
         )
         for direction in Direction
     )
 
 
-def _share(subject: _Subject, direction: Direction, *, each: float, per_year: float) -> Chart:
-    rate = design_rate(
-        int(subject.values.sum()),
-        len(subject.values),
-        factor=_FREQUENT if direction is Direction.UP else 1 / _FREQUENT,
-        cases_per_year=per_year,
-        false_alarms_per_year=each,
-    )
-    return Chart(
-        feature=subject.feature,
-        word=subject.word,
-        direction=direction,
-        design=rate.design,
-        weights=rate.weights,
-        baseline=subject.values,
-    )
-
-
-def _upward(subject: _Subject, *, each: float, per_year: float) -> Chart:
+def _upward(subject: _Subject, *, each: float, per_day: float) -> Chart:
+    """Return the chart of something that is feared to become more frequent."""
+    if subject.feature == ODD:
+        return _share(subject, _ODD_FACTOR, each=each, per_day=per_day)
     events, cases = int(subject.values.sum()), len(subject.values)
-    if events < _RARE and subject.feature != ODD:
-        gaps = design_gaps(events, cases, cases_per_year=per_year, false_alarms_per_year=each)
-        # Two failures at most `limit` cases apart take this walk above its limit.
-        weights = Weights(event=int(gaps.limit), no_event=-1)
-        return Chart(
-            feature=subject.feature,
-            direction=Direction.UP,
-            design=gaps,
-            weights=weights,
-            baseline=subject.values,
-        )
-    rate = design_rate(
-        events,
-        cases,
-        factor=_ODD_FACTOR if subject.feature == ODD else _FREQUENT,
-        cases_per_year=per_year,
-        false_alarms_per_year=each,
+    if events >= _RARE:
+        return _share(subject, _FREQUENT, each=each, per_day=per_day)
+    gaps = design_gaps(
+        events, cases, cases_per_year=per_day * _YEAR_DAYS, false_alarms_per_year=each
     )
     return Chart(
         feature=subject.feature,
         direction=Direction.UP,
+        design=gaps,
+        # Two failures at most `limit` cases apart take this walk above its limit.
+        weights=Weights(event=int(gaps.limit), no_event=-1),
+        baseline=subject.values,
+    )
+
+
+def _share(subject: _Subject, factor: float, *, each: float, per_day: float) -> Chart:
+    dependence = dependence_of(subject.values, per_day)
+    rate = design_rate(
+        int(subject.values.sum()),
+        len(subject.values),
+        factor=factor,
+        cases_per_year=per_day * _YEAR_DAYS,
+        false_alarms_per_year=each,
+        dependence=dependence,
+    )
+    return Chart(
+        feature=subject.feature,
+        word=subject.word,
+        direction=Direction.UP if factor > 1 else Direction.DOWN,
         design=rate.design,
         weights=rate.weights,
         baseline=subject.values,
+        dependence=dependence,
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Found:
     cloud: Cloud
-    inside: NDArray[np.float64]
+    outside: NDArray[np.float64]
+    """Which of the reference's observations are the farthest, as many as the radius leaves out."""
 
 
 def _cloud(table: Table) -> tuple[tuple[tuple[str, NDArray[np.float64]], ...], _Found | None]:
@@ -297,4 +312,7 @@ def _cloud(table: Table) -> tuple[tuple[tuple[str, NDArray[np.float64]], ...], _
     rows = rows[~np.isnan(rows).any(axis=1)]
     if len(rows) < _ENOUGH_FOR_A_CLOUD:
         return (), None
-    return baselines, _Found(cloud=Cloud.of(rows), inside=rows[:, 0])
+    cloud = Cloud.of(rows)
+    distances = cloud.distances(rows)
+    outside = (distances > np.quantile(distances, USUAL)).astype(np.float64)
+    return baselines, _Found(cloud=cloud, outside=outside)
