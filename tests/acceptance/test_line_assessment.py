@@ -9,12 +9,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import httpx
-import numpy as np
 import pydicom
 import pytest
+from edits import edited_copy
 from pages import serving
-from pydicom.pixels.utils import pack_bits
-from pydicom.uid import generate_uid
 from servers import send_datasets, wait_for
 from sites import (
     CASE_SECONDS,
@@ -79,30 +77,6 @@ class Read:
 
         wait_for(came, f"an assessment by {source}", CASE_SECONDS)
         return came()
-
-
-def edited_copy(ours: Dataset) -> tuple[Dataset, float]:
-    """Return our segmentation as a viewer saves it with half of its first segment erased, and the Dice."""
-    edited = pydicom.dcmread(io.BytesIO(written(ours)))
-    edited.SOPInstanceUID = edited.file_meta.MediaStorageSOPInstanceUID = generate_uid()
-    edited.SeriesInstanceUID, edited.Manufacturer = generate_uid(), "A viewer"
-    pixels = edited.pixel_array.copy()
-    first = [
-        frame.SegmentIdentificationSequence[0].ReferencedSegmentNumber == 1
-        for frame in edited.PerFrameFunctionalGroupsSequence
-    ]
-    had = int(pixels[first].sum())
-    erased = np.array(first).nonzero()[0][: sum(first) // 2]
-    pixels[erased] = 0
-    kept = int(pixels[first].sum())
-    edited.PixelData = pack_bits(pixels)
-    return edited, 2 * kept / (had + kept)
-
-
-def written(ds: Dataset) -> bytes:
-    buffer = io.BytesIO()
-    ds.save_as(buffer)
-    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "training": VALUES | {"config", "inference", "validation"},
     "pipeline": VALUES
     | {"config", "telemetry", "deid", "dicom", "drift", "inference", "ledger", "pacs", "results"},
+    "retraining": VALUES
+    | {"config", "deid", "dicom", "inference", "ledger", "pacs", "pipeline", "results"}
+    | {"training", "validation"},
     "web": VALUES | {"config", "ledger", "drift", "pacs", "pipeline"},
     "app": EVERYTHING,
     "assembly": EVERYTHING,

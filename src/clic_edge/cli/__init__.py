@@ -23,6 +23,7 @@ from clic_edge.cli import (
     models,
     pacs,
     predictions,
+    retrain,
     site,
     train,
     viewer,
@@ -60,6 +61,7 @@ app.command()(assessments.assessments)
 app.add_typer(drift.app, name="drift")
 app.command()(model.validate)
 app.command()(train.train)
+app.command()(retrain.retrain)
 app.add_typer(viewer.app, name="viewer")
 app.add_typer(deid.app, name="deid")
 app.command()(export.export)

@@ -168,6 +168,19 @@ class Monitoring(Strict):
     stop: StopRules = Field(default_factory=StopRules)
 
 
+class Retraining(Strict):
+    """Learning from what readers said of results."""
+
+    allowed: bool = False
+    """Whether cases of this site may become training cases: its own decision, and its patients'."""
+    accepted_masks: bool = False
+    """Whether what the model drew counts as truth where a reader only accepted it."""
+    deid_profile: str = Field(default="research", min_length=1)
+    """De-identification profile under which the images leave."""
+    opt_out: RelativePath | None = None
+    """Text file with the pseudonym of a subject on each line who is never taken."""
+
+
 class DimseDestination(Strict):
     """A PACS that takes results by C-STORE."""
 
@@ -227,6 +240,7 @@ class Settings(Strict):
     web: Web = Field(default_factory=Web)
     runtimes: Runtimes = Field(default_factory=Runtimes)
     monitoring: Monitoring = Field(default_factory=Monitoring)
+    retraining: Retraining = Field(default_factory=Retraining)
     destinations: Annotated[
         Mapping[str, Annotated[Destination, Field(discriminator="kind")]],
         AfterValidator(MappingProxyType),

@@ -140,11 +140,11 @@ def admitted(volume: Volume, declared: Declaration) -> tuple[NDArray[np.generic]
     Training goes through here too. Raises Refusal as `admit` and `laid_out`.
     """
     admit(volume, oriented(volume.geometry, declared.input.orientation), declared)
-    voxels = _in_quantity(volume, declared.input.quantity)
+    voxels = in_quantity(volume, declared.input.quantity)
     return voxels, laid_out(voxels, volume.geometry, declared.input)
 
 
-def _in_quantity(volume: Volume, quantity: str | None) -> NDArray[np.generic]:
+def in_quantity(volume: Volume, quantity: str | None) -> NDArray[np.generic]:
     """Return the voxels in what the network was trained on; `admit` has seen that it is known."""
     factor = volume.acquisition.suv_bw_factor
     if quantity is None or factor is None:

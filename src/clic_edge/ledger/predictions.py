@@ -65,6 +65,21 @@ class PredictionRow:
     """Sorted by name."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictionSource:
+    """Which images a prediction is of, by handles and stand-ins."""
+
+    prediction_id: str
+    case_id: str
+    series_id: str
+    """The archive's handle of the series."""
+    subject_id: str
+    series_uid: str
+    """The keyed Series Instance UID."""
+    model_version: str
+    model_digest: str
+
+
 class PredictionStore:
     """The prediction log, on any SQLAlchemy engine."""
 
@@ -117,6 +132,15 @@ class PredictionStore:
         )
         with self._engine.connect() as connection:
             return tuple(_logged(row) for row in connection.execute(query))
+
+    def sources(self, model_id: str, since: datetime) -> tuple[PredictionSource, ...]:
+        """Return what the versions of a model looked at since a moment, newest first."""
+        columns = [predictions.c[name] for name in PredictionSource.__slots__]
+        chosen = (predictions.c.model_id == model_id) & (predictions.c.created_at >= since)
+        order = (predictions.c.created_at.desc(), predictions.c.prediction_id)
+        with self._engine.connect() as connection:
+            rows = connection.execute(sa.select(*columns).where(chosen).order_by(*order))
+            return tuple(PredictionSource(**row._mapping) for row in rows)
 
     def rows(self, since: datetime) -> tuple[PredictionRow, ...]:
         """Return every prediction since a moment, oldest first."""

@@ -110,6 +110,14 @@ class OrthancCohort:
         handles = sorted((str(one["ParentSeries"]), str(one["ID"])) for one in instances)
         yield from (OrthancFile(peer=self._peer, instance_id=handle) for _, handle in handles)
 
+    def series_files(self, series_id: str) -> tuple[OrthancFile, ...]:
+        """Return the instances of a series. Raises as `files`."""
+        answer = _rest(self._peer).get(f"/series/{series_id}/instances")
+        if answer is None:
+            raise Refusal("study-gone", "The series was deleted in the archive.")
+        handles = sorted(str(one["ID"]) for one in _parsed(_INSTANCES, answer))
+        return tuple(OrthancFile(peer=self._peer, instance_id=handle) for handle in handles)
+
 
 @cache
 def _rest(peer: OrthancPeer) -> HttpRest:

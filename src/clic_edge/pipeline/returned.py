@@ -46,7 +46,7 @@ def take_back(study_id: str, *, line: Line, now: datetime) -> int:
     """
     cases = line.ledger.cases.of_study(study_id)
     told = [case.case_id for case in cases if case.state in ASSESSABLE]
-    foreign = list(_foreign(study_id, line=line, case_id=told[0])) if told else []
+    foreign = list(foreign_objects(study_id, line=line, case_id=told[0])) if told else []
     new = 0
     for case_id in told if foreign else []:
         try:
@@ -102,7 +102,7 @@ def _record(ds: Dataset, of: Assessable, *, line: Line, now: datetime) -> int:
     return new
 
 
-def _foreign(study_id: str, *, line: Line, case_id: str) -> Iterator[Dataset]:
+def foreign_objects(study_id: str, *, line: Line, case_id: str) -> Iterator[Dataset]:
     """Yield the SEG and SR of a study that we have not written; `case_id` names it in the log."""
     with suppress(Refusal):
         for series in line.archive.study(study_id).series:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from clic_edge.pipeline.line import Line, ReadyPipeline
 
 _T = TypeVar("_T")
+_Kind = TypeVar("_Kind", bound="Volume | Image")
 ASKED_OF_ORIGINAL = frozenset({"suv_bw_factor", "contrast", "age_years", "sex"})
 """Fields of `Acquisition` that a cleaned image no longer tells."""
 _HERE = {"cpu", "cuda"}
@@ -84,15 +85,7 @@ class Seen:
         De-identification takes dose, weight, age and times away, and rightly so: what a package
         declares that it needs is worked out on this side, and only the answer goes on.
         """
-        asked = ASKED_OF_ORIGINAL & runtime.needs
-        if not asked:
-            return self
-        index = self.seen.slices[0].instance_index
-        header = read_header(self.read.series.instances[index].content)
-        told = acquisition_of(Attributes(dataset=header, where="the original"))
-        answers = {name: getattr(told, name) for name in asked}
-        acquisition = replace(self.seen.acquisition, **answers)
-        return replace(self, seen=replace(self.seen, acquisition=acquisition))
+        return replace(self, seen=told_by(self.read.series, self.seen, runtime.needs))
 
     def predicted(self, runtime: Runtime) -> Prediction:
         """Return what a model finds, told no more than its package asks for.
@@ -113,6 +106,17 @@ class Seen:
                 "model runs on another machine.",
             )
         return runtime.predict(self.seen.narrowed(runtime.needs))
+
+
+def told_by(series: Series, seen: _Kind, needs: frozenset[str]) -> _Kind:
+    """Return a volume or image with what is asked of the patient, read from the original."""
+    asked = ASKED_OF_ORIGINAL & needs
+    if not asked:
+        return seen
+    header = read_header(series.instances[seen.slices[0].instance_index].content)
+    told = acquisition_of(Attributes(dataset=header, where="the original"))
+    answers = {name: getattr(told, name) for name in asked}
+    return replace(seen, acquisition=replace(seen.acquisition, **answers))
 
 
 class Clock:

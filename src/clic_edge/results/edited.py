@@ -46,7 +46,7 @@ def is_version_of(theirs: Dataset, ours: Dataset) -> bool:
     """
     if theirs.get("SOPInstanceUID") == ours.SOPInstanceUID:
         return False
-    own, other = _segments(ours), _segments(theirs)
+    own, other = segments_of(ours), segments_of(theirs)
     if {one.get("TrackingUID") for one in other} & {one.TrackingUID for one in own}:
         return True
     labels = {one.get("SegmentLabel") for one in other}
@@ -73,10 +73,10 @@ def compare(theirs: Dataset, ours: Dataset) -> tuple[EditedSegment, ...]:
 
     """
     if theirs.get("FrameOfReferenceUID") != ours.FrameOfReferenceUID:
-        raise _elsewhere()
+        raise elsewhere()
     with translated("edited-unreadable", "The edited segmentation can't be read."):
         if (theirs.Rows, theirs.Columns) != (ours.Rows, ours.Columns):
-            raise _elsewhere()
+            raise elsewhere()
         measures = ours.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
         planes = _Planes(float(measures.SpacingBetweenSlices))
         before = _masks(ours, planes)
@@ -91,11 +91,12 @@ def compare(theirs: Dataset, ours: Dataset) -> tuple[EditedSegment, ...]:
                 dice=_dice(before[own], after[other]),
                 volume_mm3=voxel_mm3 * _count(after[other]),
             )
-            for uid, own, other in _matched(_segments(theirs), _segments(ours))
+            for uid, own, other in matched_segments(segments_of(theirs), segments_of(ours))
         )
 
 
-def _elsewhere() -> Defect:
+def elsewhere() -> Defect:
+    """Return what is raised of a segmentation that lies beside the images."""
     return Defect("edited-elsewhere", "The edited segmentation lies on other planes than ours.")
 
 
@@ -127,7 +128,7 @@ class _Planes:
             if distances[nearest] < TOLERANCE_MM:
                 return nearest
             if self._own and not self._is_in_the_stack(moved[nearest], self._known[nearest]):
-                raise _elsewhere()
+                raise elsewhere()
         self._known.append(lies)
         return len(self._known) - 1
 
@@ -158,7 +159,7 @@ _Masks = defaultdict[int, dict[int, "NDArray[np.bool_]"]]
 
 def _masks(ds: Dataset, planes: _Planes) -> _Masks:
     masks: _Masks = defaultdict(dict)
-    numbers = [int(one.SegmentNumber) for one in _segments(ds)]
+    numbers = [int(one.SegmentNumber) for one in segments_of(ds)]
     for (number, plane), pixels in zip(_places(ds, planes), pixels_of(ds), strict=True):
         if number == BACKGROUND:  # a label map: every segment in one frame
             for one in numbers:
@@ -184,7 +185,7 @@ def _places(ds: Dataset, planes: _Planes) -> Iterator[tuple[int, int]]:
         yield number, planes.number(lies)
 
 
-def _matched(theirs: list[Dataset], ours: list[Dataset]) -> Iterator[tuple[str, int, int]]:
+def matched_segments(theirs: list[Dataset], ours: list[Dataset]) -> Iterator[tuple[str, int, int]]:
     """Yield our Tracking UID and Segment Number, or nothing and `ADDED`, and the reader's number."""
     by_uid = {one.TrackingUID: one for one in ours}
     by_label = {one.SegmentLabel: one for one in ours}
@@ -208,7 +209,7 @@ def _count(masks: Mapping[int, NDArray[np.bool_]]) -> int:
     return sum(int(np.count_nonzero(mask)) for mask in masks.values())
 
 
-def _segments(ds: Dataset) -> list[Dataset]:
+def segments_of(ds: Dataset) -> list[Dataset]:
     """Return the items of the segments; the background of a label map is none."""
     return [one for one in ds.get("SegmentSequence", []) if one.SegmentNumber != BACKGROUND]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -57,6 +58,11 @@ class TrainingCohort(_Table):
     left_out: dict[str, int]
     """Predictions that were not taken, by reason."""
     cases: tuple[CohortCase, ...]
+
+    @property
+    def taken(self) -> tuple[tuple[Truth, int], ...]:
+        """How many cases there are of each truth."""
+        return tuple(sorted(Counter(one.truth for one in self.cases).items()))
 
 
 def read_cohort(folder: Path) -> TrainingCohort:

@@ -244,6 +244,17 @@ class Learner:
             self._best = {name: one.detach().cpu().clone() for name, one in weights.items()}
 
 
+def weights_in(state: State) -> Weights:
+    """Return the weights that a run took, or would take, out of its checkpoint."""
+    prefix = "module."
+    averaged = {
+        name.removeprefix(prefix): one
+        for name, one in state["averaged"].items()
+        if name.startswith(prefix)
+    }
+    return state["best"] or averaged
+
+
 def _optimiser(recipe: Recipe, network: nn.Module) -> torch.optim.Optimizer:
     asked = recipe.optimiser
     if isinstance(asked, AdamW):

@@ -163,6 +163,7 @@ def split_cases(
     """Return the cases by part, each subject in one; the same seed gives the same parts.
 
     Where the file `shipped` names all cases, what it lists under ``validation`` is held out.
+    Whom it lists under ``train`` is never held out: the package has learned from them.
 
     Raises ConfigError ``training-split``: nothing is left to learn from.
     """
@@ -172,7 +173,9 @@ def split_cases(
     if known and names <= known["train"] | known["validation"]:
         held = {one.subject for one in cases if one.name in known["validation"]}
     else:
-        held = _drawn([one.subject for one in cases], split.held_out, rng)
+        learned = {one.subject for one in cases if one.name in known.get("train", ())}
+        unseen = [one.subject for one in cases if one.subject not in learned]
+        held = _drawn(unseen, split.held_out, rng)
     left = [one.subject for one in cases if one.subject not in held]
     stop = _drawn(left, split.stopping, rng)
     parts = Parts(
@@ -186,6 +189,25 @@ def split_cases(
             f"Of {len(names)} cases, none is left to learn from; [split] asks for too many.",
         )
     return parts
+
+
+def require_apart(parts: Parts, replayed: Iterable[CaseFile] = ()) -> None:
+    """Return where each case is itself, and what is held out is nowhere else under another name.
+
+    Raises ConfigError ``training-split``.
+    """
+    learned = (*parts.train, *parts.stopping, *replayed)
+    names = [one.name for one in (*learned, *parts.held_out)]
+    if len(set(names)) < len(names):
+        raise ConfigError("training-split", "Two cases have one name; rename one of them.")
+    known = {one.digest for one in learned}
+    twice = [one.name for one in parts.held_out if one.digest in known]
+    if twice:
+        raise ConfigError(
+            "training-split",
+            f"{len(twice)} held-out cases are learned from too, under another name; the first is "
+            f"{twice[0]}.",
+        )
 
 
 def _drawn(subjects: Iterable[str], share: float, rng: np.random.Generator) -> set[str]:

@@ -74,3 +74,10 @@ def fixed_patches(examples: Sequence[Example], shape: Shape, *, count: int) -> N
     chosen = [examples[number % len(examples)] for number in range(count)]
     patches: NDArray[np.float32] = cutter.batch(chosen).images.numpy()
     return patches
+
+
+def random_windows(shape: Shape, *, seed: int, count: int = 2) -> NDArray[np.float32]:
+    """Return windows (n, 1, x, y, z) of numbers between 0 and 1: anything, but always the same."""
+    rng = np.random.default_rng(seed)
+    windows: NDArray[np.float32] = rng.random((count, 1, *shape), np.float32)
+    return windows

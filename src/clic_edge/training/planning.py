@@ -9,7 +9,7 @@ import torch
 
 from clic_edge.errors import ConfigError
 from clic_edge.inference.package import load_package
-from clic_edge.training.material import SPLIT, read_material, split_cases
+from clic_edge.training.material import SPLIT, read_material, require_apart, split_cases
 from clic_edge.training.recipe import read_recipe
 from clic_edge.training.records import Run
 
@@ -83,15 +83,17 @@ def plan_training(order: Order) -> Plan:
     """
     parent, recipe = asked_of(order)
     material = read_material(order.data, recipe.data)
+    parts = split_cases(
+        material.cases, recipe.split, seed=recipe.seed, shipped=order.package / SPLIT
+    )
+    require_apart(parts)
     start = Start()
     return Plan(
         parent=parent,
         recipe=recipe,
         run=run_of(parent, recipe, (material,), order=order, start=start),
         materials=(material,),
-        parts=split_cases(
-            material.cases, recipe.split, seed=recipe.seed, shipped=order.package / SPLIT
-        ),
+        parts=parts,
         start=start,
         device=order.device,
         out=order.out,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +13,7 @@ from clic_edge.inference.lineage import Lineage, Parent
 from clic_edge.training.examples import example_of
 from clic_edge.training.export import largest_difference, write_onnx
 from clic_edge.training.learning import Learner, Lesson
+from clic_edge.training.material import SPLIT
 from clic_edge.training.origin import code_of
 from clic_edge.training.packaging import Fresh, fill_in, free_place, write_package
 from clic_edge.training.patches import fixed_patches
@@ -19,7 +21,7 @@ from clic_edge.validation.folder import case_files
 from clic_edge.validation.validate import validate
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
     from clic_edge.inference.declaration import Declaration
@@ -30,8 +32,9 @@ if TYPE_CHECKING:
     from clic_edge.validation.folder import LabelledVolume
     from clic_edge.validation.report import Report
 
-    Accept = Callable[[Path, Path], None]
-    """Raises what speaks against a package that lies in the run still, by the held-out cases."""
+    Accept = Callable[[Report, Path, Path], None]
+    """Raises what speaks against a package, by its report on a folder of held-out cases; says in a
+    file what it found."""
 
 PROVING_PATCHES = 4
 """On which torch and ONNX Runtime must answer the same."""
@@ -140,9 +143,9 @@ def packaged(plan: Plan, fresh: Fresh, accept: Accept | None) -> Trained:
     place, version = free_place(fresh, plan.out)
     write_package(candidate, fresh, version)
     held_out = link_cases(plan.parts.held_out, plan.run.folder / HELD_OUT)
-    if accept and held_out:
-        accept(candidate, held_out)
     report = validate(candidate, held_out) if held_out else None
+    if accept and report and held_out:
+        accept(report, held_out, plan.run.folder / "against-parent.json")
     package = fill_in(candidate, fresh, version=version, report=report)
     shutil.rmtree(place, ignore_errors=True)
     candidate.rename(place)
@@ -150,8 +153,11 @@ def packaged(plan: Plan, fresh: Fresh, accept: Accept | None) -> Trained:
     return Trained(run=plan.run.folder, package=place, report=report)
 
 
-def link_cases(cases: Iterable[CaseFile], folder: Path) -> Path | None:
-    """Return a folder of labelled volumes with links to the cases; None where there is none."""
+def link_cases(cases: Sequence[CaseFile], folder: Path) -> Path | None:
+    """Return a folder of labelled volumes with links to the cases, and a split that names them.
+
+    None where there is none.
+    """
     shutil.rmtree(folder, ignore_errors=True)
     for case in cases:
         for kind, path in zip(
@@ -160,7 +166,11 @@ def link_cases(cases: Iterable[CaseFile], folder: Path) -> Path | None:
             (folder / kind).mkdir(parents=True, exist_ok=True)
             ending = path.name[path.name.index(".nii") :]
             (folder / kind / f"{case.name}{ending}").symlink_to(path.resolve())
-    return folder if folder.exists() else None
+    if not folder.exists():
+        return None
+    names = sorted(case.name for case in cases)
+    (folder / SPLIT).write_text(json.dumps({"validation": names}, indent=1) + "\n")
+    return folder
 
 
 def _examples(

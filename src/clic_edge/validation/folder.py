@@ -102,6 +102,19 @@ def case_files(folder: Path, name: str) -> tuple[Path, Path]:
     )
 
 
+def write_case(folder: Path, case: LabelledVolume) -> None:
+    """Write image and label so that `read_case` finds them again; the same case, the same bytes."""
+    affine = _RAS_TO_LPS @ case.volume.geometry.affine
+    for kind, values in (
+        ("images", case.volume.voxels.astype(np.float32)),
+        ("labels", case.reference),
+    ):
+        (folder / kind).mkdir(parents=True, exist_ok=True)
+        # Named in no header: NIfTI has room for a description, and it stays empty.
+        file = nib.Nifti1Image(values, affine)  # type: ignore[no-untyped-call]  # nibabel's gap
+        nib.save(file, folder / kind / f"{case.name}.nii.gz")
+
+
 def read_volume(path: Path, *, modality: str) -> tuple[str, Volume]:
     """Return the name of an image in NIfTI and its volume; the caller vouches for the modality.
 
