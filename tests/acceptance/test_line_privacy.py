@@ -6,6 +6,7 @@ import base64
 import binascii
 import pickle
 import re
+import shutil
 import zipfile
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,13 +16,15 @@ import httpx
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from factories import CANARY, Stack, make_datasets
+from factories import CANARY, Shots, Stack, make_datasets, make_shot, skin
 from faulty_pacs import AE_TITLE
+from model_packages import write_image_package
 from pyarrow import parquet
 from pydicom import dcmread
 from servers import free_port
 from sites import (
     NEVER,
+    ROOT,
     Site,
     SiteOptions,
     dimse_toml,
@@ -52,6 +55,17 @@ VALUES = (
     ".77777777.",  # in every UID of the study, the series and the instances
 )
 NEEDLES = tuple({value.lower().encode(code) for value in VALUES for code in (LATIN_1, UTF_8)})
+PHOTOGRAPHS = """\
+name = "photographs"
+title = "photographs"
+model = "redness"
+deid_profile = "photographs"
+writers = ["seg", "sr"]
+destinations = ["pacs"]
+rule = { modality = ["XC"] }
+[completeness]
+quiet_seconds = 0
+"""
 QUOTING_WRITER = '''\
 """A third party's writer that tells all it knows when it fails."""
 
@@ -86,7 +100,10 @@ def aviary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aviary]:
             "gaps": pipeline_toml("gaps", description='"gaps"'),
             "quoting": pipeline_toml("quoting", description='"quoting"', writers='["quoting"]'),
             "away": pipeline_toml("away", description='"away"', destinations='["away"]'),
+            "photographs": PHOTOGRAPHS,
         },
+        models=_models(folder / "models"),
+        unsigned=True,
         destinations=dimse_toml("away", free_port(), AE_TITLE),
         reconcile_seconds=NEVER,
         packages=(_install_quoting_writer(folder / "third-party"),),
@@ -99,8 +116,16 @@ def aviary(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Aviary]:
         site.await_case(study_id, CaseState.REFUSED, pipeline="gaps")
         site.await_case(study_id, CaseState.QUARANTINED, pipeline="quoting")
         site.await_case(study_id, CaseState.WAITING, pipeline="away")
+        site.await_case(study_id, CaseState.DELIVERED, pipeline="photographs")
         yield Aviary(site=site, study_id=study_id)
     monkeypatch.undo()
+
+
+def _models(folder: Path) -> Path:
+    """Return a folder of packages: one for volumes, and one for single images."""
+    shutil.copytree(ROOT / "models" / "hippocampus", folder / "hippocampus")
+    write_image_package(folder / "redness")
+    return folder
 
 
 def _install_quoting_writer(folder: Path) -> Path:
@@ -122,6 +147,8 @@ def _send_canary(site: Site) -> str:
         datasets += make_datasets(stack, hippocampus())
         if description == "gaps":
             del datasets[-10]
+    shots = Shots(patient=CANARY, series_number=5, description="photographs")
+    datasets.append(make_shot(shots, skin()))
     return site.send(datasets)
 
 
@@ -143,7 +170,10 @@ def test_the_search_finds_every_value_however_it_is_packed(tmp_path: Path) -> No
 
 def test_the_results_carry_the_patient_byte_for_byte(aviary: Aviary) -> None:
     results = results_in(aviary.site.pacs, aviary.study_id)
-    assert sorted(dcmread(BytesIO(file)).Modality for file in results.values()) == ["SEG", "SR"]
+    assert sorted(dcmread(BytesIO(file)).Modality for file in results.values()) == [
+        *("SEG", "SEG"),  # of the volume, and of the photograph
+        *("SR", "SR"),
+    ]
     for content in results.values():
         assert CANARY.name.encode(UTF_8) in content
         ds = dcmread(BytesIO(content))
@@ -161,6 +191,7 @@ def test_every_way_to_end_was_taken(aviary: Aviary) -> None:
         "gaps": "missing-slices",
         "quoting": "unexpected-error",
         "away": "destination-unreachable",
+        "photographs": "",
     }
     log = aviary.site.log.read_text()
     for event in ("foreign-log", "prediction-made", "stage-finished", "receipt", "case-moved"):
@@ -202,7 +233,7 @@ def test_no_command_prints_the_canary(aviary: Aviary, clic_edge: ClicEdge, tmp_p
         "-c", site.settings, "predictions", "--format", "parquet", "--out", parquet_file
     )
     rows = parquet.read_table(parquet_file).to_pylist()
-    assert len(rows) == 3  # the series with the gap was not predicted
+    assert len(rows) == 4  # the series with the gap was not predicted
     assert _found_in(str(rows).encode()) == set()
     assert _found_in(parquet_file.read_bytes()) == set()
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import html
 import io
-import shutil
-import subprocess
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
@@ -15,6 +12,7 @@ import pydicom
 import pytest
 from analyses import analysis_of
 from factories import Stack, make_series, series_of
+from programs import assert_readable_report, errors_in, said, stored
 from pydicom.sr.codedict import codes
 from written import with_everything, write_all, write_told
 
@@ -92,54 +90,8 @@ NO_VOLUME = {
 }
 """How many series of each other folder can't be one, and why."""
 
-NUMBERED_FROM_ZERO = (
-    "Error - SegmentNumber not monotonically increasing from one by one - have "
-    "SegmentSequence item number 1 (from one) with SegmentNumber of 0"
-)
-UNKNOWN_TO_DCIODVFY = {
-    ResultKind.SEG_LABELMAP: {
-        "Error - Information Object Not found",
-        NUMBERED_FROM_ZERO,
-    }
-}
-"""Debian's dciodvfy is older than Label Map Segmentation: this alone it says of one."""
-
-
-OF_DSRDUMP_ITSELF = (
-    "W: The VR checker does not support",
-    "W: Check for template constraints not yet supported",
-)
 UNKNOWN_TO_DCMTK = ResultKind.SEG_LABELMAP
 """DCMTK 3.6.7 of 2022 opens no report that refers to such an image."""
-
-
-def said(program: str, *arguments: object) -> str:
-    if shutil.which(program) is None:
-        pytest.skip(f"{program} isn't installed")
-    done = subprocess.run(
-        [program, *map(str, arguments)], capture_output=True, check=False, timeout=60
-    )
-    return (done.stdout + done.stderr).decode(errors="replace")
-
-
-def stored(results: Iterable[ResultObject], folder: Path) -> dict[Path, ResultObject]:
-    paths = {}
-    for number, result in enumerate(results):
-        path = folder / f"{result.kind}-{number}.dcm"
-        path.write_bytes(result.content)
-        paths[path] = result
-    return paths
-
-
-def errors_in(path: Path, result: ResultObject, originals: bytes) -> list[str]:
-    """Return what dciodvfy finds wrong, but for the originals' own identifiers."""
-    errors = [line for line in said("dciodvfy", path).splitlines() if "Error" in line]
-    return [
-        line
-        for line in errors
-        if line not in UNKNOWN_TO_DCIODVFY.get(result.kind, ())
-        and ("Illegal root for UID" not in line or line.split('"')[1].encode() not in originals)
-    ]
 
 
 def assert_valid(analysis: Analysis, folder: Path) -> None:
@@ -161,21 +113,6 @@ def assert_valid(analysis: Analysis, folder: Path) -> None:
     entities = said("dcentvfy", *sorted(folder.glob("*.dcm")))
     ours = [line for line in entities.splitlines() if "Error" in line]
     assert [line for line in ours if any(path.name in line for path in paths)] == []
-
-
-def assert_readable_report(path: Path) -> None:
-    """Open a report with DCMTK, and find every text and number of it on the page."""
-    complaints = [line for line in said("dsrdump", "-Ec", path).splitlines() if line[1:2] == ":"]
-    assert [line for line in complaints if not line.startswith(OF_DSRDUMP_ITSELF)] == []
-    page = html.unescape(said("dsr2html", path))
-    assert "<html" in page
-    words = [
-        str(item.value)
-        for item in pydicom.dcmread(path).iterall()
-        if item.keyword in {"TextValue", "NumericValue"}
-    ]
-    assert words
-    assert [word for word in words if word not in page] == []
 
 
 def assert_read_by_highdicom(results: Iterable[ResultObject], analysis: Analysis) -> None:

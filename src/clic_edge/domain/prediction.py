@@ -21,6 +21,12 @@ class Code:
     meaning: str
 
 
+AREA = Code(value="42798000", scheme="SCT", meaning="Area")
+SQUARE_MILLIMETRE = Code(value="mm2", scheme="UCUM", meaning="square millimeter")
+PIXELS = Code(value="{pixels}", scheme="UCUM", meaning="pixels")
+"""Of an area in an image that doesn't tell how large its pixels are."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentDefinition:
     """What one value of a label map means; declared by the model package."""
@@ -83,7 +89,10 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SegmentFinding:
-    """One segment and its numbers; `voxel_count` is 0 where nothing was found."""
+    """One segment and its numbers; `voxel_count` is 0 where nothing was found.
+
+    A segment of a single image has no volume: `volume_mm3` is 0, and an `AREA` is measured.
+    """
 
     definition: SegmentDefinition
     voxel_count: int

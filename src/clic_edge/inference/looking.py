@@ -17,7 +17,9 @@ import numpy as np
 
 from clic_edge.domain.image import Image
 from clic_edge.domain.prediction import (
-    Code,
+    AREA,
+    PIXELS,
+    SQUARE_MILLIMETRE,
     Measurement,
     ParametricMap,
     Prediction,
@@ -48,9 +50,6 @@ if TYPE_CHECKING:
     Outputs = Mapping[str, NDArray[np.float32]]
     """By name; each with the images of a batch, here one, along its first axis."""
 
-AREA = Code(value="42798000", scheme="SCT", meaning="Area")
-SQUARE_MILLIMETRE = Code(value="mm2", scheme="UCUM", meaning="square millimeter")
-PIXELS = Code(value="{pixels}", scheme="UCUM", meaning="pixels")
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 """How bright red, green and blue look (ITU-R BT.601)."""
 

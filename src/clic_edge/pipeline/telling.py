@@ -106,8 +106,13 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
 
 
 def _in_order(case: Case, parts: Mapping[Part, SeriesStory]) -> list[Part]:
-    """Return the parts in the order of the case's series, images as they follow one another."""
-    return sorted(parts, key=lambda part: (case.series_ids.index(part.series_id), part.image))
+    """Return the parts in the order of the case's series, images as their numbers say."""
+
+    def place(part: Part) -> tuple[int, int, int]:
+        number = parts[part].image_number
+        return case.series_ids.index(part.series_id), number or 0, part.image
+
+    return sorted(parts, key=place)
 
 
 def _number(line: Line, part: Part) -> int | None:

@@ -55,7 +55,12 @@ class CaptureWriter:
 
 
 def shown_slices(prediction: Prediction) -> tuple[int, ...]:
-    """Return the slices with a finding; of more than `MOST`, the key slices and an even choice."""
+    """Return the slices with a finding; of more than `MOST`, the key slices and an even choice.
+
+    A single image is shown whatever was found: its classes are of all of it.
+    """
+    if not prediction.geometry.in_patient:
+        return (0,)
     with_segment = np.flatnonzero(areas_of(prediction).any(axis=1)).tolist()
     with_detection = [slice_of(one, prediction.geometry) for one in prediction.detections]
     slices = sorted({*with_segment, *with_detection})
@@ -72,7 +77,8 @@ def _capture(analysis: Analysis, source: Source, k: int, *, number: int) -> Resu
     provenance.stamp(ds, analysis, source, kind=ResultKind.SC)
     ds.SOPClassUID = SecondaryCaptureImageStorage
     ds.SOPInstanceUID = provenance.result_uid(analysis, ResultKind.SC, str(number))
-    ds.InstanceNumber = number
+    if not analysis.image:
+        ds.InstanceNumber = number
     ds.Modality, ds.ConversionType = "OT", "WSD"
     ds.ImageType = ["DERIVED", "SECONDARY"]
     ds.PatientOrientation, ds.Laterality = "", ""

@@ -1,7 +1,8 @@
 """Nothing invalid or misplaced leaves: every result is read back from its bytes and compared.
 
 The objects are read with pydicom and numpy alone, not with the library that wrote them;
-segmentations once more by dcmqi and DCMTK, which share nothing with either.
+segmentations once more by dcmqi and DCMTK, which share nothing with either. One of a single image
+lies nowhere in the patient; there DCMTK shows each pixel on the image's own grid.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clic_edge.dicom.reading import read_instance, translated
+from clic_edge.domain.prediction import AREA
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.errors import Defect
 from clic_edge.results.check_fallback import check_fallback
 from clic_edge.results.check_geometry import check_geometry, tolerance_mm
+from clic_edge.results.check_pixel_grid import check_pixel_grid
 from clic_edge.results.check_seg import check_segmentation
 from clic_edge.results.check_sr import check_report
 from clic_edge.results.identity import IDENTITY
@@ -57,7 +60,10 @@ def check(results: tuple[ResultObject, ...], analysis: Analysis) -> None:
             check_envelope(ds, analysis, source, result=result)
             if result.kind in SEGMENTATIONS:
                 check_segmentation(ds, analysis, source)
-                check_geometry(ds, result, analysis)
+                if analysis.image:
+                    check_pixel_grid(ds, result, analysis)
+                else:
+                    check_geometry(ds, result, analysis)
             elif result.kind is ResultKind.SR:
                 check_report(ds, analysis, source, results=results)
             else:
@@ -84,7 +90,14 @@ def _check_findings(analysis: Analysis) -> None:
     counts, told = np.zeros(256, np.int64), np.zeros(256, np.int64)
     for plane in prediction.label_map:
         counts += np.bincount(plane.ravel(), minlength=256)
+    rows, columns = prediction.geometry.spacing_mm[1:]
     for finding in prediction.segments:
+        area = finding.voxel_count * rows * columns
+        if any(
+            one.name == AREA and abs(one.value - area) > VOLUME_TOLERANCE * area
+            for one in finding.measurements
+        ):
+            raise Defect("findings-differ", "An area isn't that of the mask.")
         told[finding.definition.number] = finding.voxel_count
         volume = finding.voxel_count * prediction.geometry.voxel_volume_mm3
         if abs(volume - finding.volume_mm3) > VOLUME_TOLERANCE * volume:

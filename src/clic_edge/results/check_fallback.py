@@ -46,7 +46,7 @@ def _check_picture(ds: Dataset, analysis: Analysis, source: Source) -> None:
     shown = {
         plane.image.sop_instance_uid
         for plane, area in zip(source.planes, areas, strict=True)
-        if area.any() or analysis.prediction.detections
+        if area.any() or analysis.prediction.detections or analysis.image
     }
     _require(reference.ReferencedSOPInstanceUID in shown, "A picture")
     _require(len(ds.PixelData) >= ds.Rows * ds.Columns * 3, "A picture")

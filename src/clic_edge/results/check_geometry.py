@@ -127,7 +127,8 @@ def _straighten(ds: Dataset) -> None:
 
 def tolerance_mm(geometry: Geometry) -> float:
     """Return how far a plane or a corner may lie from the model's grid."""
-    return min(TOLERANCE_MM, TOLERANCE_SHARE * geometry.spacing_mm[0])
+    steps = geometry.spacing_mm[:1] if geometry.in_patient else geometry.spacing_mm[1:]
+    return min(TOLERANCE_MM, TOLERANCE_SHARE * min(steps))
 
 
 def _check_planes(positions: NDArray[np.float64], geometry: Geometry) -> None:

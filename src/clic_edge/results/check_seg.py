@@ -64,12 +64,13 @@ def check_segmentation(ds: Dataset, analysis: Analysis, source: Source) -> None:
 
     """
     prediction = analysis.prediction
-    if ds.FrameOfReferenceUID != source.header.FrameOfReferenceUID:
+    in_patient = prediction.geometry.in_patient
+    if ds.get("FrameOfReferenceUID") != (source.header.FrameOfReferenceUID if in_patient else None):
         raise Defect("seg-misplaced", "The segmentation has another Frame of Reference.")
     if (ds.Rows, ds.Columns) != prediction.geometry.shape[1:]:
         raise Defect("seg-differs", "The segmentation's frames have another size.")
     expected = EXPECTED[ds.SegmentationType](prediction, _segments(ds, analysis))
-    places = list(_places(ds, source))
+    places = list(_places(ds, source) if in_patient else _places_on_image(ds, source))
     if ds.NumberOfFrames != len(places) or len(set(places)) != len(places):
         raise Defect("seg-differs", "The segmentation has another number of frames than it says.")
     voxels = 0
@@ -188,6 +189,16 @@ def _places(ds: Dataset, source: Source) -> Iterator[tuple[int, int]]:
                 else BACKGROUND
             )
         yield numbers[segment], slices[location]
+
+
+def _places_on_image(ds: Dataset, source: Source) -> Iterator[tuple[int, int]]:
+    """Yield each frame's Segment Number, with the one slice that there is."""
+    shared = ds.SharedFunctionalGroupsSequence[0]
+    for frame in ds.PerFrameFunctionalGroupsSequence:
+        if any(keyword in one for keyword in LOCATION[:3] for one in (frame, shared)):
+            raise Defect("seg-misplaced", "A frame says where it lies, which nobody knows.")
+        _check_reference(frame, source.planes[0])
+        yield int(group_of(frame, shared, SEGMENT).ReferencedSegmentNumber), 0
 
 
 def _encoded(frame: Dataset, keyword: str) -> Hashable:

@@ -125,7 +125,10 @@ def _require_border(
     if not finding.voxel_count:
         return
     prediction, segment = analysis.prediction, finding.definition
-    drawn = _drawn(items, tracking_of_segment(analysis, segment).uid)[0]
+    groups = _drawn(items, tracking_of_segment(analysis, segment).uid)
+    if not groups:  # too many corners for a report: the segmentation has it
+        return
+    drawn = groups[0]
     k = round(float(_indices(drawn[:1], prediction.geometry)[0, 0]))
     plane = source.planes[k]
     axes = np.array(plane.orientation).reshape(2, 3) / np.array(plane.pixel_spacing[::-1])[:, None]

@@ -37,6 +37,8 @@ TIMEOUT_SECONDS = 300.0
 
 POSITION = re.compile(rb"\(0020,0032\) DS \[([^\]]*)\]")
 LARGEST_FRACTION = re.compile(rb"\(0062,000e\) US (\d+)")
+PGM = re.compile(rb"P5\s(\d+)\s(\d+)\s255\s")
+"""Before the pixels of a grey picture: columns and rows."""
 VOXELS: Mapping[str, np.dtype[np.integer]] = {
     "unsigned char": np.dtype("u1"),
     "short": np.dtype("<i2"),
@@ -120,10 +122,28 @@ def reread(content: bytes, copy: bytes, *, merged: bool) -> Iterator[Reread]:
         yield found
 
 
+def shown(content: bytes, frame: int, *, largest: int) -> NDArray[np.uint8]:
+    """Return a frame, from 1, as DCMTK shows it: from 0, and 255 for the `largest` value.
+
+    Raises as `reread`.
+    """
+    window = ("+Ww", str((largest + 1) / 2), str(largest + 1))  # PS3.3 C.11.2.1.2.1
+    asked = (*window, "--write-raw-pnm", "+F", str(frame))
+    with _in_memory(content) as source:
+        image = source.read_by(_dcmtk("dcm2pnm"), *asked, source.path, "/dev/stdout")
+    with translated("geometry-unproved", "DCMTK answers in an unknown form."):
+        header = PGM.match(image)
+        if header is None:
+            raise ValueError("no PGM")
+        columns, rows = (int(one) for one in header.groups())
+        return np.frombuffer(image, np.uint8, offset=header.end()).reshape(rows, columns)
+
+
 def require_readers() -> None:
     """Return when dcmqi and DCMTK are installed; raises ConfigError as `reread`."""
     _segimage2itkimage()
     _dcmdump()
+    _dcmtk("dcm2pnm")
 
 
 def _segimage2itkimage() -> str:
@@ -137,9 +157,13 @@ def _segimage2itkimage() -> str:
 
 
 def _dcmdump() -> str:
-    path = shutil.which("dcmdump")
+    return _dcmtk("dcmdump")
+
+
+def _dcmtk(program: str) -> str:
+    path = shutil.which(program)
     if path is None:
-        raise _missing("dcmdump", "apt-get install dcmtk")
+        raise _missing(program, "apt-get install dcmtk")
     return path
 
 

@@ -11,20 +11,25 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.pixels.processing import apply_modality_lut
 
+from clic_edge.dicom.images import read_shot
 from clic_edge.dicom.reading import place, read_instance
 from clic_edge.errors import Defect
 from clic_edge.results.colours import colour_of
 from clic_edge.results.outlines import areas_of, outlines
-from clic_edge.results.wording import finding_lines, say
+from clic_edge.results.sr_terms import PROBABILITY
+from clic_edge.results.wording import decimal, finding_lines, say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
+    from clic_edge.domain.prediction import ParametricMap
     from clic_edge.results.writer import Analysis
 
 LEAST_SIDE = 512
 """Smaller images are enlarged by a whole number, so that an outline stays on its pixels."""
+MOST_SIDE = 1600
+"""A photograph with more pixels than a screen is made smaller, so that its picture can be sent."""
 LINES = 14
 """More findings on one slice than this would push the picture off a screen."""
 _PERCENTILES = (0.5, 99.5)
@@ -38,14 +43,15 @@ def picture(analysis: Analysis, k: int) -> Image.Image:
     The words stand beside the image, never on it: nothing of the anatomy is hidden, and they are
     readable whatever the image looks like.
     """
-    drawn = outlined(analysis, k)
+    drawn = photographed(analysis) if analysis.image else outlined(analysis, k)
     words = _words(analysis, k)
     width = drawn.width
     height = drawn.height + (len(words) + 1) * _LINE_HEIGHT + 2 * _MARGIN
     canvas = Image.new("RGB", (width, height))
     pen = ImageDraw.Draw(canvas)
     slices = analysis.prediction.geometry.shape[0]
-    banner = f"{say('not verified', analysis.language)} · {k + 1}/{slices}"
+    which = "" if analysis.image else f" · {k + 1}/{slices}"
+    banner = f"{say('not verified', analysis.language)}{which}"
     pen.text((_MARGIN, 2), banner, fill=(255, 255, 255), font=font(bold=True))
     canvas.paste(drawn, (0, _LINE_HEIGHT + _MARGIN))
     top = _LINE_HEIGHT + _MARGIN + drawn.height + _MARGIN // 2
@@ -64,6 +70,62 @@ def outlined(analysis: Analysis, k: int) -> Image.Image:
     width, height = (round(size * by) for size, by in zip(pixels.shape[::-1], scale, strict=True))
     image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BICUBIC)
     image = image.convert("RGB")
+    _draw_outlines(image, analysis, k, scale=scale)
+    return image
+
+
+def photographed(analysis: Analysis) -> Image.Image:
+    """Return a single image with its outlines, and to its right once more below each heat map.
+
+    It has its own colours, or those that its window gives it.
+    """
+    pixels = displayed(analysis)
+    side = max(1.0, LEAST_SIDE / min(pixels.shape[:2]))
+    scale = min(side, MOST_SIDE / max(pixels.shape[:2]))
+    height, width = (round(size * scale) for size in pixels.shape[:2])
+    plain = Image.fromarray(pixels).convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
+    maps = _heat_maps(analysis)
+    canvas = Image.new("RGB", (width * (1 + len(maps)), height))
+    for beside, one in enumerate(maps, start=1):
+        canvas.paste(heated(plain, one), (beside * width, 0))
+    _draw_outlines(plain, analysis, 0, scale=(width / pixels.shape[1], height / pixels.shape[0]))
+    canvas.paste(plain, (0, 0))
+    return canvas
+
+
+def heated(image: Image.Image, one: ParametricMap) -> Image.Image:
+    """Return the image in grey below a heat map: black, red, yellow and white as it rises."""
+    low, high = _span(one)
+    shares = np.clip((one.values[0] - low) / max(high - low, 1e-12), 0, 1) * 255
+    small = Image.fromarray(shares.astype(np.uint8)).resize(image.size, Image.Resampling.BILINEAR)
+    heat = np.asarray(small, np.float32)[..., None] / 255
+    colours = np.clip(heat * 3 - np.array([0, 1, 2], np.float32), 0, 1) * 255
+    grey_ = np.asarray(image.convert("L"), np.float32)[..., None]
+    return Image.fromarray(((grey_ + colours) / 2).astype(np.uint8))
+
+
+def _span(one: ParametricMap) -> tuple[float, float]:
+    """Return what is dark and what is bright: of probabilities 0 and 1, else all that there is."""
+    if one.quantity.value == PROBABILITY.value:
+        return 0.0, 1.0
+    return float(one.values.min()), float(one.values.max())
+
+
+def displayed(analysis: Analysis) -> NDArray[np.uint8]:
+    """Return a single image as a screen shows it: (rows, columns), or (rows, columns, 3)."""
+    instances, index = analysis.series.instances, analysis.slices[0].instance_index
+    shot = read_shot(instances[index].content, place(index, len(instances)))
+    if shot.pixels.ndim > 2:  # noqa: PLR2004 - rows, columns, colours
+        return shot.pixels.astype(np.uint8)
+    black, white = shot.shown
+    shares = np.clip((shot.pixels.astype(np.float64) - black) / (white - black), 0, 1)
+    shades: NDArray[np.uint8] = np.rint(shares * 255).astype(np.uint8)
+    return shades
+
+
+def _draw_outlines(
+    image: Image.Image, analysis: Analysis, k: int, *, scale: tuple[float, float]
+) -> None:
     pen = ImageDraw.Draw(image)
     labels = analysis.prediction.label_map[k]
     for finding in analysis.prediction.segments:
@@ -72,7 +134,6 @@ def outlined(analysis: Analysis, k: int) -> Image.Image:
             points = [(float(x), float(y)) for x, y in loop * np.array(scale)]
             pen.line(points, fill=(0, 0, 0), width=4)  # a dark rim shows on bright images
             pen.line(points, fill=colour_of(number), width=2)
-    return image
 
 
 def grey(analysis: Analysis, k: int) -> NDArray[np.uint8]:
@@ -142,7 +203,19 @@ def _words(analysis: Analysis, k: int) -> list[tuple[str, int | None]]:
     ]
     if len(lines) > LINES:
         lines = [*lines[: LINES - 1], (f"+ {len(lines) - LINES + 1}", None)]
+    lines += [(_legend(one, analysis.language), None) for one in _heat_maps(analysis)]
     return [*lines, (f"{analysis.model.title} {analysis.model.version}", None)]
+
+
+def _heat_maps(analysis: Analysis) -> list[ParametricMap]:
+    """Return what is shown beside a single image."""
+    maps = analysis.prediction.maps if analysis.image else ()
+    return [one for one in maps if one.segment is None]
+
+
+def _legend(one: ParametricMap, language: str) -> str:
+    low, high = (decimal(value, language) for value in _span(one))
+    return f"{say('heat map', language)}: {one.label} ({one.quantity.meaning}), {low} - {high}"
 
 
 @cache

@@ -62,7 +62,7 @@ class Place(NamedTuple):
     slice_index: int
 
 
-def per_frame_groups(source: Source, places: Iterable[Place]) -> bytes:
+def per_frame_groups(source: Source, places: Iterable[Place], *, in_patient: bool = True) -> bytes:
     """Return the Per-Frame Functional Groups Sequence (5200,9230), PS3.3 C.7.6.16.
 
     A frame is indexed by its segment, where it has one, and by its plane: among those in use,
@@ -78,6 +78,8 @@ def per_frame_groups(source: Source, places: Iterable[Place]) -> bytes:
     for number, k in places:
         rank, derivation, position = planes[k]
         index = struct.pack("<LL", number, rank) if number else struct.pack("<L", rank)
+        if not in_patient:  # all frames are of one image, and lie nowhere
+            index, position = struct.pack("<L", number), b""
         content = sequence("FrameContentSequence", element("DimensionIndexValues", index))
         frames.append(
             derivation + content + position + (_identification(number) if number else b"")

@@ -59,7 +59,7 @@ class KeyObjectWriter:
                     ),
                     description=say("not verified", analysis.language),
                 ),
-                series_instance_uid=provenance.result_uid(analysis, kind, "series"),
+                series_instance_uid=provenance.series_uid(analysis, kind),
                 series_number=1,
                 sop_instance_uid=provenance.result_uid(analysis, kind),
                 instance_number=1,

@@ -16,6 +16,8 @@ from highdicom.sr import (
 )
 from pydicom.sr.codedict import codes
 
+from clic_edge.results.sr_terms import laterality_of
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -41,7 +43,7 @@ ORIENTATION = (
 )
 
 
-def image_library(source: Source) -> ContainerContentItem:
+def image_library(source: Source, *, in_patient: bool = True) -> ContainerContentItem:
     """Return one group of all originals, with what they share; positions are theirs to tell."""
     group = ContainerContentItem(
         name=codes.DCM.ImageLibraryGroup, relationship_type=RelationshipTypeValues.CONTAINS
@@ -55,7 +57,7 @@ def image_library(source: Source) -> ContainerContentItem:
         )
         for image in source.images
     ]
-    group.ContentSequence = ContentSequence([*_descriptors(source), *images])
+    group.ContentSequence = ContentSequence([*_descriptors(source, in_patient=in_patient), *images])
     library = ContainerContentItem(
         name=codes.DCM.ImageLibrary, relationship_type=RelationshipTypeValues.CONTAINS
     )
@@ -63,19 +65,38 @@ def image_library(source: Source) -> ContainerContentItem:
     return library
 
 
-def _descriptors(source: Source) -> list[ContentItem]:
-    """Return the descriptors of TID 1602 and 1604 that all originals have in common."""
+def _side(source: Source) -> list[ContentItem]:
+    side = laterality_of(source)
+    if side is None:
+        return []
+    value = CodedConcept(side.value, side.scheme, side.meaning)
+    return [CodeContentItem(name=codes.DCM.ImageLaterality, value=value, relationship_type=CONTEXT)]
+
+
+def _descriptors(source: Source, *, in_patient: bool) -> list[ContentItem]:
+    """Return the descriptors of TID 1602 and 1604 that all originals have in common.
+
+    A single image tells its side and its size, and not where it lies.
+    """
     header, plane = source.header, source.planes[0]
     modality = MODALITIES.get(str(header.get("Modality", "")), codes.cid32.Other)
+    shared: list[ContentItem] = [
+        CodeContentItem(name=codes.DCM.Modality, value=modality, relationship_type=CONTEXT)
+    ]
+    size = [
+        *_numbers([codes.DCM.PixelDataRows], [header.Rows], PIXELS),
+        *_numbers([codes.DCM.PixelDataColumns], [header.Columns], PIXELS),
+    ]
+    if not in_patient:
+        return [*shared, *_side(source), *size]
     return [
-        CodeContentItem(name=codes.DCM.Modality, value=modality, relationship_type=CONTEXT),
+        *shared,
         UIDRefContentItem(
             name=codes.DCM.FrameOfReferenceUID,
             value=header.FrameOfReferenceUID,
             relationship_type=CONTEXT,
         ),
-        *_numbers([codes.DCM.PixelDataRows], [header.Rows], PIXELS),
-        *_numbers([codes.DCM.PixelDataColumns], [header.Columns], PIXELS),
+        *size,
         *_numbers(
             [codes.DCM.VerticalPixelSpacing, codes.DCM.HorizontalPixelSpacing],
             plane.pixel_spacing,

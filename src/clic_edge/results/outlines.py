@@ -76,6 +76,11 @@ def key_slices(prediction: Prediction) -> tuple[int, ...]:
     )
 
 
+def pictured(prediction: Prediction) -> tuple[int, ...]:
+    """Return the slices that a page shows: the key slices, or the single image whatever was found."""
+    return key_slices(prediction) if prediction.geometry.in_patient else (0,)
+
+
 def areas_of(prediction: Prediction) -> NDArray[np.int64]:
     """Return how many voxels each declared segment has on each slice: (slices, segments)."""
     numbers = [one.definition.number for one in prediction.segments]

@@ -37,6 +37,8 @@ class ParametricMapWriter:
     ) -> tuple[ResultObject, ...]:
         """Return the maps on the planes of the originals, their numbers bit for bit.
 
+        Nothing of a single image, which has no plane; its heat maps are in the pictures.
+
         Raises
         ------
         Defect
@@ -45,7 +47,7 @@ class ParametricMapWriter:
         """
         del earlier
         maps = [one for one in analysis.prediction.maps if one.segment is None]
-        if not maps:
+        if not maps or analysis.image:
             return ()
         source = read_source(analysis)
         require_one_grid(analysis, source)
@@ -60,7 +62,7 @@ def _object(analysis: Analysis, source: Source, one: ParametricMap) -> ResultObj
     ds = DicomMap(
         source_images=[_stand_in(source)],
         pixel_array=one.values.astype(np.float32),
-        series_instance_uid=provenance.result_uid(analysis, kind, "series"),
+        series_instance_uid=provenance.series_uid(analysis, kind),
         series_number=1,
         sop_instance_uid=provenance.map_uid(analysis, one),
         instance_number=1,

@@ -43,7 +43,7 @@ class PresentationWriter:
     def write(
         self, analysis: Analysis, earlier: tuple[ResultObject, ...]
     ) -> tuple[ResultObject, ...]:
-        """Return the state; nothing where no segment has a voxel.
+        """Return the state; nothing where no segment has a voxel, or of a single image.
 
         Outlines run on the borders of pixels (units PIXEL, C.10.5.1.2).
 
@@ -55,7 +55,7 @@ class PresentationWriter:
         """
         del earlier
         segments = [one for one in analysis.prediction.segments if one.voxel_count]
-        if not segments:
+        if not segments or analysis.image:
             return ()
         source = read_source(analysis)
         with translated(
@@ -79,7 +79,7 @@ def _state(
     modality_lut, voi_lut = _shown_as(analysis, source)
     return GrayscaleSoftcopyPresentationState(
         referenced_images=list({image.SOPInstanceUID: image for image in images}.values()),
-        series_instance_uid=provenance.result_uid(analysis, ResultKind.PR, "series"),
+        series_instance_uid=provenance.series_uid(analysis, ResultKind.PR),
         series_number=1,
         sop_instance_uid=provenance.result_uid(analysis, ResultKind.PR),
         instance_number=1,

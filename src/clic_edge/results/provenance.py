@@ -56,8 +56,20 @@ def result_uid(told: Told, *what: str) -> str:
     return derive_uid(_of_analysis(told), *written_by, *edition, *what)
 
 
-def _of_analysis(told: Told) -> str:
+def series_uid(told: Told, kind: ResultKind) -> str:
+    """Return the Series Instance UID of our objects of a kind: images of one series share it."""
+    written_by = (clic_edge.__version__, told.language, told.link)
+    edition = (str(told.edition),) if told.edition else ()
+    return derive_uid(_of_series(told), *written_by, *edition, kind.value, "series")
+
+
+def _of_series(told: Told) -> str:
     return derive_uid(told.case_id, told.series.series_instance_uid, told.model.digest)
+
+
+def _of_analysis(told: Told) -> str:
+    whole = _of_series(told)
+    return derive_uid(whole, "image", str(told.image)) if told.image else whole
 
 
 def tracking_uid(analysis: Analysis, segment: SegmentDefinition) -> str:
@@ -95,10 +107,10 @@ def stamp(ds: Dataset, told: Told, source: Source, *, kind: ResultKind) -> None:
     date, time = when.strftime("%Y%m%d"), when.strftime("%H%M%S.%f")
     ds.SpecificCharacterSet = "ISO_IR 192"
     ds.SOPInstanceUID = result_uid(told, kind.value)
-    ds.SeriesInstanceUID = result_uid(told, kind.value, "series")
+    ds.SeriesInstanceUID = series_uid(told, kind)
     ds.SeriesNumber = _series_number(source.header, kind)
     ds.SeriesDescription = f"AI {kind}: {model.title}"[:64]
-    ds.InstanceNumber = 1
+    ds.InstanceNumber = _instance_number(told, source)
     ds.InstanceCreationDate = ds.SeriesDate = ds.ContentDate = date
     ds.InstanceCreationTime = ds.SeriesTime = ds.ContentTime = time
     ds.Manufacturer = MANUFACTURER
@@ -162,6 +174,12 @@ def moment_of(ds: Dataset) -> datetime:
         moment = datetime.strptime(text, "%Y%m%d%H%M%S")  # noqa: DTZ007 - the offset stands apart
         offset = local_time(datetime.now(UTC), ds).tzinfo
         return moment.replace(tzinfo=offset).astimezone(UTC)
+
+
+def _instance_number(told: Told, source: Source) -> int:
+    """Return what the image that it is of is called in its series, else its position; or 1."""
+    number = source.header.get("InstanceNumber") if told.image else None
+    return told.image or 1 if number is None else int(number)
 
 
 def _series_number(header: Dataset, kind: ResultKind) -> int:

@@ -45,7 +45,7 @@ def write_rejection(story: Story) -> ResultObject:
                 ),
                 description=say("earlier withdrawn", story.language),
             ),
-            series_instance_uid=provenance.result_uid(story, kind, "series"),
+            series_instance_uid=provenance.series_uid(story, kind),
             series_number=1,
             sop_instance_uid=provenance.result_uid(story, kind),
             instance_number=1,

@@ -21,7 +21,7 @@ from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect
 from clic_edge.results import provenance
 from clic_edge.results.drawing import picture
-from clic_edge.results.outlines import key_slices
+from clic_edge.results.outlines import pictured
 from clic_edge.results.source import read_source
 from clic_edge.results.wording import finding_lines, operating_point, say
 
@@ -114,7 +114,7 @@ def _told(analysis: Analysis, source: Source) -> dict[str, object]:
         ],
         "findings": [[one.name, one.value, one.unit] for one in lines]
         or [[say("nothing found", language), "", ""]],
-        "pictures": [_svg(analysis, k) for k in key_slices(prediction)[:PICTURES]],
+        "pictures": [_svg(analysis, k) for k in pictured(prediction)[:PICTURES]],
         "assess": say("assess", language),
         "link": analysis.link,
         "notes": [note for note in notes if note],

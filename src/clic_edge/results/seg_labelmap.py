@@ -47,6 +47,8 @@ class SegLabelmapWriter:
     ) -> tuple[ResultObject, ...]:
         """Return the segmentation, or nothing when no segment has a voxel.
 
+        Nothing of a single image either: its frames have no plane to be indexed by.
+
         Segments have the numbers that they have in the BINARY form; pixels have 8 bits, or 16
         where there are more than 255 segments.
 
@@ -58,7 +60,7 @@ class SegLabelmapWriter:
         """
         del earlier  # a segmentation refers to the originals only
         segments = written_segments(analysis)
-        if not segments:
+        if not segments or analysis.image:
             return ()
         source = read_source(analysis)
         require_one_grid(analysis, source)

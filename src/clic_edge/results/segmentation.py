@@ -144,21 +144,27 @@ def header_of(analysis: Analysis, source: Source, kind: ResultKind) -> Dataset:
     ds.ContentLabel = "AI_SEGMENTATION"
     ds.ContentDescription = analysis.prediction.model.title[:64]
     ds.ContentCreatorName = ""
-    ds.FrameOfReferenceUID = source.header.FrameOfReferenceUID
-    ds.PositionReferenceIndicator = source.header.get("PositionReferenceIndicator", "")
+    geometry = analysis.prediction.geometry
+    if geometry.in_patient:
+        ds.FrameOfReferenceUID = source.header.FrameOfReferenceUID
+        ds.PositionReferenceIndicator = source.header.get("PositionReferenceIndicator", "")
+    else:  # PS3.3 C.7.6.1: where no vector says it
+        ds.PatientOrientation = ""
     ds.LossyImageCompression = "00"
     for keyword in (one for one in LOSSY if one in source.header):
         ds[keyword] = source.header[keyword]
     ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
-    ds.Rows, ds.Columns = analysis.prediction.geometry.shape[1:]
+    ds.Rows, ds.Columns = geometry.shape[1:]
     ds.PixelRepresentation = 0
     images = [_reference(image) for image in source.images]
     series = Dataset()
     series.SeriesInstanceUID = source.header.SeriesInstanceUID
     series.ReferencedInstanceSequence = images
     ds.ReferencedSeriesSequence, ds.SourceImageSequence = [series], images
-    ds.SharedFunctionalGroupsSequence = [_shared_groups(source, analysis.prediction.geometry)]
+    ds.SharedFunctionalGroupsSequence = [_shared_groups(source, geometry)]
     dimensions = (PLANE,) if kind is ResultKind.SEG_LABELMAP else (SEGMENT, PLANE)
+    if not geometry.in_patient:
+        dimensions = (SEGMENT,)
     _add_dimensions(ds, provenance.result_uid(analysis, kind, "dimensions"), dimensions)
     return ds
 
@@ -168,9 +174,8 @@ def segmentation_object(
 ) -> ResultObject:
     """Return the object that `ds` describes, with its frames; each is looked at once, in order."""
     ds.NumberOfFrames = len(frames.places)
-    tail = chain(
-        (per_frame_groups(source, frames.places),), pixel_data(ds, frames.pixels, transfer_syntax)
-    )
+    groups = per_frame_groups(source, frames.places, in_patient="FrameOfReferenceUID" in ds)
+    tail = chain((groups,), pixel_data(ds, frames.pixels, transfer_syntax))
     return ResultObject(
         kind=kind,
         sop_class_uid=str(ds.SOPClassUID),
@@ -201,6 +206,9 @@ def _add_dimensions(ds: Dataset, organisation: str, dimensions: Iterable[tuple[s
 
 
 def _shared_groups(source: Source, geometry: Geometry) -> Dataset:
+    """Return how all frames lie; of a single image nothing is said, as nothing is known."""
+    if not geometry.in_patient:
+        return Dataset()
     plane, distance = source.planes[0], _plane_distance(geometry)
     orientation, measures, shared = Dataset(), Dataset(), Dataset()
     orientation.ImageOrientationPatient = _decimals(plane.orientation)

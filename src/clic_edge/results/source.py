@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clic_edge.dicom.attributes import Attributes
+from clic_edge.dicom.images import pixel_spacing_of
 from clic_edge.dicom.reading import place, read_header, translated
 from clic_edge.errors import Defect
 from clic_edge.results.identity import identity_of
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from clic_edge.domain.study import Series
-    from clic_edge.domain.volume import SliceSource
+    from clic_edge.domain.volume import Geometry, SliceSource
     from clic_edge.results.writer import Analysis
 
 IDENTIFIERS = ("SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID")
@@ -65,7 +66,8 @@ class Source:
     identity: Dataset = field(repr=False)
     """Patient and study, every text decoded, as all that we write has them."""
     planes: tuple[Plane, ...]
-    """One for each slice of the prediction, in its order."""
+    """One for each slice of the prediction, in its order; of a single image its own pixels, from
+    0, 0, in millimetres or, where their size is not known, in pixels."""
 
     @property
     def images(self) -> tuple[ImageReference, ...]:
@@ -87,6 +89,9 @@ def read_source(analysis: Analysis) -> Source:
         headers = _headers(analysis)
         header = headers[analysis.slices[0].instance_index]
         identity = identity_of(header)
+    if not analysis.prediction.geometry.in_patient:
+        own = _own_plane(header, analysis.prediction.geometry)
+        return Source(header=header, identity=identity, planes=(own,))
     planes = []
     for k, one in enumerate(analysis.slices):
         with translated(
@@ -120,7 +125,8 @@ def _headers(analysis: Analysis) -> Mapping[int, Dataset]:
     }
     if not all(one.get(keyword) for one in headers.values() for keyword in IDENTIFIERS):
         raise Defect("source-unidentified", "An image lacks a UID: nothing can refer to it.")
-    if not all(one.get("FrameOfReferenceUID") for one in headers.values()):
+    in_patient = analysis.prediction.geometry.in_patient
+    if in_patient and not all(one.get("FrameOfReferenceUID") for one in headers.values()):
         raise Defect(
             "no-frame-of-reference",
             "The images have no Frame of Reference UID (0020,0052): nothing can be laid over them.",
@@ -128,6 +134,25 @@ def _headers(analysis: Analysis) -> Mapping[int, Dataset]:
     if len({tuple(str(one.get(key, "")) for key in OWNERS) for one in headers.values()}) != 1:
         raise Defect("mixed-series", "The images aren't of one patient, study and series.")
     return headers
+
+
+def _own_plane(header: Dataset, geometry: Geometry) -> Plane:
+    """Return the plane of a single image, which lies nowhere but in itself."""
+    spacing = pixel_spacing_of(Attributes(dataset=header, where="the original"))
+    return Plane(
+        image=_reference(header),
+        frame_number=None,
+        position=(0.0, 0.0, 0.0),
+        orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+        pixel_spacing=(spacing or (1.0, 1.0)) if geometry.in_mm else (1.0, 1.0),
+        thickness_mm=None,
+    )
+
+
+def _reference(header: Dataset) -> ImageReference:
+    return ImageReference(
+        sop_class_uid=str(header.SOPClassUID), sop_instance_uid=str(header.SOPInstanceUID)
+    )
 
 
 def corners(
@@ -156,9 +181,7 @@ def _plane(ds: Dataset, source: SliceSource) -> Plane:
     measures = _group(ds, source, "PixelMeasuresSequence")
     thickness = measures.get("SliceThickness")
     return Plane(
-        image=ImageReference(
-            sop_class_uid=str(ds.SOPClassUID), sop_instance_uid=str(ds.SOPInstanceUID)
-        ),
+        image=_reference(ds),
         frame_number=source.frame_number if multi_frame else None,
         position=_numbers(_group(ds, source, "PlanePositionSequence").ImagePositionPatient),
         orientation=_numbers(

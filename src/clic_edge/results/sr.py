@@ -59,7 +59,7 @@ def _document(analysis: Analysis, source: Source, seg: ResultObject | None) -> C
     return Comprehensive3DSR(
         evidence=_evidence(source, seg),
         content=_report(analysis, source, seg)[0],
-        series_instance_uid=provenance.result_uid(analysis, ResultKind.SR, "series"),
+        series_instance_uid=provenance.series_uid(analysis, ResultKind.SR),
         series_number=1,
         sop_instance_uid=provenance.result_uid(analysis, ResultKind.SR),
         instance_number=1,
@@ -105,5 +105,6 @@ def _report(analysis: Analysis, source: Source, seg: ResultObject | None) -> Mea
         imaging_measurements=measurement_groups(analysis, source, seg),
     )
     content = report[0].ContentSequence
-    content.insert(len(content) - 1, image_library(source))  # before the measurements
+    library = image_library(source, in_patient=not analysis.image)
+    content.insert(len(content) - 1, library)  # before the measurements
     return report

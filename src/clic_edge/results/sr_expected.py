@@ -37,6 +37,7 @@ NAMES = {
     "111002": "Algorithm Parameters",
     "111003": "Algorithm Version",
     "111026": "Horizontal Pixel Spacing",
+    "111027": "Image Laterality",
     "111028": "Image Library",
     "111030": "Image Region",
     "111066": "Vertical Pixel Spacing",
@@ -51,10 +52,13 @@ NAMES = {
     "121049": "Language of Content Item and Descendants",
     "121058": "Procedure reported",
     "121071": "Finding",
+    "121112": "Source of Measurement",
     "121139": "Modality",
     "121191": "Referenced Segment",
+    "121214": "Referenced Segmentation Frame",
     "121231": "Volume Surface",
     "121232": "Source Series for Segmentation",
+    "121233": "Source Image for Segmentation",
     "121401": "Derivation",
     "122405": "Algorithm Manufacturer",
     "125007": "Measurement Group",
@@ -97,7 +101,7 @@ def expected_items(
         _text(OBSERVER, "121014", model.manufacturer),
         _text(OBSERVER, "121015", model.model_id),
         _code(CONCEPT, "121058", reported),
-        _container("111028", (_container("126200", tuple(_library(source))),)),
+        _container("111028", (_container("126200", tuple(_library(analysis, source))),)),
         _container("126010", tuple(_groups(analysis, source, segments))),
     )
     if analysis.language == "en":
@@ -106,7 +110,7 @@ def expected_items(
     return tuple(_translated(one, known) for one in items)
 
 
-def _library(source: Source) -> Iterator[Item]:
+def _library(analysis: Analysis, source: Source) -> Iterator[Item]:
     """Yield what the originals share, then each of them (TID 1602, TID 1604)."""
     header, plane = source.header, source.planes[0]
     modalities = {getattr(codes.cid29, one).value: one for one in codes.cid29.dir()}
@@ -117,18 +121,19 @@ def _library(source: Source) -> Iterator[Item]:
         "121139",
         Code(value=modality.value, scheme=modality.scheme_designator, meaning=modality.meaning),
     )
-    yield _uid(ACQUISITION, "112227", str(header.FrameOfReferenceUID))
-    between_rows, between_columns = plane.pixel_spacing
-    for code, value, unit in (
-        ("110910", header.Rows, PIXELS),
-        ("110911", header.Columns, PIXELS),
-        ("111066", between_rows, MILLIMETRE),
-        ("111026", between_columns, MILLIMETRE),
-    ):
-        yield _number(ACQUISITION, _dcm(code), Quantity(value=float(value), unit=unit))
-    for (code, meaning), cosine in zip(ORIENTATION.items(), plane.orientation, strict=True):
-        name_ = Code(value=code, scheme="DCM", meaning=meaning)
-        yield _number(ACQUISITION, name_, Quantity(value=cosine, unit=COSINE))
+    sizes = [("110910", header.Rows, PIXELS), ("110911", header.Columns, PIXELS)]
+    if analysis.image:
+        if side := terms.laterality_of(source):
+            yield _code(ACQUISITION, "111027", side)
+        yield from (_sized(code, value, unit) for code, value, unit in sizes)
+    else:
+        yield _uid(ACQUISITION, "112227", str(header.FrameOfReferenceUID))
+        between_rows, between_columns = plane.pixel_spacing
+        sizes += [("111066", between_rows, MILLIMETRE), ("111026", between_columns, MILLIMETRE)]
+        yield from (_sized(code, value, unit) for code, value, unit in sizes)
+        for (code, meaning), cosine in zip(ORIENTATION.items(), plane.orientation, strict=True):
+            name_ = Code(value=code, scheme="DCM", meaning=meaning)
+            yield _number(ACQUISITION, name_, Quantity(value=cosine, unit=COSINE))
     for image in source.images:
         yield Item(
             relationship=CONTAINS,
@@ -140,6 +145,10 @@ def _library(source: Source) -> Iterator[Item]:
         )
 
 
+def _sized(code: str, value: float, unit: Code) -> Item:
+    return _number(ACQUISITION, _dcm(code), Quantity(value=float(value), unit=unit))
+
+
 def _groups(analysis: Analysis, source: Source, segments: Mapping[str, Referred]) -> Iterator[Item]:
     prediction = analysis.prediction
     for finding, outline in zip(prediction.segments, outlines_of(prediction), strict=True):
@@ -148,23 +157,36 @@ def _groups(analysis: Analysis, source: Source, segments: Mapping[str, Referred]
             region = _region("111030", outline, analysis=analysis, source=source)
             yield _container("125007", (*told, region), template="1410")
         uid = terms.tracking_of_segment(analysis, finding.definition).uid
-        referred = _segment(source, segments[uid]) if uid in segments else ()
+        referred = _segment(analysis, source, segments[uid]) if uid in segments else ()
+        with_region = "1410" if analysis.image else "1411"
         yield _container(
             "125007",
             (*told, *_numbers(analysis, finding), *referred),
-            template="1411" if referred else "1501",
+            template=with_region if referred else "1501",
         )
     for answers in terms.questions(analysis.prediction):
-        yield _container("125007", tuple(_of_question(analysis, answers)), template="1501")
+        yield _container("125007", tuple(_of_question(analysis, source, answers)), template="1501")
     for one in analysis.prediction.detections:
         yield from _of_detection(analysis, source, one)
 
 
-def _segment(source: Source, segment: Referred) -> tuple[Item, Item]:
+def _segment(analysis: Analysis, source: Source, segment: Referred) -> tuple[Item, Item]:
+    if analysis.image:
+        frame = replace(segment, frame=segment.segment, segment=None)  # each has one frame
+        return _image("121214", frame), _image("121233", _original(source))
     return (
         Item(relationship=CONTAINS, value_type="IMAGE", name=_dcm("121191"), value=segment),
         _uid(CONTAINS, "121232", str(source.header.SeriesInstanceUID)),
     )
+
+
+def _original(source: Source) -> Referred:
+    (image,) = source.images
+    return Referred(sop_class_uid=image.sop_class_uid, sop_instance_uid=image.sop_instance_uid)
+
+
+def _image(code: str, value: Referred) -> Item:
+    return Item(relationship=CONTAINS, value_type="IMAGE", name=_dcm(code), value=value)
 
 
 def _of_segment(analysis: Analysis, finding: SegmentFinding) -> Iterator[Item]:
@@ -177,18 +199,22 @@ def _of_segment(analysis: Analysis, finding: SegmentFinding) -> Iterator[Item]:
 
 
 def _numbers(analysis: Analysis, finding: SegmentFinding) -> Iterator[Item]:
-    volume = Quantity(value=finding.volume_mm3, unit=terms.CUBIC_MILLIMETRE)
-    yield _number(CONTAINS, terms.VOLUME, volume)
-    yield from (_measurement(analysis, one) for one in finding.measurements)
+    yield from (_measurement(analysis, one) for one in terms.measurements(analysis, finding))
 
 
-def _of_question(analysis: Analysis, answers: tuple[CategoryFinding, ...]) -> Iterator[Item]:
+def _of_question(
+    analysis: Analysis, source: Source, answers: tuple[CategoryFinding, ...]
+) -> Iterator[Item]:
     yield from _tracking(terms.tracking_of_question(analysis, answers[0].concept))
+    if analysis.image:
+        yield from _site(terms.site_of_image(source))
     yield from _algorithm(analysis)
     for one in answers:
         answer = _coded(CONCEPT, one.concept, one.value)
         yield replace(_probability(one.probability), children=(answer,))
     yield from (_coded(CONTAINS, one.concept, one.value) for one in answers if one.chosen)
+    if analysis.image:
+        yield _image("121112", _original(source))
 
 
 def _of_detection(analysis: Analysis, source: Source, one: Detection) -> Iterator[Item]:

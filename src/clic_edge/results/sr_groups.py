@@ -24,8 +24,11 @@ from highdicom.sr import (
     PlanarROIMeasurementsAndQualitativeEvaluations,
     QualitativeEvaluation,
     ReferencedSegment,
+    ReferencedSegmentationFrame,
     RelationshipTypeValues,
+    SourceImageForMeasurementGroup,
     SourceImageForRegion,
+    SourceImageForSegmentation,
     SourceSeriesForSegmentation,
     TrackingIdentifier,
     VolumeSurface,
@@ -72,7 +75,7 @@ def measurement_groups(analysis: Analysis, source: Source, seg: ResultObject | N
     prediction = analysis.prediction
     return [
         *_of_segments(analysis, source, seg),
-        *(_of_question(analysis, answers) for answers in terms.questions(prediction)),
+        *(_of_question(analysis, source, answers) for answers in terms.questions(prediction)),
         *(group for one in prediction.detections for group in _of_detection(analysis, source, one)),
     ]
 
@@ -96,13 +99,33 @@ def _of_segments(analysis: Analysis, source: Source, seg: ResultObject | None) -
         if outline:
             yield _group(analysis, told, region=_region(outline, source))
         if seg is not None and segment.number in numbers:
-            region = ReferencedSegment(
-                sop_class_uid=seg.sop_class_uid,
-                sop_instance_uid=seg.sop_instance_uid,
-                segment_number=numbers.index(segment.number) + 1,
-                source_series=_series(source),
-            )
+            number = numbers.index(segment.number) + 1
+            region = _referred(analysis, source, seg, number=number)
         yield _group(analysis, told, region=region, numbers=_of_segment(analysis, finding))
+
+
+def _referred(
+    analysis: Analysis, source: Source, seg: ResultObject, *, number: int
+) -> ReferencedSegment | ReferencedSegmentationFrame:
+    """Return a segment of a segmentation; of a single image its one frame."""
+    if not analysis.image:
+        return ReferencedSegment(
+            sop_class_uid=seg.sop_class_uid,
+            sop_instance_uid=seg.sop_instance_uid,
+            segment_number=number,
+            source_series=_series(source),
+        )
+    image = source.images[0]
+    region = ReferencedSegmentationFrame(
+        sop_class_uid=seg.sop_class_uid,
+        sop_instance_uid=seg.sop_instance_uid,
+        frame_number=number,
+        segment_number=number,
+        source_image=SourceImageForSegmentation(image.sop_class_uid, image.sop_instance_uid),
+    )
+    # The frame says which segment; both numbers are not allowed (PS3.3 10.3).
+    del region[0].ReferencedSOPSequence[0].ReferencedSegmentNumber
+    return region
 
 
 def _segment_numbers(analysis: Analysis, seg: ResultObject | None) -> list[int]:
@@ -115,14 +138,11 @@ def _segment_numbers(analysis: Analysis, seg: ResultObject | None) -> list[int]:
 
 
 def _of_segment(analysis: Analysis, finding: SegmentFinding) -> list[Measurement]:
-    volume = domain.Measurement(
-        name=terms.VOLUME, value=finding.volume_mm3, unit=terms.CUBIC_MILLIMETRE
-    )
-    return [_measurement(analysis, one) for one in (volume, *finding.measurements)]
+    return [_measurement(analysis, one) for one in terms.measurements(analysis, finding)]
 
 
-def _of_question(analysis: Analysis, answers: tuple[CategoryFinding, ...]) -> Group:
-    """Return TID 1501: the chosen answers, and how probable each is.
+def _of_question(analysis: Analysis, source: Source, answers: tuple[CategoryFinding, ...]) -> Group:
+    """Return TID 1501: the chosen answers, and how probable each is; of which image, where of one.
 
     What is probable is a modifier of the measurement's name (TID 300): Probability, of Severity =
     Mild. An answer that was not chosen is not said as an evaluation anywhere.
@@ -139,6 +159,7 @@ def _of_question(analysis: Analysis, answers: tuple[CategoryFinding, ...]) -> Gr
         probabilities.append(measurement)
     return MeasurementsAndQualitativeEvaluations(
         tracking_identifier=_tracking(terms.tracking_of_question(analysis, answers[0].concept)),
+        finding_sites=_sites(terms.site_of_image(source)) if analysis.image else None,
         algorithm_id=_algorithm(analysis),
         measurements=probabilities,
         qualitative_evaluations=[
@@ -146,6 +167,12 @@ def _of_question(analysis: Analysis, answers: tuple[CategoryFinding, ...]) -> Gr
             for one in answers
             if one.chosen
         ],
+        source_images=[
+            SourceImageForMeasurementGroup(one.sop_class_uid, one.sop_instance_uid)
+            for one in source.images
+        ]
+        if analysis.image
+        else None,
     )
 
 
@@ -178,13 +205,22 @@ def _group(
     analysis: Analysis,
     told: _Told,
     *,
-    region: ImageRegion | ImageRegion3D | ReferencedSegment | VolumeSurface | None,
+    region: ImageRegion
+    | ImageRegion3D
+    | ReferencedSegment
+    | ReferencedSegmentationFrame
+    | VolumeSurface
+    | None,
     numbers: Sequence[Measurement] = (),
 ) -> Group:
     """Return TID 1410, 1411 or 1501, by what region there is."""
     template: Callable[..., Group] = MeasurementsAndQualitativeEvaluations
     if isinstance(region, (ImageRegion, ImageRegion3D)):
         template = partial(PlanarROIMeasurementsAndQualitativeEvaluations, referenced_region=region)
+    elif isinstance(region, ReferencedSegmentationFrame):
+        template = partial(
+            PlanarROIMeasurementsAndQualitativeEvaluations, referenced_segment=region
+        )
     elif isinstance(region, ReferencedSegment):
         template = partial(
             VolumetricROIMeasurementsAndQualitativeEvaluations, referenced_segment=region

@@ -68,7 +68,8 @@ def place_of(detection: Detection, geometry: Geometry) -> Place:
 def outlines_of(prediction: Prediction) -> tuple[Region | None, ...]:
     """Return each segment's outline on its key image, where it is largest; None without a voxel.
 
-    Of several parts it is the largest one's outer border: exactly on the borders of pixels.
+    Of several parts it is the largest one's outer border: exactly on the borders of pixels. None
+    too where that has more than `MOST_POINTS` corners, as a tree of vessels does.
     """
     areas = areas_of(prediction)
     return tuple(
@@ -79,8 +80,14 @@ def outlines_of(prediction: Prediction) -> tuple[Region | None, ...]:
     )
 
 
-def _largest(mask: NDArray[np.bool_], k: int) -> Region:
+MOST_POINTS = 8191
+"""Graphic Data (0070,0022) has room for no more: a value of VR FL ends at 65534 bytes (PS3.5 7.1.2)."""
+
+
+def _largest(mask: NDArray[np.bool_], k: int) -> Region | None:
     loop = max(outlines(mask), key=_enclosed)
+    if len(loop) > MOST_POINTS:
+        return None
     return Region(graphic_type="POLYLINE", points=loop.astype(np.float64), slice_index=k)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as PydicomCode
 
-from clic_edge.domain.prediction import Code
+from clic_edge.domain.prediction import Code, Measurement
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.results.provenance import finding_uid, tracking_id, tracking_uid
 from clic_edge.results.wording import say
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         ModelIdentity,
         Prediction,
         SegmentDefinition,
+        SegmentFinding,
     )
     from clic_edge.results.source import Source
     from clic_edge.results.writer import Analysis
@@ -40,6 +41,7 @@ PROCEDURES = {
     "MR": PydicomCode("25056-3", "LN", "MRI unspecified body region"),
     "PT": PydicomCode("44136-0", "LN", "PET unspecified body region"),
     "NM": PydicomCode("49118-3", "LN", "NM unspecified body region"),
+    "US": PydicomCode("25061-3", "LN", "US unspecified body region"),
 }
 """CID 100, for studies that don't say which procedure they are."""
 
@@ -49,6 +51,13 @@ PROBABILITY = Code(value="122157", scheme="DCM", meaning="Probability")
 NO_UNITS = Code(value="1", scheme="UCUM", meaning="no units")
 VOLUME = Code(value="118565006", scheme="SCT", meaning="Volume")
 CUBIC_MILLIMETRE = Code(value="mm3", scheme="UCUM", meaning="cubic millimeter")
+
+SIDES = {
+    "L": Code(value="7771000", scheme="SCT", meaning="Left"),
+    "R": Code(value="24028007", scheme="SCT", meaning="Right"),
+    "B": Code(value="51440002", scheme="SCT", meaning="Right and left"),
+}
+"""CID 244, by what an image calls its side."""
 
 REFERRED = (ResultKind.SEG, ResultKind.SEG_FRACTIONAL, ResultKind.SEG_LABELMAP)
 """What Referenced Segment (121191, DCM) of TID 1411 may name, those first that most readers open.
@@ -101,6 +110,28 @@ def site_of(segment: SegmentDefinition) -> Site | None:
     if modifier and (modifier.value, modifier.scheme) in LATERALITIES:
         return Site(place=segment.property_type, laterality=modifier)
     return Site(place=segment.property_type, topography=modifier)
+
+
+def laterality_of(source: Source) -> Code | None:
+    """Return which side an image is of, where it says so (0020,0062), (0020,0060)."""
+    header = source.header
+    return SIDES.get(str(header.get("ImageLaterality") or header.get("Laterality") or ""))
+
+
+def site_of_image(source: Source) -> Site | None:
+    """Return what an image shows, by its Anatomic Region Sequence (0008,2218), and of which side."""
+    for item in source.header.get("AnatomicRegionSequence", []):
+        value, scheme = item.get("CodeValue"), item.get("CodingSchemeDesignator")
+        if value and scheme and item.get("CodeMeaning"):
+            place = Code(value=str(value), scheme=str(scheme), meaning=str(item.CodeMeaning))
+            return Site(place=place, laterality=laterality_of(source))
+    return None
+
+
+def measurements(analysis: Analysis, finding: SegmentFinding) -> tuple[Measurement, ...]:
+    """Return the numbers of a segment: its volume first, which a single image has none of."""
+    volume = Measurement(name=VOLUME, value=finding.volume_mm3, unit=CUBIC_MILLIMETRE)
+    return finding.measurements if analysis.image else (volume, *finding.measurements)
 
 
 def questions(prediction: Prediction) -> tuple[tuple[CategoryFinding, ...], ...]:

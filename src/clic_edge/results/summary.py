@@ -67,7 +67,7 @@ def write_summary(story: Story) -> ResultObject:
         ds = Comprehensive3DSR(
             evidence=list(_evidence(story, source)),
             content=_report(story, source),
-            series_instance_uid=provenance.result_uid(story, ResultKind.SUMMARY, "series"),
+            series_instance_uid=provenance.series_uid(story, ResultKind.SUMMARY),
             series_number=1,
             sop_instance_uid=provenance.result_uid(story, ResultKind.SUMMARY),
             instance_number=1,
@@ -252,7 +252,8 @@ def _lines(story: Story) -> Iterator[tuple[Code, str]]:
 def _of_series(part: SeriesStory, story: Story) -> Iterator[str]:
     language = story.language
     number = "" if part.series_number is None else f" {part.series_number}"
-    series = f"{say('series', language)}{number}"
+    image = "" if part.image_number is None else f", {say('image', language)} {part.image_number}"
+    series = f"{say('series', language)}{number}{image}"
     if part.refusal:
         yield f"{series}: {say('not analysed', language)}: {why_refused(part.refusal, language)}"
     elif part.prediction:

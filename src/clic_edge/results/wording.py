@@ -16,6 +16,9 @@ _SENTENCES = {
     "not analysed": ("not analysed", "ikke analyseret"),
     "nothing found": ("nothing found", "intet fundet"),
     "series": ("Series", "Serie"),
+    "image": ("image", "billede"),
+    "chosen": ("chosen", "valgt"),
+    "heat map": ("Picture on the right, dark to bright", "Billedet til højre, fra mørk til lys"),
     "patient": ("Patient", "Patient"),
     "study": ("Study", "Undersøgelse"),
     "model": ("Model", "Model"),
@@ -70,7 +73,8 @@ def finding_lines(prediction: Prediction, language: str) -> tuple[FindingLine, .
     lines = []
     for finding in prediction.segments:
         label, number = finding.definition.label, finding.definition.number
-        lines.append(_volume(label, finding.volume_mm3, number=number, language=language))
+        if prediction.geometry.in_patient:
+            lines.append(_volume(label, finding.volume_mm3, number=number, language=language))
         lines += [
             FindingLine(
                 name=f"{label}, {_measured(one, language)}",
@@ -81,7 +85,11 @@ def finding_lines(prediction: Prediction, language: str) -> tuple[FindingLine, .
             for one in finding.measurements
         ]
     lines += [
-        FindingLine(name=one.label, value=percent(one.probability, language), unit="")
+        FindingLine(
+            name=one.label,
+            value=percent(one.probability, language),
+            unit=f"({say('chosen', language)})" if one.chosen else "",
+        )
         for one in prediction.categories
     ]
     lines += [
