@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+import pytest
 from factories import Patient, file_bytes, series_of
 from PIL import Image
 from pydicom.dataset import Dataset, FileMetaDataset
@@ -20,9 +21,11 @@ from pydicom.uid import (
 )
 
 from clic_edge.domain.clean import CleanInstance, CleanSeries
+from clic_edge.inference.package import write_digests
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -321,3 +324,81 @@ def clean_slide(datasets: Sequence[Dataset]) -> CleanSeries:
         series_uid="2.25.1",
         instances=tuple(CleanInstance(content=file_bytes(one)) for one in datasets),
     )
+
+
+TILES_TOML = """
+id = "tiles"
+version = "0.1"
+title = "Tiles"
+manufacturer = "Phantom Works"
+intended_use = "tests"
+limits = []
+licence = "Apache-2.0"
+weights = "model.onnx"
+
+[operating_point]
+name = "likely"
+threshold = 0.5
+
+[tiles]
+spacing_mm = 0.001
+size = 128
+stride = 128
+batch = 4
+tissue_share = 0.5
+
+[tiles.tissue]
+step = "tissue"
+spacing_mm = 0.008
+
+[[tiles.scores]]
+name = "tumour"
+label = "Tumour"
+quantity = { value = "122157", scheme = "DCM", meaning = "Probability" }
+unit = { value = "1", scheme = "UCUM", meaning = "no units" }
+activation = "sigmoid"
+
+[[segments]]
+number = 1
+name = "tissue"
+label = "Tissue"
+category = { value = "85756007", scheme = "SCT", meaning = "Tissue" }
+property_type = { value = "85756007", scheme = "SCT", meaning = "Tissue" }
+
+[[segments]]
+number = 2
+name = "tumour"
+label = "Tumour"
+category = { value = "49755003", scheme = "SCT", meaning = "Morphologically Altered Structure" }
+property_type = { value = "108369006", scheme = "SCT", meaning = "Neoplasm" }
+"""
+
+
+def slide_package(
+    folder: Path, *, logit: float = 0.0, outputs: int = 1, old: str = "", new: str = ""
+) -> Path:
+    """Return `folder` holding a package whose network says the same of every tile."""
+    onnx = pytest.importorskip("onnx")
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    weight = np.zeros((outputs, 3, 1, 1), np.float32)
+    bias = np.full(outputs, logit, np.float32)
+    graph = helper.make_graph(
+        [
+            helper.make_node("Conv", ["tiles", "weight", "bias"], ["same"]),
+            helper.make_node("ReduceMean", ["same", "pixels"], ["scores"], keepdims=0),
+        ],
+        "tiles",
+        [helper.make_tensor_value_info("tiles", floats, ["n", 3, "rows", "columns"])],
+        [helper.make_tensor_value_info("scores", floats, ["n", outputs])],
+        [
+            onnx.numpy_helper.from_array(weight, "weight"),
+            onnx.numpy_helper.from_array(bias, "bias"),
+            onnx.numpy_helper.from_array(np.array([2, 3]), "pixels"),
+        ],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "model.toml").write_text(TILES_TOML.replace(old, new) if old else TILES_TOML)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    write_digests(folder)
+    return folder

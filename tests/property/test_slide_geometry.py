@@ -87,7 +87,7 @@ def test_a_tile_shows_what_lies_where_the_grid_says(
     assert last_row < matrix.rows  # and no tile shows nothing
     assert last_column < matrix.columns
     top, left = grid.corner(down // 2, across // 2)
-    centre = grid.affine @ np.array([0, down // 2, across // 2, 1])
+    centre = grid.geometry.affine @ np.array([0, down // 2, across // 2, 1])
     middle = [left + (grid.size[1] - 1) / 2, top + (grid.size[0] - 1) / 2]
     np.testing.assert_allclose(centre[:3], matrix.on_slide(np.array([middle]))[0], atol=1e-9)
     shown = grid.level.tiles(left, top, columns=grid.size[1], rows=grid.size[0])

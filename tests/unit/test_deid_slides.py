@@ -49,7 +49,7 @@ def test_no_canary_leaves_a_slide_and_every_pixel_stays(codec: Codec) -> None:
     assert np.abs(found.astype(int) - PIXELS).mean() < (3 if codec == "jpeg" else 1e-9)
 
 
-@pytest.mark.parametrize("treatment", ["refuse", "redact", "redact-all"])
+@pytest.mark.parametrize("treatment", ["refuse", "redact", "redact-all", "keep"])
 @pytest.mark.parametrize("flavour", ["LABEL", "OVERVIEW", "THUMBNAIL"])
 def test_no_profile_lets_a_label_or_an_overview_pass_whatever_it_says(
     flavour: str, treatment: str

@@ -190,7 +190,12 @@ def tables(content: object, prefix: str = "") -> Iterator[str]:
 @page
 def test_settings_on_a_page_are_settings_that_exist(page: Path) -> None:
     known = known_keys()
-    of_packages = ("[image]", "[[input.", "server = ")  # held against schemas of their own
+    of_packages = (
+        "[image]",
+        "[tiles]",
+        "[[input.",
+        "server = ",
+    )  # held against schemas of their own
     settings = [one for one in blocks(page, "toml") if not one.startswith(of_packages)]
     for block in settings:
         text = re.sub(r"^ {1,8}(?=\S)", "", block, flags=re.MULTILINE)
@@ -291,13 +296,15 @@ OTHER_MODELS = {
     "agreement.CATEGORY.probability_difference",
     "output.CATEGORY.chosen",
     "output.CATEGORY.probability",
+    "output.SCORE.maximum",
+    "output.SCORE.mean",
     "output.anterior.entropy",
     "output.detections",
     "output.entropy",
     "output.highest_probability",
     "output.posterior.entropy",
 }
-"""What only classifiers, detectors and models with probability maps log."""
+"""What only classifiers, detectors, models for slides and models with probability maps log."""
 
 
 def test_the_page_of_the_prediction_log_names_every_column_and_feature(logged: set[str]) -> None:

@@ -21,8 +21,9 @@ from slides import (
 )
 
 from clic_edge.dicom.slides import build_slide
+from clic_edge.domain.overview import overview
 from clic_edge.errors import Refusal
-from clic_edge.inference.slide_grid import overview, tile_grid
+from clic_edge.inference.slide_grid import tile_grid
 from clic_edge.inference.tissue import Tissue, otsu
 
 if TYPE_CHECKING:

@@ -36,10 +36,13 @@ def must_be_looked_at(
     """Return whether text has to be looked for in an instance's pixels; raises as `check_pixels`.
 
     Under ``keep`` nothing is looked for, whatever the pixels may show: they stay on the appliance.
+    The label of a slide, which is nothing but text, does not pass even there.
     Under ``redact`` that is every image of a class that may show text, whatever it says of itself,
     and colour and screen saves of scanners; under ``redact-all`` every acquired image as well.
     """
     risk = SOP_CLASSES.get(sop_class_uid, PixelRisk.NONE)
+    if sop_class_uid == _WHOLE_SLIDE:
+        _check_slide(elements)
     if treatment == "keep" and sop_class_uid in SOP_CLASSES:
         return False
     may_look = risk is not PixelRisk.NONE and PIXEL_DATA in elements
@@ -82,8 +85,6 @@ def check_pixels(sop_class_uid: str, elements: Mapping[int, Element]) -> None:
         raise _unsafe("images of this SOP class may show text, and can't be cleaned yet")
     if risk is PixelRisk.ACQUIRED and PIXEL_DATA in elements:
         _check_acquired(elements)
-    if sop_class_uid == _WHOLE_SLIDE:
-        _check_slide(elements)
     _check_overlays(elements)
 
 

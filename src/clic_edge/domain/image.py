@@ -23,6 +23,8 @@ class InputKind(StrEnum):
     VOLUME = "volume"
     IMAGE = "image"
     """Each image of a series by itself."""
+    SLIDE = "slide"
+    """A whole-slide image, tile by tile."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import numpy as np
 
+from clic_edge.domain.volume import Geometry, SliceSource
+
 if TYPE_CHECKING:
     from collections.abc import Collection
 
@@ -83,6 +85,18 @@ class Slide:
     subject_id: str
     series_uid: str
     """The keyed Series Instance UID."""
+
+    @property
+    def slices(self) -> tuple[SliceSource, ...]:
+        """The finest level: what results refer to."""
+        return (SliceSource(instance_index=self.levels[0].instance_index, frame_number=1),)
+
+    @property
+    def geometry(self) -> Geometry:
+        """The grid of the finest level's pixels on the slide."""
+        matrix = self.levels[0].matrix
+        points = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+        return Geometry.on_glass(matrix.on_slide(points), (matrix.rows, matrix.columns))
 
     def level_for(self, spacing_mm: float) -> Level | None:
         """Return the coarsest level that shows as much as `spacing_mm`; None where none does."""

@@ -24,8 +24,15 @@ class Geometry:
     in_patient: bool = True
     """False for a two-dimensional image: one slice whose grid is the image's own pixels, and
     nobody knows where they lie in the patient."""
+    on_slide: bool = False
+    """True where the affine leads to millimetres of a glass slide (PS3.3 C.8.12.2)."""
     in_mm: bool = True
     """False where the size of a pixel is not known either: every step is then 1."""
+
+    @property
+    def of_one_image(self) -> bool:
+        """Whether it is the grid of one image of a series, and nothing more is known."""
+        return not (self.in_patient or self.on_slide)
 
     @classmethod
     def of_image(
@@ -43,6 +50,20 @@ class Geometry:
             in_patient=False,
             in_mm=pixel_spacing_mm is not None,
         )
+
+    @classmethod
+    def on_glass(cls, points: NDArray[np.float64], shape: tuple[int, int]) -> Self:
+        """Return a grid on a slide.
+
+        `points` has shape (3, 3): where its first point lies, the one below it, the one beside it.
+        """
+        first, below, beside = points
+        affine = np.eye(4)
+        affine[:3, 1], affine[:3, 2], affine[:3, 3] = below - first, beside - first, first
+        normal = np.cross(affine[:3, 2], affine[:3, 1])
+        affine[:3, 0] = normal / np.linalg.norm(normal)
+        affine.flags.writeable = False
+        return cls(affine=affine, shape=(1, *shape), in_patient=False, on_slide=True)
 
     @property
     def spacing_mm(self) -> tuple[float, float, float]:

@@ -10,6 +10,8 @@ from scipy.ndimage import find_objects, label
 from scipy.special import entr
 
 from clic_edge.domain.feature import Feature
+from clic_edge.domain.overview import overview
+from clic_edge.domain.slide import Slide
 from clic_edge.domain.volume import Volume
 from clic_edge.drift.image import image_features
 
@@ -22,15 +24,17 @@ if TYPE_CHECKING:
     from clic_edge.domain.prediction import CategoryFinding, Prediction
 
 _TEXT_LENGTH = 256
+_AFAR_MM = 0.032
+"""At this spacing a slide is looked at: pieces of tissue, and no cells."""
 _TELLING = {"age_years", "suv_bw_factor"}
 """Numbers that say more of a person than a chart needs."""
 
 
-def input_features(seen: Volume | Image) -> tuple[Feature, ...]:
+def input_features(seen: Volume | Image | Slide) -> tuple[Feature, ...]:
     """Return acquisition, spacing in mm, and what the images look like, in modality units.
 
     Of an image whose pixels have no known size, spacing and extent are in pixels; of one in colour
-    the brightness is looked at.
+    the brightness is looked at, and of a slide that from afar.
     """
     acquisition, geometry = seen.acquisition, seen.geometry
     named = ((field.name, getattr(acquisition, field.name)) for field in fields(acquisition))
@@ -48,8 +52,16 @@ def input_features(seen: Volume | Image) -> tuple[Feature, ...]:
         *told,
         *(Feature(name=f"input.spacing.{axis}_mm", number=value) for axis, value in spacing),
         *(Feature(name=f"input.size.{axis}s", number=float(value)) for axis, value in size),
-        *image_features(_voxels(seen), geometry.spacing_mm),
+        *_looks(seen),
     )
+
+
+def _looks(seen: Volume | Image | Slide) -> tuple[Feature, ...]:
+    if isinstance(seen, Slide):
+        spacing = max(_AFAR_MM, *seen.levels[-1].matrix.spacing_mm)
+        grey = overview(seen, spacing).mean(axis=2, dtype=np.float32)
+        return image_features(grey[np.newaxis], (1.0, spacing, spacing))
+    return image_features(_voxels(seen), seen.geometry.spacing_mm)
 
 
 def _voxels(seen: Volume | Image) -> NDArray[np.generic]:
@@ -101,11 +113,13 @@ def agreement_features(challenger: Prediction, active: Prediction) -> tuple[Feat
 def output_features(prediction: Prediction) -> tuple[Feature, ...]:
     """Return what was found, how much of it, and how sure the model was.
 
-    Of segments volume in mm³, voxels, pieces and mean probability; of categories probability and
+    Of segments volume in mm³, voxels, pieces and mean probability; of the scores of a slide's tiles
+    mean and maximum over its tissue; of categories probability and
     entropy in bits; of detections number and highest probability.
     """
     return (
         *_of_segments(prediction),
+        *_of_scores(prediction),
         *_of_categories(prediction.categories),
         *_of_detections(prediction),
     )
@@ -137,6 +151,16 @@ def _of_segments(prediction: Prediction) -> Iterator[Feature]:
             for one in prediction.maps
             if one.segment == number and box
         )
+
+
+def _of_scores(prediction: Prediction) -> Iterator[Feature]:
+    if not prediction.geometry.on_slide:
+        return
+    looked_at = prediction.label_map > 0
+    for one in prediction.maps:
+        inside = one.values[looked_at].astype(np.float64)
+        yield Feature(name=f"output.{one.name}.mean", number=float(inside.mean()))
+        yield Feature(name=f"output.{one.name}.maximum", number=float(inside.max()))
 
 
 def _of_categories(categories: tuple[CategoryFinding, ...]) -> Iterator[Feature]:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from clic_edge.domain.image import Image, InputKind
     from clic_edge.domain.prediction import ModelIdentity, Prediction
+    from clic_edge.domain.slide import Slide
     from clic_edge.domain.volume import Volume
     from clic_edge.inference.declaration import Declaration
     from clic_edge.inference.footprint import Footprint
@@ -93,7 +94,7 @@ class Admitted:
 
     @property
     def takes(self) -> InputKind:
-        """Whether it looks at volumes, or at images."""
+        """Whether it looks at volumes, images or slides."""
         return self._runtime.takes
 
     @property
@@ -106,7 +107,7 @@ class Admitted:
         """Where it runs, unless memory is short there."""
         return self._runtime.device
 
-    def predict(self, seen: Volume | Image, /) -> Prediction:
+    def predict(self, seen: Volume | Image | Slide, /) -> Prediction:
         """Return what the model finds, as `Runtime.predict` says.
 
         Raises

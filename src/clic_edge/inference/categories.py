@@ -50,7 +50,8 @@ def _softmax(logits: Probabilities) -> Probabilities:
     return shares
 
 
-def _sigmoid(logits: Probabilities) -> Probabilities:
+def sigmoid(logits: NDArray[np.floating]) -> Probabilities:
+    """Return the probability that each logit stands for."""
     # Two forms of one function: neither exponent overflows.
     small = np.exp(-np.abs(logits))
     shares: Probabilities = np.where(logits >= 0, 1, small) / (1 + small)
@@ -62,7 +63,7 @@ def _ordinal(logits: Probabilities) -> Probabilities:
 
     A grade can't be more probable to lie above 2 than above 1: what says so is held down.
     """
-    above = np.minimum.accumulate(_sigmoid(logits))
+    above = np.minimum.accumulate(sigmoid(logits))
     return np.array([high - low for high, low in pairwise((1.0, *above.tolist(), 0.0))])
 
 
@@ -79,4 +80,4 @@ def _chosen(question: Question, probabilities: Probabilities) -> set[int]:
     return {max(reached or others, key=probabilities.__getitem__)}
 
 
-_ACTIVATIONS = {"softmax": _softmax, "sigmoid": _sigmoid, "ordinal": _ordinal}
+_ACTIVATIONS = {"softmax": _softmax, "sigmoid": sigmoid, "ordinal": _ordinal}

@@ -31,6 +31,8 @@ from clic_edge.inference.geometry_steps import (
 )
 from clic_edge.inference.image_input import Category, HeatMap, ImageInput, Question
 from clic_edge.inference.intensity import INTENSITY_STEPS, Normalise, Step
+from clic_edge.inference.tile_input import Score, TileInput
+from clic_edge.inference.tissue import Tissue
 
 _TO_LPS = str.maketrans("RAI", "LPS")
 _SEGMENT_NAME = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
@@ -153,6 +155,9 @@ class Declaration(Table):
     windows: Window | None = Field(default=None, alias="window")
     image: ImageInput | None = None
     """What a network for images takes, in the place of `input` and `window`."""
+    tiles: TileInput | None = None
+    """What a network for slides takes, in their place. Segment 1 is tissue that was looked at;
+    segment 2, if there is one, tiles whose first score reaches the operating point."""
     measurements: Annotated[tuple[Kind, ...], Field(strict=False)] = ()
     """What is measured in each segment beside its volume; SUV needs the quantity ``suv-bw``."""
     segments: Annotated[tuple[SegmentDefinition, ...], Field(max_length=255)] = ()
@@ -166,43 +171,56 @@ class Declaration(Table):
     def input(self) -> Input:
         """What a network for volumes takes. Raises ConfigError ``model-for-images``."""
         if self.volume is None:
-            raise self.is_for(InputKind.IMAGE)
+            raise self.is_for(self.kind)
         return self.volume
 
     @property
     def window(self) -> Window:
         """How much a network for volumes sees at once. Raises ConfigError ``model-for-images``."""
         if self.windows is None:
-            raise self.is_for(InputKind.IMAGE)
+            raise self.is_for(self.kind)
         return self.windows
 
     @property
     def images(self) -> ImageInput:
         """What a network for images takes. Raises ConfigError ``model-for-volumes``."""
         if self.image is None:
-            raise self.is_for(InputKind.VOLUME)
+            raise self.is_for(self.kind)
         return self.image
 
+    @property
+    def slides(self) -> TileInput:
+        """What a network for slides takes. Raises ConfigError, as `is_for`."""
+        if self.tiles is None:
+            raise self.is_for(self.kind)
+        return self.tiles
+
     def is_for(self, kind: InputKind) -> ConfigError:
-        """Return what is raised where the package was given something of the other kind."""
+        """Return what is raised where the package was given something of another kind."""
         if kind is InputKind.IMAGE:
             return ConfigError("model-for-images", f"The package {self.id} is for images only.")
+        if kind is InputKind.SLIDE:
+            return ConfigError("model-for-slides", f"The package {self.id} is for slides only.")
         return ConfigError("model-for-volumes", f"The package {self.id} is for volumes only.")
 
     @property
     def kind(self) -> InputKind:
         """What the network looks at."""
+        if self.tiles:
+            return InputKind.SLIDE
         return InputKind.IMAGE if self.image else InputKind.VOLUME
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """Modality (0008,0060) of what it takes, any of them."""
+        if self.tiles:
+            return ("SM",)
         return self.image.modalities if self.image else (self.input.modality,)
 
     @property
     def needs(self) -> frozenset[str]:
         """Every field of `Acquisition` that the model, or the gate before it, asks for."""
-        asked = {*(self.image or self.input).needs}
+        asked = {*(self.image or self.tiles or self.input).needs}
         if self.population:
             asked |= {"age_years"} if self.population.age_years else set()
             asked |= {"sex"} if self.population.sexes else set()
@@ -228,6 +246,7 @@ class Declaration(Table):
                 for question in self.questions
             ),
             *(one.label for one in self.maps),
+            *(one.label for one in (self.tiles.scores if self.tiles else ())),
         )
 
     @model_validator(mode="after")
@@ -238,14 +257,26 @@ class Declaration(Table):
 
     @model_validator(mode="after")
     def _takes_one_kind(self) -> Self:
-        if self.image and (self.volume or self.windows):
-            raise ValueError("give '[input]' and '[window]' for volumes, or '[image]' for images")
+        if sum(map(bool, (self.image, self.tiles, self.volume or self.windows))) > 1:
+            raise ValueError(
+                "give '[input]' and '[window]' for volumes, '[image]' for images, or '[tiles]'"
+                " for slides"
+            )
+        if self.tiles:
+            return self._marks_tiles()
         if not self.image and not (self.volume and self.windows and self.segments):
             raise ValueError("a package for volumes gives 'input', 'window' and 'segments'")
         if not self.image and (self.questions or self.maps):
             raise ValueError("'questions' and 'maps' are answered for '[image]' only")
         if self.image and not (self.segments or self.questions):
             raise ValueError("a package for images gives 'questions', 'segments' or both")
+        return self
+
+    def _marks_tiles(self) -> Self:
+        if len(self.segments) not in {1, 2} or self.questions or self.maps:
+            raise ValueError("a package for slides gives one or two 'segments', and its 'scores'")
+        if len(self.segments) == 2 and self.operating_point is None:  # noqa: PLR2004 - a mark
+            raise ValueError("tiles are marked from the 'threshold' of an 'operating_point'")
         return self
 
     @model_validator(mode="after")
@@ -338,6 +369,11 @@ def _valid_keys(place: list[str]) -> list[str]:
         "questions": Question,
         "categories": Category,
         "maps": HeatMap,
+        "tiles": TileInput,
+        "tissue": Tissue,
+        "scores": Score,
+        "quantity": Code,
+        "unit": Code,
         "category": Code,
         "property_type": Code,
         "modifier": Code,

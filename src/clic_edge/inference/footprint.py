@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clic_edge.domain.image import Image
+    from clic_edge.domain.slide import Slide
     from clic_edge.inference.declaration import Declaration
     from clic_edge.inference.site import Site
 
@@ -81,10 +82,10 @@ class Footprint:
         return self.seconds_at_least + self.seconds_per_voxel * voxels
 
 
-def size_of(seen: Volume | Image, declared: Declaration) -> int:
+def size_of(seen: Volume | Image | Slide, declared: Declaration) -> int:
     """Return the voxels that memory grows with: the volume's own, or those of the network's grid.
 
-    Whichever are more. Of an image, its pixels.
+    Whichever are more. Of an image, its pixels; of a slide, those of its finest level.
     """
     if not isinstance(seen, Volume):
         return math.prod(seen.geometry.shape)

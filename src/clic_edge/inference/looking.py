@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clic_edge.domain.prediction import SegmentDefinition
+    from clic_edge.domain.slide import Slide
     from clic_edge.domain.volume import Geometry, Volume
     from clic_edge.inference.declaration import Declaration
     from clic_edge.inference.framing import Framing
@@ -106,7 +107,7 @@ class ImageRuntime(LoadedPackage):
         """Where the network runs, as `Seeing.device` says."""
         return self._seeing.device
 
-    def predict(self, seen: Volume | Image, /) -> Prediction:
+    def predict(self, seen: Volume | Image | Slide, /) -> Prediction:
         """Return what the model finds, as `Runtime.predict` says."""
         declared = self.package.declaration
         if not isinstance(seen, Image):

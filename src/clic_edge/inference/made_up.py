@@ -3,34 +3,44 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from clic_edge.domain.image import Image
 from clic_edge.domain.volume import Acquisition, Geometry, SliceSource, Volume
+from clic_edge.inference.slide_testset import picture_slide
 from clic_edge.inference.transforms import PATIENT_AXES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
+    from clic_edge.domain.slide import Slide
     from clic_edge.inference.declaration import Declaration
+    from clic_edge.inference.tile_input import TileInput
 
 _GROWTH = 8
 """How many times as many voxels the larger volume has, where the package takes them."""
 _WINDOWS = 2
 """How many windows it holds at least, where the package takes so much."""
+_TILES = 2
+"""How many tiles the smaller slide has along each side."""
 _HIGH = 2048
 """Rows and columns of the larger image."""
 
 
-def made_up(declared: Declaration) -> Iterator[Volume | Image]:
+def made_up(declared: Declaration) -> Iterator[Volume | Image | Slide]:
     """Yield noise in the smallest size that a package takes, then in a larger one."""
     if declared.image:
         pairs = zip(declared.image.smallest, declared.image.size, strict=True)
         rows, columns = (max(pair) for pair in pairs)
         yield _image(declared, rows, columns)
         yield _image(declared, max(rows, _HIGH), max(columns, _HIGH))
+        return
+    if declared.tiles:
+        for tiles in (_TILES, _TILES * _GROWTH):
+            yield _slide(declared, declared.tiles, tiles)
         return
     spacing = [
         float(np.clip(step, *declared.input.source_spacing_mm))
@@ -94,6 +104,14 @@ def _image(declared: Declaration, rows: int, columns: int) -> Image:
         subject_id="",
         series_uid="",
     )
+
+
+def _slide(declared: Declaration, tiles: TileInput, count: int) -> Slide:
+    """Return a slide that is pink all over, so that every tile is looked at."""
+    pixels = np.random.default_rng(0).integers(0, 60, (count * tiles.size, count * tiles.size, 3))
+    pixels += (180, 90, 160)
+    slide = picture_slide(pixels.astype(np.uint8), tiles.spacing_mm)
+    return replace(slide, acquisition=_acquisition(declared))
 
 
 def _acquisition(declared: Declaration) -> Acquisition:

@@ -16,6 +16,7 @@ from clic_edge.inference.looking import ImageRuntime
 from clic_edge.inference.package import load_package
 from clic_edge.inference.predicting import PackageRuntime
 from clic_edge.inference.site import HERE, Site
+from clic_edge.inference.tiling import SlideRuntime
 from clic_edge.inference.windowed import Windowed
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ class OnnxRuntime(PackageRuntime):
         package.verify()
         if package.declaration.image:
             return ImageRuntime(package, network)
+        if package.declaration.tiles:
+            return SlideRuntime(package, network)
         return cls(package, Windowed(network, package.declaration))
 
 

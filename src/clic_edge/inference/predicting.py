@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from clic_edge.domain.image import Image, InputKind
     from clic_edge.domain.prediction import ModelIdentity, SegmentDefinition
+    from clic_edge.domain.slide import Slide
     from clic_edge.domain.volume import Geometry
     from clic_edge.inference.declaration import Declaration
     from clic_edge.inference.limits import Limits
@@ -85,7 +86,7 @@ class LoadedPackage:
 
     @property
     def takes(self) -> InputKind:
-        """Whether it looks at volumes or at images."""
+        """Whether it looks at volumes, images or slides."""
         return self.package.declaration.kind
 
     def require_unchanged(self) -> None:
@@ -115,7 +116,7 @@ class PackageRuntime(LoadedPackage):
         """Where the model runs, as `Answering.device` says."""
         return self._answering.device
 
-    def predict(self, seen: Volume | Image, /) -> Prediction:
+    def predict(self, seen: Volume | Image | Slide, /) -> Prediction:
         """Return what the model finds, as `Runtime.predict` says."""
         declared = self.package.declaration
         if not isinstance(seen, Volume):

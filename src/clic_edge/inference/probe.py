@@ -27,6 +27,7 @@ from clic_edge.inference.site import Site
 
 if TYPE_CHECKING:
     from clic_edge.domain.image import Image
+    from clic_edge.domain.slide import Slide
     from clic_edge.domain.volume import Volume
     from clic_edge.inference.declaration import Declaration
     from clic_edge.inference.runtime import Runtime
@@ -51,7 +52,9 @@ def main(folder: Path, limit: int, site: Site) -> None:
             ctypes.CDLL(None).malloc_trim(0)  # gives back what this sample has left
 
 
-def _sample(runtime: Runtime, declared: Declaration, *, seen: Volume | Image, batch: int) -> Sample:
+def _sample(
+    runtime: Runtime, declared: Declaration, *, seen: Volume | Image | Slide, batch: int
+) -> Sample:
     if batch and isinstance(runtime, Adjustable):
         runtime = runtime.within(Limits(batch=batch))
     on_host = runtime.device != "cuda"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from clic_edge.domain.image import Image, InputKind
     from clic_edge.domain.prediction import ModelIdentity, Prediction
+    from clic_edge.domain.slide import Slide
     from clic_edge.domain.volume import Volume
 
 
@@ -20,7 +21,7 @@ class Runtime(Protocol):
 
     @property
     def takes(self) -> InputKind:
-        """Whether it looks at volumes, or at images one by one."""
+        """Whether it looks at volumes, at images one by one, or at slides."""
         ...
 
     @property
@@ -33,8 +34,10 @@ class Runtime(Protocol):
         """``cuda``, ``cpu``, or the name of the server that runs the model."""
         ...
 
-    def predict(self, seen: Volume | Image, /) -> Prediction:
+    def predict(self, seen: Volume | Image | Slide, /) -> Prediction:
         """Return what the model finds, on the grid of the volume or image that it sees.
+
+        Of a slide it lies on a grid of tiles.
 
         Raises
         ------
@@ -45,7 +48,7 @@ class Runtime(Protocol):
         Transient
             The server that runs the network is away.
         ConfigError
-            ``model-for-images``, ``model-for-volumes``: it is of the other kind.
+            ``model-for-images``, ``model-for-slides``, ``model-for-volumes``: it is of another kind.
 
         """
         ...

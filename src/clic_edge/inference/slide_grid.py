@@ -1,4 +1,4 @@
-"""Looking at a slide: from afar as a whole, and tile by tile, never with all of it in memory."""
+"""The tiles of a slide that a network sees, and where each lies on the glass."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
-from clic_edge.errors import Refusal
+from clic_edge.domain.overview import fine_enough, resized
+from clic_edge.domain.volume import Geometry
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clic_edge.domain.slide import Level, Slide
-
-_BLOCK = 256
-"""Pixels of the picture that are read at once: bounds the memory, whatever the level."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,17 +50,11 @@ class TileGrid:
         return resized(found, (pixels, pixels))
 
     @property
-    def affine(self) -> NDArray[np.float64]:
-        """Shape (4, 4), read-only: (0, row, column, 1) of a tile to the slide mm of its centre."""
+    def geometry(self) -> Geometry:
+        """The tiles as a grid of their centres on the slide."""
         half = np.array([[(size - 1) / 2 for size in reversed(self.size)]])
-        corners = np.array([[0, 0], [0, self.stride[0]], [self.stride[1], 0]]) + half
-        first, below, beside = self.level.matrix.on_slide(corners)
-        affine = np.eye(4)
-        affine[:3, 1], affine[:3, 2], affine[:3, 3] = below - first, beside - first, first
-        row, column = affine[:3, 2], affine[:3, 1]
-        affine[:3, 0] = np.cross(row, column) / np.linalg.norm(np.cross(row, column))
-        affine.flags.writeable = False
-        return affine
+        points = np.array([[0, 0], [0, self.stride[0]], [self.stride[1], 0]]) + half
+        return Geometry.on_glass(self.level.matrix.on_slide(points), self.shape)
 
 
 def tile_grid(slide: Slide, *, spacing_mm: float, size: int, stride: int) -> TileGrid:
@@ -87,47 +78,3 @@ def tile_grid(slide: Slide, *, spacing_mm: float, size: int, stride: int) -> Til
         return rows, columns
 
     return TileGrid(level=level, size=in_level(size), stride=in_level(stride))
-
-
-def fine_enough(slide: Slide, spacing_mm: float) -> Level:
-    """Return `Slide.level_for`; raises Refusal ``slide-too-coarse`` where there is none."""
-    level = slide.level_for(spacing_mm)
-    if level is None:
-        finest = max(slide.levels[0].matrix.spacing_mm)
-        raise Refusal(
-            "slide-too-coarse",
-            f"The finest level shows {finest * 1000:.3g} µm a pixel, this model needs"
-            f" {spacing_mm * 1000:.3g} µm.",
-        )
-    return level
-
-
-def overview(slide: Slide, spacing_mm: float) -> NDArray[np.uint8]:
-    """Return the whole slide at about `spacing_mm` as (rows, columns, 3), read block by block.
-
-    Pixel (i, j) shows what lies from i and j to i + 1 and j + 1 times `spacing_mm` behind the
-    edges of the level; a last pixel may be cut off. Raises as `fine_enough`.
-    """
-    level = fine_enough(slide, spacing_mm)
-    matrix = level.matrix
-    down, across = (spacing_mm / step for step in matrix.spacing_mm)
-    shape = max(1, round(matrix.rows / down)), max(1, round(matrix.columns / across))
-    picture = np.empty((*shape, 3), np.uint8)
-    for top in range(0, shape[0], _BLOCK):
-        for left in range(0, shape[1], _BLOCK):
-            bottom, right = min(top + _BLOCK, shape[0]), min(left + _BLOCK, shape[1])
-            first, last = round(top * down), round(bottom * down)
-            begin, end = round(left * across), round(right * across)
-            block = level.tiles(
-                begin, first, columns=max(1, end - begin), rows=max(1, last - first)
-            )
-            picture[top:bottom, left:right] = resized(block, (bottom - top, right - left))
-    return picture
-
-
-def resized(pixels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
-    """Return the mean over what each new pixel covers."""
-    if pixels.shape[:2] == shape:
-        return pixels
-    rows, columns = shape
-    return np.asarray(Image.fromarray(pixels).resize((columns, rows), Image.Resampling.BOX))

@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from clic_edge.domain.image import Image
+from clic_edge.domain.image import Image, InputKind
 from clic_edge.domain.volume import Acquisition, Geometry, SliceSource, Volume
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.inference.package import TEST_SET
+from clic_edge.inference.slide_testset import SealedSlide
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -136,6 +137,9 @@ def replay(folder: Path, runtime: Runtime) -> Iterator[Replayed]:
 
     """
     for path in sorted((folder / TEST_SET).glob("*.npz")):
+        if runtime.takes is InputKind.SLIDE:
+            yield _replayed_slide(path, runtime)
+            continue
         sealed = _read(path)
         prediction = runtime.predict(sealed.seen.narrowed(runtime.needs))
         probabilities = _probabilities(prediction)
@@ -147,6 +151,19 @@ def replay(folder: Path, runtime: Runtime) -> Iterator[Replayed]:
             differing=int(np.count_nonzero(prediction.label_map != sealed.label_map)),
             farthest=float(np.abs(probabilities - sealed.probabilities).max(initial=0)),
         )
+
+
+def _replayed_slide(path: Path, runtime: Runtime) -> Replayed:
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as stored:
+            sealed = SealedSlide(**{name: stored[name] for name in SealedSlide.__slots__})
+    except _BROKEN as error:
+        raise _broken(path) from error
+    return Replayed(
+        name=path.stem,
+        found=int(np.count_nonzero(sealed.label_map)),
+        differing=int(np.count_nonzero(sealed.differing(runtime))),
+    )
 
 
 def sealed_volumes(folder: Path) -> Iterator[tuple[str, Volume]]:

@@ -54,11 +54,11 @@ class Tissue(Table):
         """Return shape (rows, columns): True where tissue is; `picture` has pixels of `spacing_mm`."""
         density = optical_density(picture)
         ink = self._is_ink(density)
-        # Pale tissue counts too: the square root brings it nearer to dark tissue than to glass.
-        stain = ndimage.uniform_filter(np.ptp(density, axis=2), 3)
+        stain = ndimage.median_filter(np.ptp(density, axis=2), 3)
         known = stain[~ink]
         if known.size == 0:
             return np.zeros(picture.shape[:2], np.bool_)
+        # Pale tissue counts too: the square root brings it nearer to dark tissue than to glass.
         threshold = np.clip(otsu(np.sqrt(known)) ** 2, self.least_density, self.surest_density)
         return self._whole((stain > threshold) & ~ink)
 

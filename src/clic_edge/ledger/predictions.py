@@ -197,6 +197,7 @@ class _Header:
     detections: tuple[Detection, ...] = ()
     maps: tuple[_MapHeader, ...] = ()
     in_patient: bool = True
+    on_slide: bool = False
     in_mm: bool = True
 
 
@@ -215,6 +216,7 @@ def _pack(prediction: Prediction, slices: tuple[SliceSource, ...]) -> bytes:
             for one in prediction.maps
         ),
         in_patient=prediction.geometry.in_patient,
+        on_slide=prediction.geometry.on_slide,
         in_mm=prediction.geometry.in_mm,
     )
     buffer = io.BytesIO()
@@ -246,6 +248,7 @@ def _unpack(content: bytes, device: str) -> tuple[Prediction, tuple[SliceSource,
             affine=affine,
             shape=label_map.shape,
             in_patient=header.in_patient,
+            on_slide=header.on_slide,
             in_mm=header.in_mm,
         ),
         label_map=label_map,

@@ -1,4 +1,4 @@
-"""From an identified series to what a model may see of it: volume or images, without a name."""
+"""From an identified series to what a model may see: volume, images or slide, without a name."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from clic_edge.dicom.acquisition import acquisition_of
 from clic_edge.dicom.attributes import Attributes
 from clic_edge.dicom.images import build_image
 from clic_edge.dicom.reading import read_header
+from clic_edge.dicom.slides import build_slide, pictures_only
 from clic_edge.dicom.volumes import build_volume
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.image import InputKind
@@ -21,13 +22,14 @@ if TYPE_CHECKING:
     from clic_edge.domain.clean import CleanSeries
     from clic_edge.domain.image import Image
     from clic_edge.domain.prediction import Prediction
+    from clic_edge.domain.slide import Slide
     from clic_edge.domain.study import Series
     from clic_edge.domain.volume import Volume
     from clic_edge.inference.runtime import Runtime
     from clic_edge.pipeline.line import Line, ReadyPipeline
 
 _T = TypeVar("_T")
-_Kind = TypeVar("_Kind", bound="Volume | Image")
+_Kind = TypeVar("_Kind", bound="Volume | Image | Slide")
 ASKED_OF_ORIGINAL = frozenset({"suv_bw_factor", "contrast", "age_years", "sex"})
 """Fields of `Acquisition` that a cleaned image no longer tells."""
 _HERE = {"cpu", "cuda"}
@@ -55,28 +57,31 @@ class ReadSeries:
     pipeline: ReadyPipeline
     series: Series
     clean: CleanSeries
+    kind: InputKind
     seconds: tuple[Feature, ...]
     """What it took."""
 
     def see(self, part: Part) -> Seen:
-        """Return a part as models see it; raises as `build_volume` and `build_image`."""
+        """Return a part as models see it; raises as `build_volume`, `build_image`, `build_slide`."""
         clock = Clock(self.seconds)
         seen = clock("volume", self._built(part))
         return Seen(read=self, part=part, seen=seen, seconds=clock.features)
 
-    def _built(self, part: Part) -> Volume | Image:
+    def _built(self, part: Part) -> Volume | Image | Slide:
         if part.image:
             return build_image(self.clean, part.image - 1)
+        if self.kind is InputKind.SLIDE:
+            return build_slide(self.clean)
         return build_volume(self.clean, self.pipeline.volume_policy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """One volume or image of a case, as every model of its pipeline sees it."""
+    """One volume, image or slide of a case, as every model of its pipeline sees it."""
 
     read: ReadSeries
     part: Part
-    seen: Volume | Image
+    seen: Volume | Image | Slide
     seconds: tuple[Feature, ...]
 
     def by(self, runtime: Runtime) -> Seen:
@@ -134,20 +139,29 @@ class Clock:
         return value
 
 
-def read_series(line: Line, case: Case, series_id: str, *, pipeline: ReadyPipeline) -> ReadSeries:
-    """Return a series of a case without identifiers; raises as `deidentify`."""
+def read_series(
+    line: Line, case: Case, series_id: str, *, pipeline: ReadyPipeline, kind: InputKind
+) -> ReadSeries:
+    """Return a series of a case without identifiers; raises as `deidentify`, and `pictures_only`."""
     clock = Clock()
     series = clock("fetch", line.archive.series(series_id))
+    if kind is InputKind.SLIDE:
+        series = pictures_only(series)
     pseudonym = line.key.pseudonym(series.patient_id, series.issuer_of_patient_id)
     clean = clock("deidentify", deidentify(series, pipeline.profile, pseudonym))
     return ReadSeries(
-        case=case, pipeline=pipeline, series=series, clean=clean, seconds=clock.features
+        case=case,
+        pipeline=pipeline,
+        series=series,
+        clean=clean,
+        kind=kind,
+        seconds=clock.features,
     )
 
 
 def parts_of(line: Line, case: Case, kind: InputKind) -> dict[str, tuple[Part, ...]]:
     """Return what has a prediction of its own, by series."""
-    if kind is InputKind.VOLUME:
+    if kind is not InputKind.IMAGE:
         return {series_id: (Part(series_id),) for series_id in case.series_ids}
     study = line.archive.study(case.study_id)
     counts = {one.series_id: one.number_of_instances for one in study.series}

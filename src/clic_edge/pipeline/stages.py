@@ -98,7 +98,7 @@ def _watch(line: Line, case: Case, pipeline: ReadyPipeline) -> None:
     try:
         kind = pipeline.challengers[0]().takes
         for series_id, parts in parts_of(line, case, kind).items():
-            read = read_series(line, case, series_id, pipeline=pipeline)
+            read = read_series(line, case, series_id, pipeline=pipeline, kind=kind)
             for part in parts:
                 _challenge(line, read.see(part), None)
     except ClicEdgeError as why:
@@ -153,12 +153,13 @@ def _predict_series(
     parts: Sequence[Part],
 ) -> list[SeriesRefusal]:
     """Predict some parts of a series, and return why others of them can't be."""
-    digest = pipeline.runtime().model.digest
+    runtime = pipeline.runtime()
+    digest = runtime.model.digest
     refused: list[SeriesRefusal] = []
     if not parts:
         return refused
     try:
-        read = read_series(line, case, series_id, pipeline=pipeline)
+        read = read_series(line, case, series_id, pipeline=pipeline, kind=runtime.takes)
     except (Refusal, Defect) as why:
         return [refuse(line, case, Part(series_id), why=why, digest=digest)]
     for part in parts:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from clic_edge.dicom.slides import pictures_only
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect, Transient
 from clic_edge.pipeline.seeing import Part
@@ -121,8 +122,8 @@ def _number(line: Line, part: Part) -> int | None:
 
 def _part_of(logged: LoggedPrediction) -> Part:
     """Return what was predicted: of an image, its position in the series."""
-    whole = logged.prediction.geometry.in_patient
-    return Part(logged.series_id, 0 if whole else logged.slices[0].instance_index + 1)
+    one = logged.prediction.geometry.of_one_image
+    return Part(logged.series_id, logged.slices[0].instance_index + 1 if one else 0)
 
 
 def _first_told(case: Case, parts: Mapping[Part, SeriesStory]) -> str:
@@ -147,10 +148,13 @@ def _replacing(story: Story, accepted: tuple[ResultReference, ...]) -> Story:
 
 
 def _analysis(line: Line, started_at: datetime, logged: LoggedPrediction) -> Analysis:
+    series = line.archive.series(logged.series_id)
+    if logged.prediction.geometry.on_slide:
+        series = pictures_only(series)
     return Analysis(
         case_id=logged.case_id,
         started_at=started_at,
-        series=line.archive.series(logged.series_id),
+        series=series,
         slices=logged.slices,
         prediction=logged.prediction,
         language=line.language,

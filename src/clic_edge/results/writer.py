@@ -38,8 +38,8 @@ class Analysis:
 
     @property
     def image(self) -> int:
-        """Position in the series, from 1, of the one image that was analysed; 0 for a volume."""
-        return 0 if self.prediction.geometry.in_patient else self.slices[0].instance_index + 1
+        """Position in the series, from 1, of the one image that was analysed; 0 for more of it."""
+        return self.slices[0].instance_index + 1 if self.prediction.geometry.of_one_image else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,62 @@
+"""A slide from afar: for finding its tissue, and for showing what was found."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from clic_edge.errors import Refusal
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from clic_edge.domain.slide import Level, Slide
+
+_BLOCK = 256
+"""Pixels of the picture that are read at once: bounds the memory, whatever the level."""
+
+
+def fine_enough(slide: Slide, spacing_mm: float) -> Level:
+    """Return `Slide.level_for`; raises Refusal ``slide-too-coarse`` where there is none."""
+    level = slide.level_for(spacing_mm)
+    if level is None:
+        finest = max(slide.levels[0].matrix.spacing_mm)
+        raise Refusal(
+            "slide-too-coarse",
+            f"The finest level shows {finest * 1000:.3g} µm a pixel, this model needs"
+            f" {spacing_mm * 1000:.3g} µm.",
+        )
+    return level
+
+
+def overview(slide: Slide, spacing_mm: float) -> NDArray[np.uint8]:
+    """Return the whole slide at about `spacing_mm` as (rows, columns, 3), read block by block.
+
+    Pixel (i, j) shows what lies from i and j to i + 1 and j + 1 times `spacing_mm` behind the
+    edges of the level; a last pixel may be cut off. Raises as `fine_enough`, and as `TileReader`.
+    """
+    level = fine_enough(slide, spacing_mm)
+    matrix = level.matrix
+    down, across = (spacing_mm / step for step in matrix.spacing_mm)
+    shape = max(1, round(matrix.rows / down)), max(1, round(matrix.columns / across))
+    picture = np.empty((*shape, 3), np.uint8)
+    for top in range(0, shape[0], _BLOCK):
+        for left in range(0, shape[1], _BLOCK):
+            bottom, right = min(top + _BLOCK, shape[0]), min(left + _BLOCK, shape[1])
+            first, last = round(top * down), round(bottom * down)
+            begin, end = round(left * across), round(right * across)
+            block = level.tiles(
+                begin, first, columns=max(1, end - begin), rows=max(1, last - first)
+            )
+            picture[top:bottom, left:right] = resized(block, (bottom - top, right - left))
+    return picture
+
+
+def resized(pixels: NDArray[np.uint8], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Return the mean over what each new pixel covers."""
+    if pixels.shape[:2] == shape:
+        return pixels
+    rows, columns = shape
+    return np.asarray(Image.fromarray(pixels).resize((columns, rows), Image.Resampling.BOX))
