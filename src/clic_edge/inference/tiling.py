@@ -20,6 +20,8 @@ import numpy as np
 
 from clic_edge.domain.overview import overview
 from clic_edge.domain.prediction import (
+    AREA,
+    SQUARE_MILLIMETRE,
     Code,
     Measurement,
     ParametricMap,
@@ -32,7 +34,6 @@ from clic_edge.inference.categories import sigmoid
 from clic_edge.inference.gate import admit_acquisition
 from clic_edge.inference.intensity import prepare
 from clic_edge.inference.limits import Limits, on_device
-from clic_edge.inference.looking import AREA, SQUARE_MILLIMETRE
 from clic_edge.inference.predicting import LoadedPackage
 from clic_edge.inference.slide_grid import tile_grid
 
