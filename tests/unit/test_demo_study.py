@@ -87,7 +87,8 @@ def test_the_same_bytes_are_written_every_time(demo: Path, tmp_path: Path) -> No
 
 
 def test_the_shipped_pipeline_takes_the_crops_and_not_the_localizer(demo: Path, root: Path) -> None:
-    _, hippocampus = load_pipelines(root / "configs" / "pipelines")
+    shipped = {one.name: one for one in load_pipelines(root / "configs" / "pipelines")}
+    hippocampus = shipped["hippocampus"]
     taken = {
         folder.name: evaluate(hippocampus.rule, summary(slices(folder)))
         for folder in sorted(demo.iterdir())

@@ -241,12 +241,20 @@ def test_the_command_writes_one_series(
     picture(seed=3).save(tmp_path / "other.png")
     (tmp_path / "form.json").write_text(json.dumps({"patient_id": "7", "birth_date": "19010203"}))
     words = [str(photo), str(tmp_path / "other.png"), "--as", "dermoscopy"]
-    words += ["--form", str(tmp_path / "form.json"), "--out", str(tmp_path / "out")]
+    words += [
+        "--description",
+        "melanoma?",
+        "--form",
+        str(tmp_path / "form.json"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     assert run(*words) is None
     files = [dcmread(path) for path in sorted((tmp_path / "out").iterdir())]
     assert [ds.InstanceNumber for ds in files] == [1, 2]
     assert len({ds.SeriesInstanceUID for ds in files}) == 1
     assert len({ds.StudyInstanceUID for ds in files}) == 1
+    assert files[1].SeriesDescription == "melanoma?"
     assert files[0].AcquisitionDate == "20251130"
     assert files[0].PatientBirthDate == "19010203"
     assert files[0].BurnedInAnnotation == "YES"  # nobody has said that they looked
@@ -262,6 +270,7 @@ def test_the_command_writes_one_series(
         (["--as", "xc", "--patient-id", "7\\8"], "order-value"),
         (["--as", "xc", "--patient-id", "7", "--birth-date", "3.2.1901"], "order-value"),
         (["--as", "xc", "--patient-id", "7", "--to", "127.0.0.1"], "dicomize-peer"),
+        (["--as", "xc", "--patient-id", "7", "--description", "a\\b"], "view-value"),
     ],
 )
 def test_what_nobody_said_is_asked_for(

@@ -208,7 +208,8 @@ def summary_of(folder: Path) -> SeriesSummary:
 
 def test_the_shipped_pipeline_takes_the_cropped_series_only(root: Path, test_data: Path) -> None:
     folder = test_data / "dicom" / "mr-brain-study3"
-    _, hippocampus = load_pipelines(root / "configs" / "pipelines")
+    shipped = {one.name: one for one in load_pipelines(root / "configs" / "pipelines")}
+    hippocampus = shipped["hippocampus"]
     series = [summary_of(path) for path in sorted(folder.iterdir())]
     (routed,) = route(study(*series), [hippocampus]).pipelines
     assert [taken.series_id for taken in routed.taken] == ["11_HCropVolume"]

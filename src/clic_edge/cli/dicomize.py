@@ -70,6 +70,9 @@ class Asked:
     device: Annotated[
         str, typer.Option(help=f"What an eye was seen through: {', '.join(DEVICES)}.")
     ] = "fundus-camera"
+    description: Annotated[
+        str, typer.Option(help="Of the series; a pipeline may ask for words in it.")
+    ] = ""
     manufacturer: Annotated[str, typer.Option(help="Of the camera, where EXIF has none.")] = ""
     model: Annotated[str, typer.Option(help="Of the camera, where EXIF has none.")] = ""
     taken: Annotated[
@@ -150,6 +153,7 @@ def _view(asked: Asked) -> View:
         device=_code("device", asked.device, DEVICES),
         manufacturer=asked.manufacturer,
         model=asked.model,
+        description=asked.description,
         is_clean=asked.clean,
     )
 

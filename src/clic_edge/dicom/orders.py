@@ -52,7 +52,7 @@ class Order:
                 "order-incomplete", "Say whose photographs they are: a Patient ID is missing."
             )
         for name, value in asdict(self).items():
-            if not _is_valid(KEYWORDS[name], value):
+            if not is_valid(KEYWORDS[name], value):
                 raise ConfigError("order-value", f"The order's {name} is not as DICOM wants it.")
 
 
@@ -113,7 +113,8 @@ def _text(entry: Dataset, keyword: str) -> str:
     return "" if value is None else str(value)
 
 
-def _is_valid(keyword: str, value: str) -> bool:
+def is_valid(keyword: str, value: str) -> bool:
+    """Return whether DICOM takes `value`, a single one, in this attribute."""
     if keyword == "PatientSex":
         return value in _SEXES
     try:

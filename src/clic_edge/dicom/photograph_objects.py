@@ -23,6 +23,7 @@ from pydicom.uid import (
     VLPhotographicImageStorage,
 )
 
+from clic_edge.dicom.orders import is_valid
 from clic_edge.dicom.photographs import BITS
 from clic_edge.dicom.uids import derive_uid
 from clic_edge.domain.prediction import Code
@@ -103,15 +104,20 @@ class View:
     """Of an eye: what was looked through."""
     manufacturer: str = ""
     model: str = ""
+    description: str = ""
+    """Of the series: what a pipeline's rule may ask for."""
     is_clean: bool = False
     """Somebody has looked: the picture shows neither text nor a face."""
 
 
 def require_answers(view: View) -> None:
-    """Return where all is said that the kind of object needs.
+    """Return where all is said that the kind of object needs, as DICOM wants it.
 
-    Raises ConfigError ``laterality-missing``: nobody said which eye it is.
+    Raises ConfigError ``laterality-missing``: nobody said which eye it is; ``view-value``.
     """
+    for what in ("description", "manufacturer", "model"):
+        if not is_valid("SeriesDescription", getattr(view, what)):
+            raise ConfigError("view-value", f"The {what} is not as DICOM wants it.")
     if view.kind is PhotographKind.OP and not view.laterality:
         raise ConfigError("laterality-missing", "Say which eye it is: --laterality R or L.")
 
@@ -137,9 +143,13 @@ def photograph_object(
     ds.SpecificCharacterSet = "ISO_IR 192"
     _patient_and_study(ds, order, study_at)
     study, region = ds.StudyInstanceUID, view.region.value
-    ds.SeriesInstanceUID = derive_uid("photographs", study, view.kind, region, view.laterality)
+    ds.SeriesInstanceUID = derive_uid(
+        "photographs", study, view.kind, region, view.laterality, view.description
+    )
     ds.SOPInstanceUID = derive_uid("photograph", ds.SeriesInstanceUID, photograph.digest)
     ds.SeriesNumber, ds.InstanceNumber = 1 + list(PhotographKind).index(view.kind), number
+    if view.description:
+        ds.SeriesDescription = view.description
     _equipment(ds, photograph, view)
     _image(ds, photograph, view, taken_at=taken_at)
     {
