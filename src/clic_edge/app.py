@@ -94,6 +94,7 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
     from clic_edge import telemetry  # noqa: PLC0415 - the plugin needs none of these
     from clic_edge.assembly import build_line, commitment_ports  # noqa: PLC0415 - as above
     from clic_edge.pacs.commitment import Reports, listening  # noqa: PLC0415 - as above
+    from clic_edge.pipeline.monitoring import policy_of  # noqa: PLC0415 - as above
     from clic_edge.pipeline.worker import Pace, Worker, durably  # noqa: PLC0415 - as above
 
     settings = appliance.settings
@@ -115,6 +116,7 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
         name=settings.appliance.name,
         concurrent_cases=settings.worker.concurrent_cases,
         reconcile_seconds=settings.worker.reconcile_seconds,
+        watch_seconds=60 * settings.monitoring.every_minutes,
     )
     worker = Worker(
         line,
@@ -122,6 +124,7 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
         queue=appliance.queue,
         pace=pace,
         crosswalks=settings.appliance.crosswalks,
+        policy=policy_of(settings),
     )
     with ExitStack() as ports:
         for port in commitment_ports(settings, appliance.pipelines):

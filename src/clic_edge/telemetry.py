@@ -39,6 +39,8 @@ Event = Literal[
     "returned-unread",
     "crosswalks-expired",
     "sweep-failed",
+    "drift-alarm",
+    "watch-failed",
     "foreign-log",
     "foreign-warning",
     "uncaught-error",
@@ -63,6 +65,7 @@ class Fields(TypedDict, total=False):
     logger: str
     severity: str
     category: str
+    chart: str
     error: str
     place: str
 
@@ -143,6 +146,17 @@ def challenger_failed(*, case_id: str, code: str) -> None:
 def model_moved(*, pipeline: str, model: str, state: str) -> None:
     """Say that a model came to a state in a pipeline; `model` is its identifier and version."""
     _tell("model-moved", "warning", pipeline=pipeline, model=model, state=state)
+
+
+def drift_alarm(*, model: str, chart: str, severity: str) -> None:
+    """Say that a chart of a model opened an alarm."""
+    level: Level = "info" if severity == "advisory" else "warning"
+    _tell("drift-alarm", level, model=model, chart=chart, severity=severity)
+
+
+def watch_failed(*, code: str) -> None:
+    """Say that the models could not be watched this time; it is tried again later."""
+    _tell("watch-failed", "warning", code=code)
 
 
 def receipt_came(*, case_id: str, destination: str, accepted: bool) -> None:

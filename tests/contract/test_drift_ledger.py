@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from observed import BEGIN, SKYRA, STEP, Habit, acceptance, log, observations
 from servers import postgres_server
 
+from clic_edge import telemetry
 from clic_edge.domain.assessment import Assessment, Reason, Source, Verdict
 from clic_edge.domain.monitoring import EVERY, Acknowledgement, Channel, Response, Severity
 from clic_edge.domain.result import SeriesRefusal
@@ -20,7 +21,13 @@ from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.database import migrate, open_engine
 from clic_edge.ledger.schema import audit_events, drift_references
-from clic_edge.pipeline.monitoring import STRATUM_CHART, freeze_references, obey, watch_models
+from clic_edge.pipeline.monitoring import (
+    STRATUM_CHART,
+    freeze_references,
+    obey,
+    patrol,
+    watch_models,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -310,3 +317,24 @@ def test_a_model_without_reference_is_watched_by_nobody(engine: Engine) -> None:
     with pytest.raises(ConfigError) as caught:
         freeze_references(ledger, acceptance(frozen_at=FROZEN_AT))
     assert caught.value.code == "reference-too-small"
+
+
+def test_the_worker_watches_obeys_and_tells_what_hinders_it(
+    ledger: Ledger, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events: list[dict[str, object]] = []
+    monkeypatch.setattr(
+        telemetry,
+        "_tell",
+        lambda event, _level="info", **told: events.append({"event": event, **told}),
+    )
+    place = Placement(pipeline="organs", model_id="organs", version="1", digest="d" * 64)
+    ledger.standing.enrol(place, [], decides=True)
+    log(engine, later(30, NOISY))
+    patrol(ledger, POLICY, now=FROZEN_AT + 35 * STEP)
+    assert ledger.standing.standing("organs")["d" * 64].now is ModelState.SUSPENDED
+    rung = [one for one in events if one["event"] == "drift-alarm"]
+    assert "input.noise" in {one["chart"] for one in rung}
+    assert {(one["model"], one["severity"]) for one in rung} == {("organs 1", "warning")}
+    patrol(ledger, POLICY, now=FROZEN_AT)
+    assert [one["code"] for one in events if one["event"] == "watch-failed"] == ["clock-behind"]

@@ -161,6 +161,8 @@ class StopRules(Strict):
 class Monitoring(Strict):
     """The monitor's charts, and what their alarms do."""
 
+    every_minutes: Annotated[float, Field(ge=0)] = 10.0
+    """How often the worker charts what came; 0 leaves it to `clic-edge drift evaluate`."""
     false_alarms_per_year: PositiveFloat = 12.0
     """Of all charts of one reference together; no chart has more than one a year."""
     smallest_group: PositiveInt = 30

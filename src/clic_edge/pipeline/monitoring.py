@@ -6,21 +6,23 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from clic_edge import telemetry
 from clic_edge.domain.monitoring import EVERY, Alarm, Channel, Direction, Response, Severity
 from clic_edge.domain.standing import ModelState
 from clic_edge.drift.monitor import alarm_id, evaluate
+from clic_edge.drift.plan import Policy
 from clic_edge.drift.reference import FEWEST, Acceptance, freeze
 from clic_edge.drift.stop import demands
-from clic_edge.errors import ConfigError, Transient
+from clic_edge.errors import ClicEdgeError, ConfigError, Transient
 from clic_edge.pipeline.standing import move
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
+    from clic_edge.config import Settings
     from clic_edge.domain.monitoring import Evaluation, Observation, Reference, Stratum
     from clic_edge.domain.standing import StateEvent
-    from clic_edge.drift.plan import Policy
     from clic_edge.drift.stop import Demand
     from clic_edge.ledger import Ledger
 
@@ -42,6 +44,16 @@ class Watched:
     """Predictions from the future: a clock jumped, and they wait until it is their time."""
     demands: tuple[Demand, ...]
     """What the stop rules ask for, from all alarms that are open."""
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return what the site's settings say of charts and stop rules."""
+    monitoring = settings.monitoring
+    return Policy(
+        false_alarms_per_year=monitoring.false_alarms_per_year,
+        smallest_group=monitoring.smallest_group,
+        responses=tuple((one, Response(getattr(monitoring.stop, one))) for one in Channel),
+    )
 
 
 def freeze_references(
@@ -113,6 +125,25 @@ def watch_models(ledger: Ledger, policy: Policy, *, now: datetime) -> Watched:
         ahead=ledger.observations.ahead_of(now),
         demands=demands(open_alarms, policy, acknowledged=seen),
     )
+
+
+def patrol(ledger: Ledger, policy: Policy, *, now: datetime) -> None:
+    """Watch the models and do what the stop rules say; what hinders it is told, and tried again."""
+    try:
+        watched = watch_models(ledger, policy, now=now)
+        for demand in watched.demands:
+            obey(ledger, demand)
+    except ClicEdgeError as error:
+        telemetry.watch_failed(code=error.code)
+        return
+    for reference, evaluation in watched.evaluations:
+        for alarm in evaluation.opened:
+            # The value of a word stays out of the log.
+            telemetry.drift_alarm(
+                model=f"{reference.model_id} {reference.model_version}",
+                chart=alarm.chart.partition("=")[0],
+                severity=alarm.severity,
+            )
 
 
 def obey(ledger: Ledger, demand: Demand) -> tuple[StateEvent, ...]:

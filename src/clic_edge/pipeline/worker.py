@@ -6,7 +6,7 @@ Killed at any moment and started again, it goes on behind the last stage that wa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ from clic_edge import telemetry
 from clic_edge.deid.crosswalk import drop_expired
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ClicEdgeError
+from clic_edge.pipeline.monitoring import patrol
 from clic_edge.pipeline.process import process
 from clic_edge.pipeline.queue import FIRST_ATTEMPTS, LINE_VERSION, RETRIES, WORKFLOW
 from clic_edge.pipeline.reconcile import reconcile
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
+    from clic_edge.drift.plan import Policy
     from clic_edge.pipeline.line import Line
     from clic_edge.pipeline.process import Step
     from clic_edge.pipeline.queue import DurableQueue
@@ -45,6 +47,8 @@ class Pace:
     """Names this worker in the queue: what it held when it died is its own when it is back."""
     concurrent_cases: int
     reconcile_seconds: float
+    watch_seconds: float = 0.0
+    """How often the models are watched; 0 for never."""
 
 
 def durably(name: str, stage: Callable[[], str]) -> str:
@@ -67,13 +71,22 @@ class Worker:
     """One worker process; there is one DBOS in a process, so there is one of these."""
 
     def __init__(
-        self, line: Line, *, engine: Engine, queue: DurableQueue, pace: Pace, crosswalks: Path
+        self,
+        line: Line,
+        *,
+        engine: Engine,
+        queue: DurableQueue,
+        pace: Pace,
+        crosswalks: Path,
+        policy: Policy,
     ) -> None:
         self._line = line
         self._engine = engine
         self._queue = queue
         self._pace = pace
         self._crosswalks = crosswalks
+        self._policy = policy
+        self._watched_at = datetime.min.replace(tzinfo=UTC)
 
     def run(self, stop: threading.Event, step: Step = durably) -> None:
         """Work until `stop` is set, then finish the stages in hand."""
@@ -105,10 +118,22 @@ class Worker:
             while True:
                 self.look_for_missed()
                 sweep(self._crosswalks, datetime.now(UTC))
+                self.watch(datetime.now(UTC))
                 if stop.wait(self._pace.reconcile_seconds):
                     return
         finally:
             DBOS.destroy(workflow_completion_timeout_sec=_FINISH_SECONDS)
+
+    def watch(self, now: datetime) -> None:
+        """Let the monitor look at the models, where it is time again."""
+        every = timedelta(seconds=self._pace.watch_seconds)
+        if not every or abs(now - self._watched_at) < every:
+            return
+        self._watched_at = now
+        try:
+            patrol(self._line.ledger, self._policy, now=now)
+        except DBAPIError:
+            telemetry.watch_failed(code="database-away")
 
     def look_for_missed(self) -> None:
         """Take in studies that no event told of, cases that fell out of the queue, readers' words."""
