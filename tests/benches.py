@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +36,7 @@ title = "Brain"
 model = "{model}"
 challengers = [{challengers}]
 deid_profile = "basic"
-writers = ["seg", "sr"]
+writers = ["sr"]
 destinations = ["pacs"]
 rule = {{ modality = ["MR"] }}
 completeness = {{ quiet_seconds = 0 }}
@@ -65,7 +66,7 @@ class Bench:
     @property
     def ledger(self) -> Ledger:
         """The site's ledger; nothing takes what it queues."""
-        return Ledger.on(self.appliance.engine)
+        return _ledger(self.settings)
 
     def name_models(self, model: str, *challengers: str) -> None:
         """Write the pipeline's file."""
@@ -123,9 +124,14 @@ class Bench:
         return {one.placement.model_id: one.now for one in events}
 
     def delivered(self) -> list[str]:
-        """Return the sentences of every object in the PACS, object by object, SEG being empty."""
+        """Return the sentences of every object in the PACS, object by object."""
         files = sorted((self.folder / "pacs").rglob("*.dcm"))
         return ["\n".join(texts_of(dcmread(io.BytesIO(one.read_bytes())))) for one in files]
+
+
+@cache
+def _ledger(settings: Path) -> Ledger:
+    return Ledger.on(Appliance.open(settings).engine)
 
 
 def make_bench(folder: Path, *, states: str = "configured") -> Bench:

@@ -1,4 +1,4 @@
-"""The states of models, on SQLite, on PostgreSQL and in memory: every move, and no other."""
+"""The states of models, on SQLite and on PostgreSQL: every move, and no other."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def postgres_url() -> Iterator[str]:
         yield server.url
 
 
-@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     if request.param == "postgresql":
         opened = open_engine(request.getfixturevalue("postgres_url"))
@@ -52,8 +52,7 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
             connection.execute(sa.text("DROP SCHEMA public CASCADE"))
             connection.execute(sa.text("CREATE SCHEMA public"))
     else:
-        path = "" if request.param == "memory" else f"/{tmp_path / 'ledger.db'}"
-        opened = open_engine(f"sqlite://{path}")
+        opened = open_engine(f"sqlite:///{tmp_path / 'ledger.db'}")
     migrate(opened)
     yield opened
     opened.dispose()
@@ -127,15 +126,7 @@ def test_who_becomes_active_sends_the_one_before_into_the_shadow(standing: Stand
     assert "took its place" in standing.standing("brain")["a" * 64].reason
 
 
-def require_several_connections(engine: Engine) -> None:
-    if engine.url.get_backend_name() == "sqlite" and not engine.url.database:
-        pytest.skip("a database in memory has one connection, for one run")
-
-
-def test_many_at_once_leave_one_active_model_and_a_whole_chain(
-    engine: Engine, standing: StandingStore
-) -> None:
-    require_several_connections(engine)
+def test_many_at_once_leave_one_active_model_and_a_whole_chain(standing: StandingStore) -> None:
     letters = "abcdef"
     for one in letters:
         bring(standing, S.SHADOW, placed(one))
@@ -239,11 +230,7 @@ def test_the_file_does_not_undo_a_promotion(standing: StandingStore) -> None:
     assert states(standing) == {"a": S.SHADOW, "b": S.ACTIVE}
 
 
-def test_two_workers_that_start_together_write_the_same_once(
-    engine: Engine, standing: StandingStore
-) -> None:
-    require_several_connections(engine)
-
+def test_two_workers_that_start_together_write_the_same_once(standing: StandingStore) -> None:
     def start(_: int) -> None:
         standing.enrol(placed("a"), [placed("b")], decides=True)
 

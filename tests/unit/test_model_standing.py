@@ -60,7 +60,7 @@ def test_the_active_model_speaks_and_the_challenger_only_watches(bench: Bench) -
     case = bench.run(1)
     assert case.state is CaseState.DELIVERED
     assert models_of(bench, case) == ["first", "second"]
-    assert len(bench.delivered()) == 3
+    assert len(bench.delivered()) == 2, "report and root"
     assert bench.states() == {"first": S.ACTIVE, "second": S.SHADOW}
     _, second = bench.ledger.standing.history()
     dice = bench.ledger.shadows.agreement("brain", second.placement.digest, second.at)
@@ -152,6 +152,17 @@ def test_a_challenger_that_breaks_or_refuses_is_counted(bench: Bench) -> None:
     assert sorted(told) == [("modality-unsupported", True), ("network-not-finite", False)]
 
 
+def test_a_broken_challenger_does_not_keep_the_others_from_watching(bench: Bench) -> None:
+    write_package(bench.folder / "models" / "broken")
+    (bench.folder / "models" / "broken" / "model.onnx").write_bytes(b"no network")
+    bench.name_models("first", "broken", "second")
+    bench.line().pipeline("brain")
+    send(bench, "first", S.SUSPENDED)
+    case = bench.run(1)
+    assert (case.state, case.code) == (CaseState.REFUSED, "model-suspended")
+    assert models_of(bench, case) == ["second"]
+
+
 def test_an_active_challenger_speaks_though_the_files_model_is_broken(bench: Bench) -> None:
     bench.run(1)
     bench.ledger.standing.move(
@@ -221,7 +232,7 @@ def test_a_swap_between_attempts_does_not_mix_two_models(bench: Bench) -> None:
     assert after.state is CaseState.DELIVERED
     second = {bench.placement("second").digest}
     assert bench.ledger.deliveries.models(case.case_id) == second
-    assert len(bench.delivered()) == 3, "nothing of the first model has left"
+    assert len(bench.delivered()) == 2, "nothing of the first model has left"
 
 
 def test_a_package_that_is_replaced_before_it_is_loaded_speaks_by_its_own_state(

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from clic_edge import telemetry
 from clic_edge.domain.case import Case
 from clic_edge.domain.feature import Feature
+from clic_edge.domain.image import InputKind
 from clic_edge.domain.result import SeriesRefusal
 from clic_edge.drift.features import agreement_features, input_features, output_features
-from clic_edge.errors import ClicEdgeError, Defect, Refusal
+from clic_edge.errors import ClicEdgeError, Defect, Refusal, Transient
 from clic_edge.ledger.predictions import LoggedPrediction
 from clic_edge.ledger.shadows import ShadowFailure
 from clic_edge.pipeline.completeness import require_complete
@@ -95,14 +96,24 @@ def _watch(line: Line, case: Case, pipeline: ReadyPipeline) -> None:
     """Let what runs in the shadow see a case of which no model speaks."""
     if not pipeline.challengers:
         return
-    try:
-        kind = pipeline.challengers[0]().takes
-        for series_id, parts in parts_of(line, case, kind).items():
+    kind = _kind(pipeline)
+    for series_id, parts in parts_of(line, case, kind).items():
+        try:
             read = read_series(line, case, series_id, pipeline=pipeline, kind=kind)
             for part in parts:
                 _challenge(line, read.see(part), None)
-    except ClicEdgeError as why:
-        telemetry.challenger_failed(case_id=case.case_id, code=why.code)
+        except (Refusal, Defect) as why:
+            telemetry.challenger_failed(case_id=case.case_id, code=why.code)
+
+
+def _kind(pipeline: ReadyPipeline) -> InputKind:
+    """Return what the challengers look at, as the first of them says that loads."""
+    for challenger in pipeline.challengers:
+        try:
+            return challenger().takes
+        except ClicEdgeError:
+            continue  # that is told when its turn comes
+    return InputKind.VOLUME
 
 
 def part_of(refusal: SeriesRefusal) -> Part:
@@ -231,6 +242,8 @@ def _challenge(line: Line, seen: Seen, active: Prediction | None) -> None:
 def _note_failure(line: Line, seen: Seen, digest: str, *, why: ClicEdgeError) -> None:
     case_id = seen.read.case.case_id
     telemetry.challenger_failed(case_id=case_id, code=why.code)
+    if isinstance(why, Transient):
+        return  # the machine was busy, which says nothing of the model
     failure = ShadowFailure(
         case_id=case_id,
         series_id=seen.part.series_id,
