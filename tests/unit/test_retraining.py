@@ -287,8 +287,16 @@ def test_a_package_learns_more_and_says_from_what(
     assert compared["against"]["model"]["digest"] == parent.digest
     assert compared["n"] == new.count(Part.HELD_OUT) + old.count(Part.HELD_OUT)
     held_out = {one.name for one in plan.parts.held_out}
-    learned = json.loads((trained.package / "split.json").read_text())["train"]
-    assert not held_out & set(learned), "what the parent learned from measures nothing"
+    before, after = (
+        set(json.loads((one.package / "split.json").read_text())["train"])
+        for one in (trained, done)
+    )
+    assert not held_out & before, "what the parent learned from measures nothing"
+    assert before < after, "what it learned from measures no child of it"
+    assert not held_out & after
+    assert [one.name for one in declared.training] == ["Boxes", "unnamed"]
+    learned = new.count(Part.TRAIN) + new.count(Part.STOPPING)
+    assert [one.cases for one in declared.training] == [8, learned]
 
 
 def test_it_begins_as_its_parent(trained: Trained, cohort: Path, tmp_path: Path) -> None:

@@ -438,6 +438,27 @@ def test_a_network_that_sees_logarithms_in_a_mirror_goes_back_to_torch(tmp_path:
         )
 
 
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("UNet", {"channels": [4, 8], "strides": [2], "num_res_units": 1, "norm": "batch"}),
+        ("SegResNet", {"init_filters": 8, "blocks_down": [1, 1], "blocks_up": [1]}),
+    ],
+)
+def test_networks_of_monai_go_to_onnx_and_back(
+    name: str, arguments: dict[str, object], tmp_path: Path
+) -> None:
+    asked = read_recipe(ROOT / "models" / "hippocampus").network
+    asked = asked.model_copy(update={"name": name, "arguments": arguments})
+    one, other = exported_network(asked), exported_network(asked)
+    for weights in one.parameters():  # the exporter keeps one of two that are alike
+        weights.data += torch.randn_like(weights) / 100
+    write_onnx(one, tmp_path / "one.onnx", (8, 8, 8))
+    fill_from_onnx(other, tmp_path / "one.onnx")
+    windows = random_windows((8, 8, 8), seed=0)
+    assert largest_difference(other, tmp_path / "one.onnx", windows) < 1e-4
+
+
 def exported_network(asked: Network) -> torch.nn.Module:
     return as_exported(build_network(asked, 3), asked)
 

@@ -24,7 +24,11 @@ LARGEST_DIFFERENCE = 1e-3
 
 
 def write_onnx(network: nn.Module, path: Path, shape: tuple[int, int, int]) -> None:
-    """Write a network as one ONNX file that takes any number of windows of `shape` at once."""
+    """Write a network as one ONNX file that takes any number of windows of `shape` at once.
+
+    Nothing is folded together, so that every weight keeps its name and the way back is open; the
+    runtime does that anyway when it loads the file.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter that keeps the weights' names is the old one
         torch.onnx.export(
@@ -32,6 +36,8 @@ def write_onnx(network: nn.Module, path: Path, shape: tuple[int, int, int]) -> N
             (torch.zeros(1, 1, *shape),),
             path,
             dynamo=False,
+            do_constant_folding=False,
+            training=torch.onnx.TrainingMode.PRESERVE,
             opset_version=OPSET,
             input_names=["image"],
             output_names=["logits"],

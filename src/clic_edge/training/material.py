@@ -101,11 +101,14 @@ class Parts:
             f"{len(self.held_out)} held out."
         )
 
-    def to_json(self) -> str:
-        """Return the split as packages have it: what decided anything counts as learned from."""
-        learned = sorted(one.name for one in (*self.train, *self.stopping))
+    def to_json(self, before: Iterable[str] = ()) -> str:
+        """Return the split as packages have it: what decided anything counts as learned from.
+
+        `before` names what the parent had learned from.
+        """
+        learned = {one.name for one in (*self.train, *self.stopping)}
         content = {
-            "train": learned,
+            "train": sorted(learned | set(before)),
             "stopping": sorted(one.name for one in self.stopping),
             "validation": sorted(one.name for one in self.held_out),
         }
@@ -214,6 +217,12 @@ def _drawn(subjects: Iterable[str], share: float, rng: np.random.Generator) -> s
     """Return a share of the subjects, one at least where any is asked for."""
     order = rng.permutation(sorted(set(subjects))).tolist()
     return set(order[: max(round(share * len(order)), 1 if share else 0)])
+
+
+def learned_by(package: Path) -> frozenset[str]:
+    """Return the names of the cases that a package says it learned from; empty where it doesn't."""
+    path = package / SPLIT
+    return frozenset(_shipped(path)["train"]) if path.exists() else frozenset()
 
 
 def _shipped(path: Path) -> dict[str, set[str]]:

@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 SMALL_UNET = "small-unet"
 _FIRST_SPATIAL = 2
 _AXES = "xyz"
-_WRONG = (TypeError, ValueError, KeyError, IndexError, AssertionError, RuntimeError)
+_WRONG = (
+    TypeError,
+    ValueError,
+    KeyError,
+    IndexError,
+    AssertionError,
+    RuntimeError,
+    ImportError,
+)
 """What MONAI raises of arguments that don't fit."""
 
 
@@ -77,8 +85,9 @@ def build_network(asked: Network, classes: int) -> nn.Module:
     try:
         network = known[asked.name](**arguments, **asked.arguments)
     except _WRONG as error:
+        reason = str(error).partition("\n")[0]
         raise ConfigError(
-            "training-network", f"The arguments of the network {asked.name} don't fit: {error}"
+            "training-network", f"The network {asked.name} can't be made of its arguments: {reason}"
         ) from error
     return Logarithmic(network, asked.logarithm) if asked.logarithm else network
 
@@ -114,7 +123,8 @@ def fill_from_onnx(exported: nn.Module, path: Path) -> None:
         raise ConfigError(
             "training-parent-weights",
             f"{path} lacks {len(missing)} of the weights of the network in training.toml: it is "
-            "another network, or its weights were changed on the way to ONNX.",
+            "another network, or they were changed on the way to ONNX; --checkpoint takes those of "
+            "the parent's run.",
         )
 
 

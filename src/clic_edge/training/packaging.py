@@ -12,7 +12,7 @@ from clic_edge.inference.lineage import LINEAGE, Part, read_lineage
 from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.package import CARD, DECLARATION, write_digests
 from clic_edge.inference.testset import seal, sealed_volumes
-from clic_edge.training.material import SPLIT
+from clic_edge.training.material import SPLIT, learned_by
 from clic_edge.training.recipe import RECIPE
 from clic_edge.training.toml_text import to_toml
 
@@ -47,7 +47,9 @@ class Fresh:
     parts: Parts
     lineage: Lineage
     is_retrained: bool
-    """Whether it began as its parent."""
+    """Whether it began as its parent, and so knows all that this one knew."""
+    replayed: frozenset[str] = frozenset()
+    """Names of the cases that came again."""
 
 
 def next_version(version: str, *, retrained: bool) -> str:
@@ -80,7 +82,8 @@ def write_package(folder: Path, fresh: Fresh, version: str) -> None:
     parent = fresh.parent.folder
     shutil.copyfile(fresh.weights, folder / WEIGHTS)
     shutil.copyfile(parent / RECIPE, folder / RECIPE)
-    (folder / SPLIT).write_text(fresh.parts.to_json(), encoding="utf-8")
+    before = fresh.replayed | (learned_by(parent) if fresh.is_retrained else frozenset())
+    (folder / SPLIT).write_text(fresh.parts.to_json(before), encoding="utf-8")
     (folder / LINEAGE).write_text(fresh.lineage.model_dump_json(indent=1) + "\n", encoding="utf-8")
     _declare(folder, fresh, version)
     # The parent's questions, answered by this network: constancy is then its own.
@@ -109,7 +112,10 @@ def _declare(
         "weights": WEIGHTS,
         **kept,
         "regulatory": {"status": "research"},
-        "training": [_dataset(one) for one in fresh.lineage.data if _learned(one)],
+        "training": [
+            *(said.get("training", ()) if fresh.is_retrained else ()),
+            *(_dataset(one) for one in fresh.lineage.data if _learned(one)),
+        ],
         "performance": performance,
     }
     head = f"# Written by the run {fresh.lineage.run}; {LINEAGE} tells where it comes from.\n\n"
@@ -127,8 +133,13 @@ def _dataset(one: TrainedOn) -> Mapping[str, object]:
 
 
 def _learned(one: TrainedOn) -> int:
-    """Return how many cases decided anything."""
-    return len(one.cases) - one.count(Part.HELD_OUT)
+    """Return how many cases decided anything and were not the parent's already.
+
+    Of data that comes again, what is looked at to know when to stop is not new either.
+    """
+    if one.count(Part.REPLAYED):
+        return 0
+    return one.count(Part.TRAIN) + one.count(Part.STOPPING)
 
 
 def _performance(report: Report) -> tuple[Mapping[str, object], ...]:

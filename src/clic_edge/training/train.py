@@ -134,6 +134,7 @@ def exported(plan: Plan, learner: Learner, *, proving: Iterable[Example]) -> Fre
         parts=plan.parts,
         lineage=_lineage(plan, learner, difference),
         is_retrained=plan.is_retraining,
+        replayed=frozenset(one.name for one in plan.replayed),
     )
 
 
