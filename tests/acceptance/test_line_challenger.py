@@ -11,6 +11,7 @@ from sites import (
     ROOT,
     Site,
     SiteOptions,
+    command_line,
     hippocampus_study,
     pipeline_toml,
     results_in,
@@ -75,3 +76,19 @@ def test_a_challenger_is_logged_with_its_agreement_and_not_shown(site: Site) -> 
     assert "model-declaration" in log
     assert "model-changed" in log
     assert "modality-unsupported" in log
+
+
+def test_a_suspension_holds_for_the_worker_that_runs_and_is_told_in_the_pacs(site: Site) -> None:
+    site.await_case(site.send(hippocampus_study(602)), CaseState.DELIVERED)
+    why = "It misses the tail on the new scanner."
+    words = ("models", "suspend", "hippocampus", "--pipeline", "hippocampus")
+    said = command_line("-c", str(site.settings), *words, "--by", "A. Jensen", "--why", why)
+    assert said.returncode == 0, said.stderr
+    study_id = site.send(hippocampus_study(603))
+    case = site.await_case(study_id, CaseState.REFUSED)
+    assert case.code == "model-suspended"
+    assert results_in(site.pacs, study_id) == {}
+    (root,) = roots_in(site.pacs, study_id)
+    assert why in "\n".join(texts_of(root))
+    rows = site.ledger.predictions.rows(case.received_at)
+    assert [row.model_version for row in rows if row.case_id == case.case_id] == ["1.1.0"]

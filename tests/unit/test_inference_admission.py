@@ -17,6 +17,7 @@ import pytest
 from model_packages import known_labels, volume_of, write_image_package, write_package
 
 from clic_edge.errors import ConfigError, Defect, Transient
+from clic_edge.inference import memory
 from clic_edge.inference.admission import Admission
 from clic_edge.inference.footprint import (
     NOTE,
@@ -193,6 +194,53 @@ def test_the_host_has_some_memory_free_and_not_more_than_it_has() -> None:
     assert room
     assert room.total == host_total()
     assert room_of("a-server") is None
+
+
+GIB = 1 << 30
+CGROUP_2 = {
+    "cgroup": "0::/system.slice/worker.service",
+    "system.slice/worker.service/memory.max": "max",
+    "system.slice/worker.service/memory.current": str(GIB),
+    "system.slice/worker.service/memory.stat": "anon 1\ninactive_file 5",
+    "system.slice/memory.max": str(3 * GIB),
+    "system.slice/memory.current": str(2 * GIB),
+    "system.slice/memory.stat": f"inactive_file {GIB // 2}",
+}
+CGROUP_1 = {
+    "cgroup": "9:name=systemd:/\n4:cpu,memory:/docker/1",
+    "memory/docker/1/memory.limit_in_bytes": str(2 * GIB),
+    "memory/docker/1/memory.usage_in_bytes": str(GIB),
+    "memory/docker/1/memory.stat": f"total_inactive_file {GIB // 2}",
+}
+
+
+@pytest.mark.parametrize(
+    ("files", "free", "total"),
+    [
+        (CGROUP_2, 1.5, 3),
+        (CGROUP_1, 1.5, 2),
+        ({"cgroup": "0::/"}, 6, 8),
+        ({}, 6, 8),
+        (CGROUP_1 | {"memory/docker/1/memory.limit_in_bytes": str(1 << 62)}, 6, 8),
+    ],
+    ids=["version 2, limited above", "version 1", "no limit", "no groups", "a limit that is none"],
+)
+def test_what_the_service_may_have_counts_where_it_is_less(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    files: dict[str, str],
+    free: float,
+    total: float,
+) -> None:
+    (tmp_path / "self").mkdir()
+    (tmp_path / "meminfo").write_text(f"MemTotal: {8 << 20} kB\nMemAvailable: {6 << 20} kB\n")
+    for name, text in files.items():
+        path = tmp_path / ("self/cgroup" if name == "cgroup" else f"groups/{name}")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    monkeypatch.setattr(memory, "_PROC", tmp_path)
+    monkeypatch.setattr(memory, "_CGROUPS", tmp_path / "groups")
+    assert (host_free(), host_total()) == (free * GIB, total * GIB)
 
 
 # --- admitted

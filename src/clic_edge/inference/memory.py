@@ -101,8 +101,12 @@ def _cgroups() -> Iterator[tuple[int, int]]:
 
     Pages of files that can be dropped at once do not count as used.
     """
-    for line in (_PROC / "self" / "cgroup").read_text().splitlines():
-        _, controllers, name = line.split(":", 2)
+    try:
+        groups = (_PROC / "self" / "cgroup").read_text().splitlines()
+    except OSError:
+        return  # a kernel without control groups
+    for group in groups:
+        _, controllers, name = group.split(":", 2)
         if controllers == "":
             root, files = _CGROUPS, ("memory.max", "memory.current", "inactive_file")
         elif "memory" in controllers.split(","):
