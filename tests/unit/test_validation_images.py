@@ -94,7 +94,6 @@ def test_grades_in_order_have_a_kappa(tmp_path: Path) -> None:
     write_archive(tmp_path / "some.npz", [0, 0, 0, 0, 1, 1, 2, 2])
     report = answered(package, tmp_path)
     content = json.loads(report.to_json())
-    assert report.ordinal
     assert "sensitivity" not in content["metrics"]
     assert 0 < content["metrics"]["quadratic_kappa"]["value"] < 1
     # The middle grade is no most extreme one: one of its twelve pairs is in the wrong order.

@@ -46,8 +46,6 @@ class AnswerReport:
     """Which cases were taken, in words."""
     device: str
     class_names: tuple[str, ...]
-    ordinal: bool
-    """Whether the answers are grades in order."""
     positive: int
     """Place of the answer that sensitivity speaks of, where there are two."""
     cases: tuple[AnsweredCase, ...]
@@ -103,7 +101,6 @@ class AnswerReport:
             numbers |= self._of_class(self.positive)
         else:
             numbers["auroc"] = self._resampled(_mean_area)
-        if self.ordinal:
             numbers["quadratic_kappa"] = self._resampled(_kappa)
         return numbers | {
             "brier": _of_draws(answers.brier, so=so, said=said),

@@ -114,7 +114,6 @@ def _answers(package: ModelPackage, question: Question, run: _Run) -> AnswerRepo
         selection=run.selection.sentence,
         device=run.device,
         class_names=tuple(one.name for one in question.categories),
-        ordinal=question.activation == "ordinal",
         positive=thresholds[0] if thresholds else len(question.categories) - 1,
         cases=tuple(_answer(one, prediction) for one, prediction in run.found),
         refused=run.refused,
