@@ -293,6 +293,8 @@ CHALLENGERS = {
 """What only a pipeline with challengers logs."""
 
 OTHER_MODELS = {
+    "output.anterior.area_mm2",
+    "output.posterior.area_mm2",
     "agreement.CATEGORY.probability_difference",
     "output.CATEGORY.chosen",
     "output.CATEGORY.probability",

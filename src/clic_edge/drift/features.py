@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clic_edge.domain.image import Image
-    from clic_edge.domain.prediction import CategoryFinding, Prediction
+    from clic_edge.domain.prediction import CategoryFinding, Prediction, SegmentFinding
+    from clic_edge.domain.volume import Geometry
 
 _TEXT_LENGTH = 256
 _AFAR_MM = 0.032
@@ -102,18 +103,19 @@ def agreement_features(challenger: Prediction, active: Prediction) -> tuple[Feat
         theirs = active.label_map == other.definition.number
         total = segment.voxel_count + other.voxel_count
         dice = 2 * np.count_nonzero(ours & theirs) / total if total else 1.0
-        difference = segment.volume_mm3 - other.volume_mm3
-        features += [
-            Feature(name=f"agreement.{name}.dice", number=float(dice)),
-            Feature(name=f"agreement.{name}.volume_difference_mm3", number=difference),
-        ]
+        features.append(Feature(name=f"agreement.{name}.dice", number=float(dice)))
+        if active.geometry.in_patient:
+            difference = segment.volume_mm3 - other.volume_mm3
+            features.append(
+                Feature(name=f"agreement.{name}.volume_difference_mm3", number=difference)
+            )
     return (*features, *categories)
 
 
 def output_features(prediction: Prediction) -> tuple[Feature, ...]:
     """Return what was found, how much of it, and how sure the model was.
 
-    Of segments volume in mm³, voxels, pieces and mean probability; of the scores of a slide's tiles
+    Of segments volume in mm³ (in a single image area in mm²), voxels, pieces and mean probability; of the scores of a slide's tiles
     mean and maximum over its tissue; of categories probability and
     entropy in bits; of detections number and highest probability.
     """
@@ -138,7 +140,7 @@ def _of_segments(prediction: Prediction) -> Iterator[Feature]:
         box = boxes[number - 1]
         mask = prediction.label_map[box] == number if box else np.zeros((1, 1, 1), dtype=bool)
         numbers = {
-            "volume_mm3": segment.volume_mm3,
+            **_extent(segment, prediction.geometry),
             "mean_probability": segment.mean_probability,
             "voxels": float(segment.voxel_count),
             "pieces": float(label(mask)[1]),
@@ -161,6 +163,14 @@ def _of_scores(prediction: Prediction) -> Iterator[Feature]:
         inside = one.values[looked_at].astype(np.float64)
         yield Feature(name=f"output.{one.name}.mean", number=float(inside.mean()))
         yield Feature(name=f"output.{one.name}.maximum", number=float(inside.max()))
+
+
+def _extent(segment: SegmentFinding, geometry: Geometry) -> dict[str, float]:
+    """Return a segment's volume; of a single image its area, where a pixel's size is known."""
+    if geometry.in_patient:
+        return {"volume_mm3": segment.volume_mm3}
+    rows, columns = geometry.spacing_mm[1:]
+    return {"area_mm2": segment.voxel_count * rows * columns} if geometry.in_mm else {}
 
 
 def _of_categories(categories: tuple[CategoryFinding, ...]) -> Iterator[Feature]:

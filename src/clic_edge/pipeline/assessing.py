@@ -48,6 +48,8 @@ class Assessable:
     prediction_id: str
     result: ResultObject
     findings: tuple[TrackedFinding, ...]
+    image_number: int
+    """What the image is called in its series, where several of one are judged; else 1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,18 +156,20 @@ def assessable(case_id: str, *, archive: Archive, ledger: Ledger) -> tuple[Asses
         row = next((of_it[kind] for kind in ASSESSED if kind in of_it), None)
         if row is not None and prediction_id:
             result = archive.result(row.sop_instance_uid, row.kind)
-            findings = findings_in(read_instance(result.content))
+            report = read_instance(result.content)
+            findings = findings_in(report)
             found.append(
                 Assessable(
                     case_id=case_id,
                     prediction_id=prediction_id,
                     result=result,
                     findings=findings,
+                    image_number=int(report.get("InstanceNumber") or 1),
                 )
             )
     if not any(one.findings for one in found):
         raise Refusal("not-assessable", "The result has no finding that could be judged.")
-    return tuple(found)
+    return tuple(sorted(found, key=lambda one: one.image_number))
 
 
 def as_assessments(

@@ -110,10 +110,12 @@ def _form(
     results: tuple[Assessable, ...], said: tuple[Assessment, ...], words: Mapping[str, str]
 ) -> Iterator[str]:
     yield f'<p>{escape(words["about"])}</p><form method="post">'
+    several = len({one.result.series_instance_uid for one in results}) < len(results)
     for result in results:
+        image = f" (#{result.image_number})" if several else ""
         for finding in result.findings:
             numbers = escape(", ".join(finding.numbers))
-            yield f"<fieldset><legend><b>{escape(finding.name)}</b> {numbers}</legend>"
+            yield f"<fieldset><legend><b>{escape(finding.name)}</b>{image} {numbers}</legend>"
             yield from (_choice(finding.tracking_uid, one, words) for one in Verdict)
             yield _reasons(finding.tracking_uid, words)
             yield "</fieldset>"
