@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from applications import BRIGHTNESS, write_application
 from model_packages import TOML, write_package
 
+from clic_edge.inference.application import ApplicationRuntime
 from clic_edge.inference.bundle import BundleRuntime
 from clic_edge.inference.kserve import KserveRuntime
 from clic_edge.inference.onnx import OnnxRuntime
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
     import torch
 
+    from clic_edge.inference.predicting import PackageRuntime
     from clic_edge.inference.runtime import Runtime
 
     Slopes = tuple[float, ...]
@@ -41,10 +44,14 @@ class Kind:
     name: str
     write: Write
     """``write(folder, toml=…, slopes=…)`` returns the folder."""
-    runtime: type[OnnxRuntime | TorchScriptRuntime | BundleRuntime | KserveRuntime]
+    runtime: type[PackageRuntime]
     network: str
     """A file in the package that the answers depend on."""
     site: Site = HERE
+    unreadable: str = "network-unreadable"
+    """What is said where `network` is no network."""
+    other_classes: str = "network-shape"
+    """What is said of a network with two classes in place of three; empty where nobody can see."""
 
     def load(self, folder: Path) -> Runtime:
         """Return the package in `folder`, ready to run."""
@@ -225,8 +232,28 @@ def write_remote(folder: Path, *, toml: str = TOML, slopes: Slopes = SLOPES) -> 
     return _finish(folder, toml, runtime="kserve", weights="server.toml")
 
 
+def write_map(folder: Path, *, toml: str = TOML, slopes: Slopes = SLOPES) -> Path:
+    """Return a package with an application that thinks as the brightness network does."""
+    root = write_application(
+        folder / "map",
+        BRIGHTNESS,
+        formats=[{"data": {"type": ["image"], "format": ["nifti"]}}],
+    )
+    model = root / "opt/holoscan/models/brightness/model.json"
+    model.parent.mkdir()
+    model.write_text(json.dumps({"slopes": slopes, "biases": BIASES[: len(slopes)]}))
+    return _finish(folder, toml, runtime="monai-map", weights="map")
+
+
 ONNX = Kind(name="onnx", write=write_package, runtime=OnnxRuntime, network="model.onnx")
-KSERVE = Kind(name="kserve", write=write_remote, runtime=KserveRuntime, network="server.toml")
+KSERVE = Kind(
+    name="kserve",
+    write=write_remote,
+    runtime=KserveRuntime,
+    network="server.toml",
+    unreadable="model-declaration",
+    other_classes="server-model",
+)
 KINDS = (
     ONNX,
     Kind(
@@ -246,6 +273,14 @@ KINDS = (
         write=write_bundle,
         runtime=BundleRuntime,
         network="bundle/models/model.pt",
+    ),
+    Kind(
+        name="monai-map",
+        write=write_map,
+        runtime=ApplicationRuntime,
+        network="map/opt/holoscan/models/brightness/model.json",
+        unreadable="application-failed",
+        other_classes="",
     ),
     KSERVE,
 )

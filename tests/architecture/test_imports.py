@@ -60,6 +60,7 @@ SEAMS = {
     "clic_edge.pacs.transport",
 }
 IMPLEMENTATIONS = {
+    "clic_edge.inference.application",
     "clic_edge.inference.bundle",
     "clic_edge.inference.kserve",
     "clic_edge.inference.onnx",

@@ -9,11 +9,13 @@ import nibabel as nib
 import numpy as np
 import pytest
 from model_packages import known_labels, volume_of, write_package
+from runtime_packages import write_map, write_torchscript
 from typer.testing import CliRunner
 
 from clic_edge.cli import app, console
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from click.testing import Result
@@ -54,6 +56,25 @@ def phantom(folder: Path) -> Path:
     path = folder / "phantom.nii.gz"
     nib.save(nib.Nifti1Image(np.asarray(volume.voxels, np.float32), affine), path)
     return path
+
+
+@pytest.mark.parametrize("write", [write_torchscript, write_map], ids=["torchscript", "map"])
+def test_a_package_for_another_runtime_goes_the_same_way(
+    bench: Bench, write: Callable[[Path], Path]
+) -> None:
+    package = write(bench.folder / "other")
+    assert "sealed" in bench.done("seal", package, phantom(bench.folder))
+    assert "0 of" in bench.done("check", package)
+    bench.done("init-key", bench.folder / "anna")
+    bench.done("sign", package, "--key", bench.folder / "anna")
+    (bench.folder / "trusted").mkdir()
+    shutil.copy(bench.folder / "anna.pub", bench.folder / "trusted")
+    bench.done("pack", package, bench.archive)
+    assert "installed" in bench.done("install", bench.archive)
+    assert "sound" in bench.done("list")
+    there = bench.folder / "models" / "brightness"
+    names = {path.relative_to(there) for path in there.rglob("*") if path.is_file()}
+    assert names >= {path.relative_to(package) for path in package.rglob("*") if path.is_file()}
 
 
 def test_a_package_goes_from_its_maker_to_the_site(bench: Bench) -> None:

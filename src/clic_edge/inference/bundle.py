@@ -16,6 +16,7 @@ from clic_edge.inference.package import load_package
 from clic_edge.inference.predicting import Answer, PackageRuntime
 from clic_edge.inference.resident import Resident, require_extra
 from clic_edge.inference.site import HERE, Site
+from clic_edge.inference.volume_files import LPS_TO_RAS
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 PARTS = ("configs/inference.json", "configs/metadata.json")
 WEIGHTS = ("models/model.ts", "models/model.pt")
-LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 SAME_PLACE_MM = 1e-3
 _LARGEST_VOXEL = 5
 """Bytes of the answer for each voxel: a label and a probability."""

@@ -106,12 +106,13 @@ def _allow(ruleset: int, path: str, rights: int) -> None:
 
 
 def _bound_memory(most_bytes: int) -> None:
-    """Bound the address space; where there is a GPU, what is written, as CUDA reserves far more.
+    """Bound files and the address space; where there is a GPU, what is written, as CUDA reserves far more.
 
     Should the machine itself run out of memory, this process is ended before the worker.
     """
     kind = resource.RLIMIT_DATA if Path("/dev/nvidiactl").exists() else resource.RLIMIT_AS
     resource.setrlimit(kind, (most_bytes, most_bytes))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most_bytes, most_bytes))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
