@@ -230,6 +230,19 @@ def test_the_file_does_not_undo_a_promotion(standing: StandingStore) -> None:
     assert states(standing) == {"a": S.SHADOW, "b": S.ACTIVE}
 
 
+def test_another_model_in_the_file_does_not_take_the_place_of_one_that_a_person_promoted(
+    standing: StandingStore,
+) -> None:
+    standing.enrol(placed("a"), [placed("b")], decides=True)
+    standing.move(placed("b"), S.ACTIVE, person=PERSON, reason="Better.", evidence=EVIDENCE)
+    for _ in range(2):
+        standing.enrol(placed("c"), [placed("b")], decides=True)
+    assert states(standing) == {"a": S.SHADOW, "b": S.ACTIVE, "c": S.SHADOW}
+    standing.move(placed("b"), S.SUSPENDED, person=PERSON, reason="It missed two.")
+    standing.enrol(placed("d"), [placed("b")], decides=True)
+    assert states(standing) == {"a": S.SHADOW, "b": S.SUSPENDED, "c": S.SHADOW, "d": S.ACTIVE}
+
+
 def test_two_workers_that_start_together_write_the_same_once(standing: StandingStore) -> None:
     def start(_: int) -> None:
         standing.enrol(placed("a"), [placed("b")], decides=True)

@@ -278,6 +278,7 @@ def test_a_case_waits_while_memory_is_short_and_the_worker_goes_on(bench: Bench)
         ("", "why", "person-unnamed"),
         ("  ", "why", "person-unnamed"),
         ("Configuration", "why", "person-unnamed"),
+        ("A" * 65, "why", "person-unnamed"),
         (PERSON, " ", "reason-missing"),
     ],
 )

@@ -45,6 +45,8 @@ TRANSITIONS: Mapping[ModelState | None, frozenset[ModelState]] = MappingProxyTyp
 
 CONFIGURATION = "configuration"
 """Who moves a model when the site's files decide; no person may go by this name."""
+LONGEST_NAME = 64
+"""Letters of the name of who decides."""
 BY_CONFIGURATION: Mapping[ModelState | None, frozenset[ModelState]] = MappingProxyType(
     {
         None: frozenset({_STATE.INSTALLED, _STATE.SHADOW, _STATE.ACTIVE}),

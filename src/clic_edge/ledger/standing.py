@@ -89,8 +89,9 @@ class StandingStore:
         """Take note of the models that a pipeline's file names; nothing is written twice.
 
         Where the file `decides`, its `model` becomes active when it is another than the file
-        named before, and challengers that nobody has seen go into the shadow. A model that a
-        person suspended or retired stays that. Else models that nobody has seen are installed.
+        named before, unless a person has made one active; and models that nobody has seen go
+        into the shadow. A model that a person suspended or retired stays that. Where it does not
+        decide, models that nobody has seen are installed.
         """
         named = [*([model] if model else []), *challengers]
         if not named:
@@ -99,8 +100,9 @@ class StandingStore:
         seen = _newest(events)
         if model and decides and _is_new(model, events):
             self._by_configuration(model, ModelState.ACTIVE)
+            named.remove(model)
         unseen = ModelState.SHADOW if decides else ModelState.INSTALLED
-        for one in named[1:] if model and decides else named:
+        for one in named:
             if one.digest not in seen:
                 self._by_configuration(one, unseen)
 
@@ -144,15 +146,22 @@ class StandingStore:
 
 
 def _is_new(model: Placement, events: tuple[StateEvent, ...]) -> bool:
-    """Whether the file names another model than it did, and no person has ended this one."""
-    before = _newest(events).get(model.digest)
+    """Whether the file names another model than it did, and no person speaks against it.
+
+    A person does who has made another one active, or has ended this one.
+    """
+    newest = _newest(events)
+    before = newest.get(model.digest)
+    promoted = any(
+        one.now is ModelState.ACTIVE and one.person != CONFIGURATION for one in newest.values()
+    )
     files = [
         one.placement.digest
         for one in events
         if one.person == CONFIGURATION and one.now is ModelState.ACTIVE
     ]
     may = BY_CONFIGURATION[before.now if before else None]
-    return files[-1:] != [model.digest] and ModelState.ACTIVE in may
+    return files[-1:] != [model.digest] and ModelState.ACTIVE in may and not promoted
 
 
 def _require_allowed(

@@ -11,7 +11,7 @@ from clic_edge import telemetry
 from clic_edge.domain.standing import ModelState, Placement
 from clic_edge.errors import ConfigError
 from clic_edge.pipeline.acceptance_report import AcceptanceReport, Criterion, is_signed
-from clic_edge.pipeline.standing import require_named, require_signed, told
+from clic_edge.pipeline.standing import in_one_line, require_named, require_signed, told
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -215,7 +215,7 @@ def promote(
         placement,
         ModelState.ACTIVE,
         person=person.strip(),
-        reason=reason.strip(),
+        reason=in_one_line(reason),
         evidence=report.model_dump_json(),
     )
     telemetry.model_moved(

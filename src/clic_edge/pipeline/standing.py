@@ -6,7 +6,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clic_edge import telemetry
-from clic_edge.domain.standing import CONFIGURATION, ModelState, Placement
+from clic_edge.domain.standing import (
+    CONFIGURATION,
+    LONGEST_NAME,
+    ModelState,
+    Placement,
+)
 from clic_edge.errors import ClicEdgeError, ConfigError, Refusal
 
 if TYPE_CHECKING:
@@ -72,7 +77,7 @@ def move(
 
     """
     require_signed(person, reason)
-    event = standing.move(placement, to, person=person.strip(), reason=reason.strip())
+    event = standing.move(placement, to, person=person.strip(), reason=in_one_line(reason))
     telemetry.model_moved(pipeline=placement.pipeline, model=told(placement), state=to)
     return event
 
@@ -84,10 +89,18 @@ def require_signed(person: str, reason: str) -> None:
         raise ConfigError("reason-missing", "Say why, in a sentence; readers may see it.")
 
 
+def in_one_line(reason: str) -> str:
+    """Return a reason as results tell it."""
+    return " ".join(reason.split())
+
+
 def require_named(person: str) -> None:
     """Return where the name is one that a person may go by. Raises ConfigError ``person-unnamed``."""
-    if not person.strip() or person.strip().casefold() == CONFIGURATION:
-        raise ConfigError("person-unnamed", "Say who decides, by name.")
+    name = person.strip()
+    if not name or len(name) > LONGEST_NAME or name.casefold() == CONFIGURATION:
+        raise ConfigError(
+            "person-unnamed", f"Say who decides, by a name of at most {LONGEST_NAME} letters."
+        )
 
 
 def told(placement: Placement) -> str:
