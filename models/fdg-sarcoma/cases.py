@@ -12,7 +12,8 @@ from network import CLASSES
 
 from clic_edge.inference.declaration import read_declaration
 from clic_edge.inference.intensity import prepare
-from clic_edge.inference.transforms import NetworkGrid, label_map, network_grid
+from clic_edge.inference.labelling import label_map
+from clic_edge.inference.transforms import NetworkGrid, network_grid
 from clic_edge.inference.windows import sliding_window
 from clic_edge.validation.folder import read_volume
 
@@ -105,8 +106,7 @@ def outline(network: torch.nn.Module, example: Example) -> np.ndarray:
 
     logits = sliding_window(example.image.numpy(), forward, window=DECLARED.window, classes=CLASSES)
     probabilities = torch.from_numpy(logits).softmax(0).numpy()
-    labels, _ = label_map(probabilities, example.grid)
-    return labels > 0
+    return label_map(probabilities, example.grid).label_map > 0
 
 
 def dice(found: np.ndarray, reference: np.ndarray) -> float:

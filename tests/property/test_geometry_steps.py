@@ -14,7 +14,8 @@ from scipy.spatial.transform import Rotation
 
 from clic_edge.domain.volume import Geometry
 from clic_edge.inference.declaration import Input
-from clic_edge.inference.transforms import label_map, laid_out, oriented
+from clic_edge.inference.labelling import label_map
+from clic_edge.inference.transforms import laid_out, oriented
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -82,7 +83,7 @@ def brought_back(
     geometry = Geometry(affine=affine, shape=labels.shape)  # type: ignore[arg-type] # three long
     grid = laid_out(labels.astype(np.float32) * 1000, geometry, wanted)
     shares = np.stack([grid.to_network(labels == one) for one in range(int(labels.max()) + 1)])
-    return label_map(shares, grid)[0], grid
+    return label_map(shares, grid).label_map, grid
 
 
 axes = st.builds(lambda tilt, turn: tilt @ turn, tilts, turns)

@@ -16,11 +16,12 @@ import pytest
 from pydantic import ValidationError
 from scipy.spatial.transform import Rotation
 
-from clic_edge.domain.volume import Geometry
+from clic_edge.domain.volume import Geometry, Volume
 from clic_edge.errors import ConfigError, Refusal
 from clic_edge.inference.declaration import Input, read_declaration
 from clic_edge.inference.geometry_steps import GEOMETRY_STEPS
 from clic_edge.inference.intensity import INTENSITY_STEPS
+from clic_edge.inference.made_up import made_up
 from clic_edge.inference.transforms import laid_out, network_grid
 
 if TYPE_CHECKING:
@@ -274,3 +275,14 @@ def test_an_unknown_step_is_named_with_the_nearest_valid_one(tmp_path: Path) -> 
         assert f"input.{key}: unknown step {wrong}; the nearest valid one is {right}" in (
             error.value.sentence
         )
+
+
+def test_what_is_made_up_to_measure_a_package_has_foreground(tmp_path: Path) -> None:
+    template = ROOT / "src" / "clic_edge" / "inference" / "template" / "model.toml"
+    path = tmp_path / "model.toml"
+    crop = 'step = "crop-foreground"\nabove = 2000\n'
+    path.write_text(template.read_text().replace('step = "average"', crop))
+    package = read_declaration(path)
+    for volume in made_up(package):
+        assert isinstance(volume, Volume)
+        assert laid_out(volume.voxels, volume.geometry, package.input).shape

@@ -165,7 +165,11 @@ def test_the_example_of_a_package_for_images_is_by_the_schema(root: Path, tmp_pa
 @pytest.mark.parametrize(
     ("old", "new", "complaint"),
     [
-        ("[image]", "[window]\nshape = [1, 1, 1]\noverlap = 0\nbatch = 1\n[image]", "or '[image]'"),
+        (
+            "[image]",
+            "[window]\nshape = [1, 1, 1]\noverlap = 0\nbatch = 1\n[image]",
+            "'[image]' for images",
+        ),
         ('name = "mild"', 'name = "benign"', "a name of its own"),
         ('category = "malignant"', 'category = "malign"', "a category that is not there"),
         ('name = "redness"\nlabel', 'name = "segments"\nlabel', "means something else"),

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from clic_edge.domain.volume import Geometry
-from clic_edge.inference.transforms import label_map, network_grid
+from clic_edge.inference.labelling import label_map
+from clic_edge.inference.transforms import network_grid
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -59,8 +60,8 @@ def test_a_label_map_comes_back_exactly_from_every_orientation(
     grid = network_grid(source, orientation=orientation, spacing_mm=ISOTROPIC)
     seen = grid.to_network(labels)
     assert seen.shape == grid.shape
-    found, _ = label_map([(seen == number).astype(np.float32) for number in range(3)], grid)
-    np.testing.assert_array_equal(found, labels)
+    found = label_map([(seen == number).astype(np.float32) for number in range(3)], grid)
+    np.testing.assert_array_equal(found.label_map, labels)
 
 
 @pytest.mark.parametrize("turn", ALL_48, ids=lambda a: str(a[:3, :3].astype(int).tolist()))
@@ -128,6 +129,6 @@ def test_labels_are_compared_after_they_were_brought_back() -> None:
     affine = np.diag([1, 1, 0.5, 1.0])
     grid = network_grid(geometry(affine, (1, 1, 4)), orientation="LPS", spacing_mm=ISOTROPIC)
     background, inside = np.array([[[1.0, 0.2]]]), np.array([[[0.0, 0.8]]])
-    labels, probability = label_map([background, inside], grid)
-    assert labels[0, 0].tolist() == [0, 0, 1, 1]
-    np.testing.assert_allclose(probability[0, 0], [1.0, 0.8, 0.6, 0.8], atol=1e-6)
+    found = label_map([background, inside], grid)
+    assert found.label_map[0, 0].tolist() == [0, 0, 1, 1]
+    np.testing.assert_allclose(found.mean_probability, [0.9, 0.7], atol=1e-6)

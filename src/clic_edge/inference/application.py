@@ -33,6 +33,7 @@ from clic_edge.inference.confinement import (
 )
 from clic_edge.inference.container import Container, engine
 from clic_edge.inference.label_files import read_labels
+from clic_edge.inference.labelling import mean_by_label
 from clic_edge.inference.manifest import IMAGE, places, read_manifests
 from clic_edge.inference.package import load_package
 from clic_edge.inference.predicting import Answer, PackageRuntime
@@ -120,9 +121,10 @@ class _Application:
             self._run(folder)
             seconds = time.perf_counter() - begin
             labels = read_labels(folder / "output", volume.geometry, segments=self._segments)
+        sure = np.ones(labels.shape, np.float32)
         return Answer(
             label_map=labels,
-            probability=np.ones(labels.shape, np.float32),
+            mean_probability=mean_by_label(sure, labels, classes=self._segments + 1),
             forward_seconds=seconds,
         )
 

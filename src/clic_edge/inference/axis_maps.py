@@ -14,7 +14,7 @@ import numpy as np
 from clic_edge.inference.weights import weighted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
@@ -144,9 +144,10 @@ class Shifted:
         return slice(max(self.start, 0), min(self.start + self.count, self.before))
 
 
-def combined_back(maps: Sequence[AxisMap]) -> Weights | None:
-    """Return the weights from after all maps to before the first; None where there is none."""
+def combined_back(maps: Iterable[AxisMap | None]) -> Weights | None:
+    """Return the weights from after all maps to before the first; None where nothing changes."""
     combined: Weights | None = None
     for one in maps:
-        combined = one.back() if combined is None else (combined @ one.back())
+        if one:
+            combined = one.back() if combined is None else combined @ one.back()
     return combined

@@ -12,6 +12,7 @@ import numpy as np
 
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.inference.confined.wire import Message
+from clic_edge.inference.labelling import mean_by_label
 from clic_edge.inference.package import load_package
 from clic_edge.inference.predicting import Answer, PackageRuntime
 from clic_edge.inference.resident import Resident, require_extra
@@ -95,9 +96,12 @@ class _Bundle:
             raise Defect("network-not-finite", "The network returned values that are no numbers.")
         labels, probability, where = answer.arrays
         on_grid(labels, affine=where, volume=volume, segments=self._segments)
+        found = labels.astype(np.uint8)
         return Answer(
-            label_map=labels.astype(np.uint8),
-            probability=probability.astype(np.float32),
+            label_map=found,
+            mean_probability=mean_by_label(
+                probability.astype(np.float32), found, classes=self._segments + 1
+            ),
             forward_seconds=answer.seconds,
         )
 

@@ -189,14 +189,36 @@ def prepare(voxels: NDArray[np.generic], steps: Iterable[Settling]) -> NDArray[n
 
     Raises Refusal ``foreground-missing``: a step asks for voxels above a value, and there is none.
     """
-    settled: list[Applied] = []
-    for step in steps:
-        settled.append(step.settled(partial(_after, voxels, tuple(settled))))
+    seen = Prepared(voxels, steps)
     prepared = np.empty(voxels.shape, dtype=np.float32)
     rows = max(1, _SLAB * len(voxels) // max(voxels.size, 1))
     for first in range(0, len(voxels), rows):
-        prepared[first : first + rows] = _after(voxels[first : first + rows], settled)
+        prepared[first : first + rows] = seen[first : first + rows]
     return prepared
+
+
+class Prepared:
+    """What the network sees of the voxels, worked out where somebody looks.
+
+    So a window is on its way to the network long before the whole volume would be prepared, and
+    the volume is held once only, as it came. Raises Refusal as `prepare`.
+    """
+
+    def __init__(self, voxels: NDArray[np.generic], steps: Iterable[Settling]) -> None:
+        self._voxels = voxels
+        self._settled: list[Applied] = []
+        for step in steps:
+            before = tuple(self._settled)
+            self._settled.append(step.settled(partial(_after, voxels, before)))
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the voxels."""
+        return self._voxels.shape
+
+    def __getitem__(self, place: slice | tuple[slice, ...]) -> NDArray[np.float32]:
+        """Return that part of what the network sees."""
+        return _after(self._voxels[place], self._settled).astype(np.float32)
 
 
 def foreground(values: NDArray[np.float64], above: float | None) -> NDArray[np.float64]:

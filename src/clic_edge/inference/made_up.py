@@ -79,7 +79,8 @@ def _volume(declared: Declaration, counts: Sequence[int], spacing: Sequence[floa
         towards, sign = PATIENT_AXES[letter]
         affine[:3, axis] = 0
         affine[towards, axis] = sign * spacing[axis]
-    voxels = np.random.default_rng(0).integers(0, 1000, tuple(counts)).astype(np.int16)
+    noise = np.random.default_rng(0).integers(0, 1000, tuple(counts))
+    voxels = (noise + _foreground(declared)).astype(np.int16)
     for array in (affine, voxels):
         array.flags.writeable = False
     return Volume(
@@ -90,6 +91,14 @@ def _volume(declared: Declaration, counts: Sequence[int], spacing: Sequence[floa
         subject_id="",
         series_uid="",
     )
+
+
+def _foreground(declared: Declaration) -> int:
+    """Return the value above which every step of the package finds foreground."""
+    steps = (*declared.input.geometry, *declared.input.intensity)
+    asked = [getattr(step, "above", None) for step in steps]
+    highest = max((one for one in asked if one is not None), default=0.0)
+    return int(np.clip(math.ceil(highest), 0, np.iinfo(np.int16).max - 1000))
 
 
 def _image(declared: Declaration, rows: int, columns: int) -> Image:

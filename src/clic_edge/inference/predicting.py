@@ -45,8 +45,8 @@ class Answer:
 
     label_map: NDArray[np.uint8] = field(repr=False)
     """Shape (slices, rows, columns); 0 is background."""
-    probability: NDArray[np.float32] = field(repr=False)
-    """Of the label that each voxel has; same shape."""
+    mean_probability: tuple[float, ...]
+    """Of each label, background first, over the voxels that have it; 0 where none has."""
     forward_seconds: float
     """Wall time of the forward passes alone, as far as the runtime can tell."""
 
@@ -176,11 +176,11 @@ def _finding(
     declared: Declaration,
 ) -> SegmentFinding:
     mask = answer.label_map == segment.number
-    inside = answer.probability[mask]
+    count = int(np.count_nonzero(mask))
     return SegmentFinding(
         definition=segment,
-        voxel_count=inside.size,
-        volume_mm3=inside.size * geometry.voxel_volume_mm3,
-        mean_probability=float(inside.mean(dtype=np.float64)) if inside.size else 0.0,
+        voxel_count=count,
+        volume_mm3=count * geometry.voxel_volume_mm3,
+        mean_probability=answer.mean_probability[segment.number],
         measurements=measure(voxels, mask, geometry, kinds=declared.measurements),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import permutations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -17,14 +17,14 @@ from clic_edge.inference.geometry_steps import AS_EVER, Before
 from clic_edge.inference.weights import weighted
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from numpy.typing import NDArray
 
     from clic_edge.domain.volume import Geometry
     from clic_edge.inference.declaration import Input
     from clic_edge.inference.geometry_steps import GeometryStep, Maps
     from clic_edge.inference.weights import Weights
+
+_T = TypeVar("_T", bound=np.generic)
 
 PATIENT_AXES = {"L": (0, 1), "P": (1, 1), "S": (2, 1), "R": (0, -1), "A": (1, -1), "I": (2, -1)}
 """Letter of an orientation: axis of the patient's coordinates (LPS), and which way."""
@@ -102,25 +102,38 @@ class NetworkGrid:
 
         A mask (bool) becomes the share of each voxel, and is padded with 0.
         """
-        values, is_mask = voxels.astype(np.float32), voxels.dtype == np.bool_
+        return self.seen(self._after_steps(voxels).astype(np.float32))
+
+    def lazily(self, voxels: NDArray[np.generic]) -> NDArray[np.generic]:
+        """Return the same, but where no step changes them the voxels themselves, in their type."""
+        return self.seen(self._after_steps(voxels))
+
+    def seen(self, values: NDArray[_T]) -> NDArray[_T]:
+        """Return a view of values (slices, rows, columns) by the network's axes."""
+        return values.transpose(self.axes)[self._turns()]
+
+    def _after_steps(self, voxels: NDArray[np.generic]) -> NDArray[np.generic]:
+        values, is_mask = voxels, voxels.dtype == np.bool_
         # Resampled as they lie in memory: turning the axes of the finer grid takes far longer.
         for maps in self.steps:
             for axis, one in enumerate(self._as_they_lie(maps)):
-                values = one.apply(values, axis, is_mask=is_mask) if one else values
-        return values.transpose(self.axes)[self._turns()]
+                if one:
+                    values = one.apply(values.astype(np.float32, copy=False), axis, is_mask=is_mask)
+        return values
 
     def to_source(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return values on the network's grid as (slices, rows, columns); 0 where it saw nothing."""
         values = np.ascontiguousarray(values[self._turns()].transpose(np.argsort(self.axes)))
-        for axis, weights in enumerate(self.back()):
+        lying = [self._as_they_lie(maps) for maps in self.steps]
+        for axis in range(values.ndim):
+            weights = combined_back([maps[axis] for maps in lying])
             values = values if weights is None else weighted(values, weights, axis)
         return values
 
     def back(self) -> tuple[Weights | None, ...]:
-        """Return the weights that bring values back along each of the volume's own axes."""
-        lying = [self._as_they_lie(maps) for maps in self.steps]
+        """Return the weights that bring values back along each of the network's axes."""
         return tuple(
-            combined_back([one for one in maps if one]) for maps in zip(*lying, strict=True)
+            combined_back([maps[axis] for maps in self.steps]) for axis in range(len(self.axes))
         )
 
     def after(
@@ -185,21 +198,3 @@ def oriented(geometry: Geometry, orientation: str) -> NetworkGrid:
         source_spacing_mm=tuple(geometry.spacing_mm[axis] for axis in axes),
         source_shape=tuple(geometry.shape[axis] for axis in axes),
     )
-
-
-def label_map(
-    probabilities: Iterable[NDArray[np.float32]], grid: NetworkGrid
-) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return the most probable class of each of the volume's voxels, and its probability.
-
-    `probabilities` are the classes' on the network's grid, background first. They are brought
-    back one by one before they are compared, so that a border is as smooth as the volume's grid.
-    """
-    classes = iter(probabilities)
-    best = np.array(grid.to_source(next(classes)), dtype=np.float32)
-    labels = np.zeros(best.shape, dtype=np.uint8)
-    for number, probability in enumerate(classes, start=1):
-        candidate = grid.to_source(probability)
-        labels[candidate > best] = number
-        np.maximum(best, candidate, out=best)
-    return labels, best

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Protocol, Self
 import numpy as np
 
 from clic_edge.errors import Defect
-from clic_edge.inference.intensity import prepare
+from clic_edge.inference.intensity import Prepared, prepare
+from clic_edge.inference.labelling import labelled
 from clic_edge.inference.limits import Limits, on_device
 from clic_edge.inference.predicting import Answer
-from clic_edge.inference.transforms import label_map
-from clic_edge.inference.windows import sliding_window
+from clic_edge.inference.windows import finished_planes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -84,22 +84,26 @@ class Windowed:
 
         """
         declared, clock = self._declaration, self._limits.clock
-        image = seen_by_network(voxels, declared, grid=grid)
+        image = Prepared(grid.lazily(voxels), declared.input.intensity)
         passes = _Passes(network=self._network, classes=len(declared.segments) + 1, clock=clock)
         window = declared.window
         if self._limits.batch:
             window = window.model_copy(update={"batch": self._limits.batch})
         with self._one_at_a_time, clock.running(self._network):
-            logits = sliding_window(image, passes, window=window, classes=passes.classes)
-        labels, probability = label_map(softmax(logits), grid)
-        return Answer(label_map=labels, probability=probability, forward_seconds=passes.seconds)
+            logits = finished_planes(image, passes, window=window, classes=passes.classes)
+            found = labelled(map(softmax, logits), grid, classes=passes.classes)
+        return Answer(
+            label_map=found.label_map,
+            mean_probability=found.mean_probability,
+            forward_seconds=passes.seconds,
+        )
 
 
 def seen_by_network(
     voxels: NDArray[np.generic], declared: Declaration, *, grid: NetworkGrid
 ) -> NDArray[np.float32]:
     """Return the image (x, y, z) that windows are cut from; training cuts its patches from it too."""
-    return prepare(grid.to_network(voxels), declared.input.intensity)
+    return prepare(grid.lazily(voxels), declared.input.intensity)
 
 
 @dataclass(slots=True, kw_only=True)
