@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from clic_edge.pacs.transport import Archive
     from clic_edge.results.writer import Writer
 
-IN_ORDER = ("seg", "seg-labelmap", "seg-fractional", "sr", "pm", "pr", "sc", "pdf", "ko")
+IN_ORDER = ("seg", "seg-labelmap", "seg-fractional", "sr", "pm", "ann", "pr", "sc", "pdf", "ko")
 """The writers of one series, in the order in which they run: a report refers to what is there."""
 
 PER_CASE = ("summary", "rejection", "assessment")

@@ -215,7 +215,7 @@ def test_a_declaration_that_contradicts_itself_is_refused(
 
 def test_the_share_of_tissue_is_counted_over_the_whole_tile() -> None:
     slide = slide_of(dense())
-    mask = np.zeros(overview(slide, 0.008).shape[:2], np.bool_)
+    mask = np.zeros(overview(slide.levels, 0.008).shape[:2], np.bool_)
     mask[16:32, 16:24] = True  # the lower half of a row of tiles
     grid = tile_grid(slide, spacing_mm=0.001, size=128, stride=64)
     share = tissue_share(mask, grid, spacing_mm=0.008)

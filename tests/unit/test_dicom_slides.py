@@ -12,6 +12,7 @@ from slides import Scan, clean_slide, coarser, painting, pyramid, sm_image
 
 from clic_edge.dicom.slides import build_slide, pictures_only
 from clic_edge.domain.clean import CleanInstance, CleanSeries
+from clic_edge.domain.overview import fine_enough
 from clic_edge.errors import Defect, Refusal
 
 if TYPE_CHECKING:
@@ -65,13 +66,8 @@ def test_levels_stand_from_fine_to_coarse_and_know_their_instance(picture: Pictu
     ("asked", "given"), [(0.1, 0.004), (0.004, 0.004), (0.00393, 0.004), (0.003, 0.001)]
 )
 def test_a_level_is_as_coarse_as_it_may_be(picture: Picture, asked: float, given: float) -> None:
-    level = build_slide(clean_slide(pyramid(SMALL, picture))).level_for(asked)
-    assert level is not None
+    level = fine_enough(build_slide(clean_slide(pyramid(SMALL, picture))).levels, asked)
     assert level.matrix.spacing_mm[0] == given
-
-
-def test_no_level_is_finer_than_the_finest(picture: Picture) -> None:
-    assert build_slide(clean_slide(pyramid(SMALL, picture))).level_for(0.0005) is None
 
 
 def test_beyond_the_edge_and_in_tiles_that_were_not_scanned_there_is_glass(

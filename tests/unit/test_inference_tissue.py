@@ -51,7 +51,7 @@ def test_tissue_is_found_and_ink_is_not(seed: int) -> None:
     painted = painting(seed=seed)
     slide = build_slide(clean_slide(pyramid(Scan(codec="jpeg"), painted.pixels)))
     truth = coarser(np.repeat(painted.tissue[..., None] * 255, 3, 2).astype(np.uint8), 4)
-    assert dice(STEP.apply(overview(slide, 0.004)), truth[..., 0] > 127) > 0.98
+    assert dice(STEP.apply(overview(slide.levels, 0.004)), truth[..., 0] > 127) > 0.98
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_an_overview_does_not_depend_on_the_level_that_it_is_read_from() -> None
     pixels = painting(520, 780).pixels
     several = build_slide(clean_slide(pyramid(Scan(factors=(1, 2, 4)), pixels)))
     one = build_slide(clean_slide([sm_image(Scan(), pixels)]))
-    ours, theirs = overview(several, 0.004), overview(one, 0.004)
+    ours, theirs = overview(several.levels, 0.004), overview(one.levels, 0.004)
     assert ours.shape == theirs.shape == (130, 195, 3)
     assert np.abs(ours.astype(int) - theirs).max() <= 2
 
@@ -140,7 +140,7 @@ def test_real_tissue_is_found_and_glass_and_dust_are_not(test_data: Path) -> Non
     ds.TotalPixelMatrixOriginSequence = [origin]
     slide = build_slide(clean_slide([ds]))
     step = Tissue(step="tissue", spacing_mm=0.029, smallest_mm2=0.05)
-    found = step.apply(overview(slide, 0.0289685))
+    found = step.apply(overview(slide.levels, 0.0289685))
     assert 0.15 < found.mean() < 0.25
     assert found[150:250, 130:190].mean() > 0.99  # a node
     assert found[350:450, 750:800].mean() > 0.99

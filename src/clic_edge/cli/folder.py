@@ -77,6 +77,9 @@ def run(
     model: Annotated[
         str | None, typer.Option(help="Another model package, e.g. one that is being tested.")
     ] = None,
+    profile: Annotated[
+        str | None, typer.Option(help="Destination profile: which kinds of results are written.")
+    ] = None,
 ) -> None:
     """Run one folder through a pipeline, as the worker would, and write the results to a folder.
 
@@ -88,7 +91,7 @@ def run(
     from clic_edge.ledger import Ledger  # noqa: PLC0415 - for a fast --help
     from clic_edge.ledger.database import migrate, open_engine  # noqa: PLC0415 - as above
 
-    settings, chosen = _chosen(context_of(context).settings_path, pipeline, out)
+    settings, chosen = _chosen(context_of(context).settings_path, pipeline, out, profile=profile)
     if model:
         chosen = chosen.model_copy(update={"model": model, "challengers": ()})
         cross_check(settings, (chosen,), writers=writer_names())
@@ -140,14 +143,16 @@ def open_folder(folder: Path) -> FolderArchive:
     return archive
 
 
-def _chosen(settings_path: Path, name: str, out: Path) -> tuple[Settings, Pipeline]:
+def _chosen(
+    settings_path: Path, name: str, out: Path, *, profile: str | None
+) -> tuple[Settings, Pipeline]:
     settings = load_settings(settings_path)
     known = {one.name: one for one in load_pipelines(settings.appliance.pipelines)}
     if name not in known:
         raise ConfigError(
             "no-such-pipeline", f"There is no pipeline {name}; there is {', '.join(known)}."
         )
-    to_folder = FolderDestination(kind="folder", path=out)
+    to_folder = FolderDestination(kind="folder", path=out, profile=profile)
     by_file = settings.appliance.model_copy(update={"model_states": "configured"})
     return (
         settings.model_copy(update={"destinations": {"out": to_folder}, "appliance": by_file}),

@@ -19,7 +19,7 @@ from clic_edge.config.toml import Several, Strict, nearest, read_toml
 from clic_edge.errors import ConfigError
 
 Kind = Literal[
-    "seg", "seg-fractional", "seg-labelmap", "sr", "pr", "sc", "pdf", "ko", "pm", "summary"
+    "seg", "seg-fractional", "seg-labelmap", "sr", "pr", "sc", "pdf", "ko", "pm", "ann", "summary"
 ]
 """A kind of result object, named as its writer: the `ResultKind` in lower case."""
 ALTERNATIVES = frozenset({"seg", "seg-fractional", "seg-labelmap"})

@@ -16,6 +16,8 @@ from clic_edge.domain.slide import Level, Slide
 from clic_edge.errors import Defect, Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from clic_edge.dicom.slide_headers import SlideImage
     from clic_edge.domain.clean import CleanSeries
     from clic_edge.domain.study import Series
@@ -58,6 +60,22 @@ def _attributes(content: bytes, where: str) -> Attributes:
 def build_slide(series: CleanSeries) -> Slide:
     """Return the slide; its tiles were found, compared with their tables, and not decoded.
 
+    Raises as `read_levels`.
+    """
+    found = _read([one.content for one in series.instances])
+    base, _ = found[0]
+    return Slide(
+        levels=tuple(level for _, level in found),
+        objective_power=base.objective_power,
+        acquisition=acquisition_of(base.attributes),
+        subject_id=series.subject_id,
+        series_uid=series.series_uid,
+    )
+
+
+def read_levels(contents: Sequence[bytes]) -> tuple[Level, ...]:
+    """Return the levels that some instances are, from the finest to the coarsest.
+
     Raises
     ------
     Refusal
@@ -69,28 +87,23 @@ def build_slide(series: CleanSeries) -> Slide:
         ``invalid-attribute``.
 
     """
-    if not series.instances:
+    return tuple(level for _, level in _read(contents))
+
+
+def _read(contents: Sequence[bytes]) -> list[tuple[SlideImage, Level]]:
+    if not contents:
         raise Refusal("empty-series", "The series holds no instance.")
-    found = [_level(series, index) for index in range(len(series.instances))]
+    found = [_level(one, index, len(contents)) for index, one in enumerate(contents)]
     found.sort(key=lambda one: max(one[0].matrix.spacing_mm))
-    images = [image for image, _ in found]
-    _require_one_slide(images)
-    base = images[0]
-    return Slide(
-        levels=tuple(level for _, level in found),
-        objective_power=base.objective_power,
-        acquisition=acquisition_of(base.attributes),
-        subject_id=series.subject_id,
-        series_uid=series.series_uid,
-    )
+    _require_one_slide([image for image, _ in found])
+    return found
 
 
-def _level(series: CleanSeries, index: int) -> tuple[SlideImage, Level]:
+def _level(content: bytes, index: int, total: int) -> tuple[SlideImage, Level]:
     # wsidicom takes half a second to import, and most pipelines never see a slide.
     from clic_edge.dicom.slide_tiles import WsidicomTiles  # noqa: PLC0415 - as said above
 
-    content = series.instances[index].content
-    where = place(index, len(series.instances))
+    where = place(index, total)
     header = read_to_pixels(content, where)
     attributes = Attributes(dataset=header.dataset, where=where)
     if flavour(attributes) != VOLUME:

@@ -10,34 +10,41 @@ from PIL import Image
 from clic_edge.errors import Refusal
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
-    from clic_edge.domain.slide import Level, Slide
+    from clic_edge.domain.slide import Level
 
+FINER = 0.02
+"""A level may be coarser than what is asked for by this share: spacings are rounded in headers."""
 _BLOCK = 256
 """Pixels of the picture that are read at once: bounds the memory, whatever the level."""
 
 
-def fine_enough(slide: Slide, spacing_mm: float) -> Level:
-    """Return `Slide.level_for`; raises Refusal ``slide-too-coarse`` where there is none."""
-    level = slide.level_for(spacing_mm)
-    if level is None:
-        finest = max(slide.levels[0].matrix.spacing_mm)
+def fine_enough(levels: Sequence[Level], spacing_mm: float) -> Level:
+    """Return the coarsest level that shows as much as `spacing_mm`; `levels` begin at the finest.
+
+    Raises Refusal ``slide-too-coarse`` where none does.
+    """
+    fine = [one for one in levels if max(one.matrix.spacing_mm) <= spacing_mm * (1 + FINER)]
+    if not fine:
+        finest = max(levels[0].matrix.spacing_mm)
         raise Refusal(
             "slide-too-coarse",
             f"The finest level shows {finest * 1000:.3g} µm a pixel, this model needs"
             f" {spacing_mm * 1000:.3g} µm.",
         )
-    return level
+    return fine[-1]
 
 
-def overview(slide: Slide, spacing_mm: float) -> NDArray[np.uint8]:
+def overview(levels: Sequence[Level], spacing_mm: float) -> NDArray[np.uint8]:
     """Return the whole slide at about `spacing_mm` as (rows, columns, 3), read block by block.
 
     Pixel (i, j) shows what lies from i and j to i + 1 and j + 1 times `spacing_mm` behind the
     edges of the level; a last pixel may be cut off. Raises as `fine_enough`, and as `TileReader`.
     """
-    level = fine_enough(slide, spacing_mm)
+    level = fine_enough(levels, spacing_mm)
     matrix = level.matrix
     down, across = (spacing_mm / step for step in matrix.spacing_mm)
     shape = max(1, round(matrix.rows / down)), max(1, round(matrix.columns / across))

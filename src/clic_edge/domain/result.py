@@ -25,6 +25,8 @@ class ResultKind(StrEnum):
     """Key object selection."""
     PM = "PM"
     """Parametric map."""
+    ANN = "ANN"
+    """Annotations of a slide (Microscopy Bulk Simple Annotations)."""
     SUMMARY = "SUMMARY"
     """The case's root: what was found and lies where, or why nothing was analysed."""
     REJECTION = "REJECTION"

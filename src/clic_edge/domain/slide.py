@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 
     from clic_edge.domain.volume import Acquisition
 
-FINER = 0.02
-"""A level may be coarser than what is asked for by this share: spacings are rounded in headers."""
-
 
 class TileReader(Protocol):
     """Reads pixels of one level from its compressed tiles, only those that are asked for."""
@@ -97,13 +94,6 @@ class Slide:
         matrix = self.levels[0].matrix
         points = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
         return Geometry.on_glass(matrix.on_slide(points), (matrix.rows, matrix.columns))
-
-    def level_for(self, spacing_mm: float) -> Level | None:
-        """Return the coarsest level that shows as much as `spacing_mm`; None where none does."""
-        fine = [
-            one for one in self.levels if max(one.matrix.spacing_mm) <= spacing_mm * (1 + FINER)
-        ]
-        return fine[-1] if fine else None
 
     def narrowed(self, needs: Collection[str]) -> Self:
         """Return what a model may see: as `Volume.narrowed`."""

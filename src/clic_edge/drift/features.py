@@ -60,7 +60,7 @@ def input_features(seen: Volume | Image | Slide) -> tuple[Feature, ...]:
 def _looks(seen: Volume | Image | Slide) -> tuple[Feature, ...]:
     if isinstance(seen, Slide):
         spacing = max(_AFAR_MM, *seen.levels[-1].matrix.spacing_mm)
-        grey = overview(seen, spacing).mean(axis=2, dtype=np.float32)
+        grey = overview(seen.levels, spacing).mean(axis=2, dtype=np.float32)
         return image_features(grey[np.newaxis], (1.0, spacing, spacing))
     return image_features(_voxels(seen), seen.geometry.spacing_mm)
 

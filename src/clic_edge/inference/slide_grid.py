@@ -69,7 +69,7 @@ def tile_grid(slide: Slide, *, spacing_mm: float, size: int, stride: int) -> Til
         ``slide-too-coarse``.
 
     """
-    level = fine_enough(slide, spacing_mm)
+    level = fine_enough(slide.levels, spacing_mm)
 
     def in_level(pixels: int) -> tuple[int, int]:
         rows, columns = (

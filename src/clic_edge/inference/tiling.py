@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     """Shape (scores, rows, columns) of the grid; 0 where nothing was looked at."""
 
 TISSUE, MARKED = 1, 2
+TISSUE_AREA = Code(value="TISSUEAREA", scheme="99CLICEDGE", meaning="Area of tissue")
 MEAN = Code(value="373098007", scheme="SCT", meaning="Mean")
 MAXIMUM = Code(value="56851009", scheme="SCT", meaning="Maximum")
 
@@ -103,7 +104,7 @@ class SlideRuntime(LoadedPackage):
         grid = tile_grid(
             seen, spacing_mm=declared.spacing_mm, size=declared.size, stride=declared.stride
         )
-        tissue = declared.tissue.apply(overview(seen, declared.tissue.spacing_mm))
+        tissue = declared.tissue.apply(overview(seen.levels, declared.tissue.spacing_mm))
         share = tissue_share(tissue, grid, spacing_mm=declared.tissue.spacing_mm)
         looked_at = share >= declared.tissue_share
         if not looked_at.any():
@@ -176,7 +177,7 @@ class SlideRuntime(LoadedPackage):
                     voxel_count=(count := int(np.count_nonzero(labels == one.number))),
                     volume_mm3=0.0,
                     mean_probability=0.0,
-                    measurements=(_area(area_mm2), *numbers)
+                    measurements=(_tissue(area_mm2), *numbers)
                     if one.number == TISSUE
                     else (_area(count * cell),),
                 )
@@ -204,6 +205,11 @@ class SlideRuntime(LoadedPackage):
                 yield Measurement(
                     name=one.quantity, value=float(value), unit=one.unit, derivation=derivation
                 )
+
+
+def _tissue(square_mm: float) -> Measurement:
+    """Return how much tissue there is, whether or not its tiles were looked at."""
+    return Measurement(name=TISSUE_AREA, value=square_mm, unit=SQUARE_MILLIMETRE)
 
 
 def _area(square_mm: float) -> Measurement:

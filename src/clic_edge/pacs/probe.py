@@ -81,6 +81,7 @@ SOP_CLASSES = (
     SopClass(name="Encapsulated PDF", uid=f"{_STORAGE}104.1", kinds=("pdf",)),
     SopClass(name="Key Object Selection", uid=f"{_STORAGE}88.59", kinds=("ko",)),
     SopClass(name="Parametric Map", uid=f"{_STORAGE}30", kinds=("pm",)),
+    SopClass(name="Microscopy Bulk Simple Annotations", uid=f"{_STORAGE}91.1", kinds=("ann",)),
     SopClass(name="Storage Commitment", uid=StorageCommitmentPushModel),
     SopClass(name="Study Root FIND", uid=StudyRootQueryRetrieveInformationModelFind),
 )

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from clic_edge.domain.case import Case
     from clic_edge.domain.result import ResultObject, ResultReference
+    from clic_edge.domain.study import Series
     from clic_edge.ledger.predictions import LoggedPrediction
     from clic_edge.pipeline.line import Line, ReadyPipeline
 
@@ -95,7 +96,7 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
     story = Story(
         case_id=case.case_id,
         started_at=case.started_at,
-        series=line.archive.series(_first_told(case, parts)),
+        series=_first_told(line, case, parts),
         pipeline_title=pipeline.settings.title,
         model=model,
         parts=tuple(parts[part] for part in _in_order(case, parts)),
@@ -126,10 +127,12 @@ def _part_of(logged: LoggedPrediction) -> Part:
     return Part(logged.series_id, logged.slices[0].instance_index + 1 if one else 0)
 
 
-def _first_told(case: Case, parts: Mapping[Part, SeriesStory]) -> str:
+def _first_told(line: Line, case: Case, parts: Mapping[Part, SeriesStory]) -> Series:
     """Return the series of which the root copies whose it is: one with results, if there is one."""
     told = [part.series_id for part in _in_order(case, parts) if parts[part].results]
-    return (told or list(case.series_ids))[0]
+    seen = [one.prediction for one in parts.values() if one.prediction]
+    on_slide = any(one.geometry.on_slide for one in seen)
+    return _series(line, (told or list(case.series_ids))[0], on_slide=on_slide)
 
 
 def _replacing(story: Story, accepted: tuple[ResultReference, ...]) -> Story:
@@ -147,14 +150,17 @@ def _replacing(story: Story, accepted: tuple[ResultReference, ...]) -> Story:
     return replace(story, predecessors=tuple(earlier))
 
 
+def _series(line: Line, series_id: str, *, on_slide: bool) -> Series:
+    """Return a series as its model saw it: of a slide without its label."""
+    series = line.archive.series(series_id)
+    return pictures_only(series) if on_slide else series
+
+
 def _analysis(line: Line, started_at: datetime, logged: LoggedPrediction) -> Analysis:
-    series = line.archive.series(logged.series_id)
-    if logged.prediction.geometry.on_slide:
-        series = pictures_only(series)
     return Analysis(
         case_id=logged.case_id,
         started_at=started_at,
-        series=series,
+        series=_series(line, logged.series_id, on_slide=logged.prediction.geometry.on_slide),
         slices=logged.slices,
         prediction=logged.prediction,
         language=line.language,

@@ -19,6 +19,7 @@ from clic_edge.results.check_fallback import check_fallback
 from clic_edge.results.check_geometry import check_geometry, tolerance_mm
 from clic_edge.results.check_pixel_grid import check_pixel_grid
 from clic_edge.results.check_seg import check_segmentation
+from clic_edge.results.check_slide import check_slide_grid, check_slide_result
 from clic_edge.results.check_sr import check_report
 from clic_edge.results.identity import IDENTITY
 from clic_edge.results.source import read_source
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from clic_edge.results.writer import Analysis, Told
 
 SEGMENTATIONS = (ResultKind.SEG, ResultKind.SEG_FRACTIONAL, ResultKind.SEG_LABELMAP)
+ON_SLIDE = (ResultKind.PM, ResultKind.ANN)
 
 VOLUME_TOLERANCE = 1e-6
 """Relative; a volume is a count times a constant."""
@@ -45,14 +47,16 @@ def check(results: tuple[ResultObject, ...], analysis: Analysis) -> None:
     ------
     Defect
         ``wrong-patient``, ``seg-misplaced``, ``seg-differs``, ``geometry-unproved``,
-        ``sr-differs``, ``findings-differ`` or ``result-invalid``.
+        ``sr-differs``, ``findings-differ``, ``slide-misplaced``, ``slide-differs`` or
+        ``result-invalid``.
     Transient, ConfigError
         ``geometry-reader-stopped``, ``geometry-reader-missing``: nothing is proved, so nothing
         leaves.
 
     """
     source = read_source(analysis)
-    _check_grid(analysis, source)
+    on_slide = analysis.prediction.geometry.on_slide
+    (check_slide_grid if on_slide else _check_grid)(analysis, source)
     _check_findings(analysis)
     for result in results:
         ds = read_instance(result.content, "a result")
@@ -64,6 +68,8 @@ def check(results: tuple[ResultObject, ...], analysis: Analysis) -> None:
                     check_pixel_grid(ds, result, analysis)
                 else:
                     check_geometry(ds, result, analysis)
+            elif on_slide and result.kind in ON_SLIDE:
+                check_slide_result(ds, analysis, source, kind=result.kind)
             elif result.kind is ResultKind.SR:
                 check_report(ds, analysis, source, results=results)
             else:

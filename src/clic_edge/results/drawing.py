@@ -16,6 +16,7 @@ from clic_edge.dicom.reading import place, read_instance
 from clic_edge.errors import Defect
 from clic_edge.results.colours import colour_of
 from clic_edge.results.outlines import areas_of, outlines
+from clic_edge.results.slide_picture import pictured_slide
 from clic_edge.results.sr_terms import PROBABILITY
 from clic_edge.results.wording import decimal, finding_lines, say
 
@@ -43,14 +44,17 @@ def picture(analysis: Analysis, k: int) -> Image.Image:
     The words stand beside the image, never on it: nothing of the anatomy is hidden, and they are
     readable whatever the image looks like.
     """
-    drawn = photographed(analysis) if analysis.image else outlined(analysis, k)
+    if analysis.prediction.geometry.on_slide:
+        drawn = pictured_slide(analysis)
+    else:
+        drawn = photographed(analysis) if analysis.image else outlined(analysis, k)
     words = _words(analysis, k)
     width = drawn.width
     height = drawn.height + (len(words) + 1) * _LINE_HEIGHT + 2 * _MARGIN
     canvas = Image.new("RGB", (width, height))
     pen = ImageDraw.Draw(canvas)
     slices = analysis.prediction.geometry.shape[0]
-    which = "" if analysis.image else f" · {k + 1}/{slices}"
+    which = "" if not analysis.in_patient else f" · {k + 1}/{slices}"
     banner = f"{say('not verified', analysis.language)}{which}"
     pen.text((_MARGIN, 2), banner, fill=(255, 255, 255), font=font(bold=True))
     canvas.paste(drawn, (0, _LINE_HEIGHT + _MARGIN))

@@ -9,17 +9,17 @@ from highdicom.content import (
     PixelMeasuresSequence,
     PlaneOrientationSequence,
     PlanePositionSequence,
-    VOILUTTransformation,
 )
 from highdicom.pm import ParametricMap as DicomMap
-from highdicom.pm import RealWorldValueMapping
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
 
 from clic_edge.dicom.reading import translated
 from clic_edge.domain.result import ResultKind
 from clic_edge.results import provenance
-from clic_edge.results.segmentation import coded, require_one_grid
+from clic_edge.results.parametric_meaning import meaning_of_map
+from clic_edge.results.segmentation import require_one_grid
+from clic_edge.results.slide_map import slide_map
 from clic_edge.results.source import read_source
 
 if TYPE_CHECKING:
@@ -50,6 +50,9 @@ class ParametricMapWriter:
         if not maps or analysis.image:
             return ()
         source = read_source(analysis)
+        if analysis.prediction.geometry.on_slide:
+            with translated("map-impossible", "A parametric map can't be made of the slide."):
+                return tuple(slide_map(analysis, source, one) for one in maps)
         require_one_grid(analysis, source)
         with translated("map-impossible", "A parametric map can't be made of images and numbers."):
             return tuple(_object(analysis, source, one) for one in maps)
@@ -58,7 +61,7 @@ class ParametricMapWriter:
 def _object(analysis: Analysis, source: Source, one: ParametricMap) -> ResultObject:
     kind = ResultKind.PM
     spacing = analysis.prediction.geometry.spacing_mm[0]
-    plane, (mapping, window) = source.planes[0], _meaning(one)
+    plane, (mapping, window) = source.planes[0], meaning_of_map(one)
     ds = DicomMap(
         source_images=[_stand_in(source)],
         pixel_array=one.values.astype(np.float32),
@@ -93,26 +96,6 @@ def _object(analysis: Analysis, source: Source, one: ParametricMap) -> ResultObj
     provenance.stamp(ds, analysis, source, kind=kind)
     ds.SOPInstanceUID = provenance.map_uid(analysis, one)
     return provenance.result_object(ds, kind)
-
-
-def _meaning(one: ParametricMap) -> tuple[RealWorldValueMapping, VOILUTTransformation]:
-    """Return what the numbers are, and how to show all of them."""
-    low, high = float(one.values.min()), float(one.values.max())
-    mapping = RealWorldValueMapping(
-        lut_label=one.name[:16],
-        lut_explanation=one.label[:64],
-        unit=coded(one.unit),
-        value_range=(low, high),
-        slope=1.0,
-        intercept=0.0,
-        quantity_definition=coded(one.quantity),
-    )
-    window = VOILUTTransformation(
-        window_center=(low + high) / 2,
-        window_width=max(high - low, 1e-6),
-        voi_lut_function="LINEAR_EXACT",
-    )
-    return mapping, window
 
 
 def _stand_in(source: Source) -> Dataset:

@@ -43,7 +43,7 @@ class PresentationWriter:
     def write(
         self, analysis: Analysis, earlier: tuple[ResultObject, ...]
     ) -> tuple[ResultObject, ...]:
-        """Return the state; nothing where no segment has a voxel, or of a single image.
+        """Return the state; nothing where no segment has a voxel, or of a single image or a slide.
 
         Outlines run on the borders of pixels (units PIXEL, C.10.5.1.2).
 
@@ -55,7 +55,7 @@ class PresentationWriter:
         """
         del earlier
         segments = [one for one in analysis.prediction.segments if one.voxel_count]
-        if not segments or analysis.image:
+        if not segments or not analysis.in_patient:
             return ()
         source = read_source(analysis)
         with translated(

@@ -25,6 +25,7 @@ MANUFACTURER = "clic-edge"
 """Manufacturer (0008,0070) of every object that we write; intake ignores what carries it."""
 
 SERIES_OFFSET = {
+    ResultKind.ANN: 88,
     ResultKind.SUMMARY: 90,
     ResultKind.SEG: 91,
     ResultKind.SR: 92,

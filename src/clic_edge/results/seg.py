@@ -33,7 +33,12 @@ __all__ = ["SegWriter", "coded", "written_segments"]
 
 
 def written_segments(analysis: Analysis) -> tuple[SegmentFinding, ...]:
-    """Return the findings that have voxels, in the order of their Segment Number (from 1)."""
+    """Return the findings that have voxels, in the order of their Segment Number (from 1).
+
+    None of a slide: its tiles are no pixels of it, and have a map and annotations of their own.
+    """
+    if analysis.prediction.geometry.on_slide:
+        return ()
     return tuple(one for one in analysis.prediction.segments if one.voxel_count)
 
 

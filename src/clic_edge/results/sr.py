@@ -105,6 +105,6 @@ def _report(analysis: Analysis, source: Source, seg: ResultObject | None) -> Mea
         imaging_measurements=measurement_groups(analysis, source, seg),
     )
     content = report[0].ContentSequence
-    library = image_library(source, in_patient=not analysis.image)
+    library = image_library(source, in_patient=analysis.in_patient)
     content.insert(len(content) - 1, library)  # before the measurements
     return report

@@ -122,7 +122,7 @@ def _library(analysis: Analysis, source: Source) -> Iterator[Item]:
         Code(value=modality.value, scheme=modality.scheme_designator, meaning=modality.meaning),
     )
     sizes = [("110910", header.Rows, PIXELS), ("110911", header.Columns, PIXELS)]
-    if analysis.image:
+    if not analysis.in_patient:
         if side := terms.laterality_of(source):
             yield _code(ACQUISITION, "111027", side)
         yield from (_sized(code, value, unit) for code, value, unit in sizes)

@@ -69,8 +69,11 @@ def outlines_of(prediction: Prediction) -> tuple[Region | None, ...]:
     """Return each segment's outline on its key image, where it is largest; None without a voxel.
 
     Of several parts it is the largest one's outer border: exactly on the borders of pixels. None
-    too where that has more than `MOST_POINTS` corners, as a tree of vessels does.
+    too where that has more than `MOST_POINTS` corners, as a tree of vessels does, and on a slide,
+    where a point of the grid is a tile.
     """
+    if prediction.geometry.on_slide:
+        return (None,) * len(prediction.segments)
     areas = areas_of(prediction)
     return tuple(
         _largest(prediction.label_map[k] == one.definition.number, k) if areas[k, column] else None

@@ -131,7 +131,7 @@ def site_of_image(source: Source) -> Site | None:
 def measurements(analysis: Analysis, finding: SegmentFinding) -> tuple[Measurement, ...]:
     """Return the numbers of a segment: its volume first, which a single image has none of."""
     volume = Measurement(name=VOLUME, value=finding.volume_mm3, unit=CUBIC_MILLIMETRE)
-    return finding.measurements if analysis.image else (volume, *finding.measurements)
+    return (volume, *finding.measurements) if analysis.in_patient else finding.measurements
 
 
 def questions(prediction: Prediction) -> tuple[tuple[CategoryFinding, ...], ...]:

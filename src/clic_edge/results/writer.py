@@ -37,6 +37,11 @@ class Analysis:
         return self.prediction.model
 
     @property
+    def in_patient(self) -> bool:
+        """Whether it is known where in the patient the grid lies."""
+        return self.prediction.geometry.in_patient
+
+    @property
     def image(self) -> int:
         """Position in the series, from 1, of the one image that was analysed; 0 for more of it."""
         return self.slices[0].instance_index + 1 if self.prediction.geometry.of_one_image else 0
