@@ -125,6 +125,19 @@ def test_an_image_that_the_package_does_not_take_is_refused_by_name(runtime: Run
     assert code_of(runtime, white) == "colour-unsupported"
 
 
+@pytest.mark.parametrize(("share", "code"), [(0.02, "colour-unsupported"), (0.05, None)])
+def test_a_logo_does_not_make_an_image_a_colour_image(
+    runtime: Runtime, share: float, code: str | None
+) -> None:
+    pixels = np.repeat(np.arange(100 * 100, dtype=np.uint8).reshape(100, 100, 1), 3, axis=2)
+    pixels.reshape(-1, 3)[: int(share * 100 * 100)] = (0, 90, 200)
+    image = replace(image_of(lesion()), pixels=pixels)
+    if code:
+        assert code_of(runtime, image) == code
+    else:
+        assert runtime.predict(image).categories
+
+
 def test_what_the_package_asks_of_patient_and_side_is_asked_of_images_too(tmp_path: Path) -> None:
     asking = IMAGE_TOML.replace(
         "[image]",

@@ -22,8 +22,10 @@ if TYPE_CHECKING:
 _AXES = ("slices", "rows", "columns")
 _COLOURLESS = 16
 """By how much red, green and blue of 0 to 255 differ where compression alone coloured them."""
-_FEW = 0.01
-"""Share of coloured pixels in an image that is grey but for a logo or a scale bar."""
+_FEW = 0.03
+"""Share of coloured pixels up to which an image is grey, but for logos and letters: 2.1 % of an
+ultrasound still of the test data are coloured, 6.5 % of one with Doppler; the palest of 600
+dermoscopies has 3.8 %."""
 _SAMPLE = 1_000_000
 """Values that tell it as well as all would."""
 
