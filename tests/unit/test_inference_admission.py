@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from model_packages import known_labels, volume_of, write_image_package, write_package
+from runtime_packages import write_map
 
 from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.inference import memory
@@ -33,6 +34,7 @@ from clic_edge.inference.made_up import made_up
 from clic_edge.inference.memory import Room, host_free, host_total, room_of
 from clic_edge.inference.onnx import OnnxRuntime
 from clic_edge.inference.package import load_package, write_digests
+from clic_edge.inference.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -144,6 +146,11 @@ def test_a_package_for_images_is_measured_too(tmp_path: Path) -> None:
     samples = measure_package(write_image_package(tmp_path / "image"))
     assert [(one.device, one.batch) for one in samples] == [("cpu", 0)] * 2
     assert samples[1].voxels == 2048**2
+
+
+def test_a_network_in_a_process_that_comes_and_goes_is_measured_too(tmp_path: Path) -> None:
+    samples = measure_package(write_map(tmp_path / "application"), Site(trusted=True))
+    assert all(one.peak_bytes > 5 * MB for one in samples), "as much as Python takes at least"
 
 
 def test_a_package_that_takes_no_noise_is_left_unmeasured_and_one_that_breaks_is_not_installed(

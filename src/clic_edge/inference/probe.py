@@ -60,11 +60,13 @@ def _sample(
     on_host = runtime.device != "cuda"
     for one in _family():
         (_PROC / str(one) / "clear_refs").write_text("5")  # the peak begins anew (proc(5))
-    before = _of_all("VmRSS") if on_host else cuda_free()
+    before, ended = _of_all("VmRSS") if on_host else cuda_free(), _seconds_of_ended()
     begin = time.perf_counter()
     runtime.predict(seen)
     seconds = time.perf_counter() - begin
     taken = _of_all("VmHWM") - before if on_host else before - cuda_free()
+    if on_host and _seconds_of_ended() > ended:  # a process that came and went ran the network
+        taken += resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * _KIB
     return Sample(
         device=runtime.device,
         batch=batch,
@@ -72,6 +74,12 @@ def _sample(
         peak_bytes=max(0, taken),
         seconds=seconds,
     )
+
+
+def _seconds_of_ended() -> float:
+    """Return the processor time of those processes that have ended; more where one just did."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def _own(name: str) -> int:
