@@ -55,6 +55,8 @@ class Judged:
     """What came back of the first."""
     subjects: dict[int, str]
     """Pseudonym by number of the study."""
+    cases: dict[int, str]
+    """Case id by number of the study."""
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +88,8 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Judged]:
             CASE_SECONDS,
         )
         subjects = {number: rows[case.case_id].subject_id for number, case in cases.items()}
-        yield Judged(site=site, edit=edit, subjects=subjects)
+        ids = {number: case.case_id for number, case in cases.items()}
+        yield Judged(site=site, edit=edit, subjects=subjects, cases=ids)
 
 
 def _read(file: bytes) -> Dataset:
@@ -166,6 +169,8 @@ def test_a_readers_edit_becomes_a_labelled_volume_where_it_was_drawn(
     assert "not to leave the site" in material.described.licence
     manifest = json.loads((out / "manifest.json").read_text())
     assert [one["subject_id"] for one in manifest["subjects"]] == [judged.subjects[EDITED]]
+    events = judged.site.ledger.records.audit(judged.cases[EDITED])
+    assert any(one.action == "gathered" and case.name in one.detail for one in events)
     report = validate(ROOT / "models" / "hippocampus", out)
     anterior, posterior = report.cases[0].classes
     assert posterior.dice == 1, "what the reader left alone, the model finds again"

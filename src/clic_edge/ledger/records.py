@@ -57,6 +57,12 @@ class RecordStore:
         with self._engine.begin() as connection:
             insert_or_replace(connection, cursors, {"name": name, "value": value})
 
+    def note(self, event: AuditEvent) -> None:
+        """Add what somebody did with a case to its history."""
+        row = {name: getattr(event, name) for name in AuditEvent.__slots__}
+        with self._engine.begin() as connection:
+            connection.execute(audit_events.insert().values(**row))
+
     def audit(self, case_id: str) -> tuple[AuditEvent, ...]:
         """Return what happened to a case, oldest first."""
         columns = [audit_events.c[name] for name in AuditEvent.__slots__]

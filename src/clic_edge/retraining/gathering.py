@@ -12,6 +12,7 @@ from __future__ import annotations
 import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from clic_edge import __version__
@@ -24,6 +25,7 @@ from clic_edge.domain.clean import CleanInstance, CleanSeries
 from clic_edge.domain.image import InputKind
 from clic_edge.errors import ConfigError, Defect, Refusal
 from clic_edge.inference.predicting import in_quantity
+from clic_edge.ledger.records import AuditEvent
 from clic_edge.pipeline.seeing import told_by
 from clic_edge.retraining.choosing import LeftOut, judged
 from clic_edge.retraining.outlines import find_outline
@@ -34,7 +36,6 @@ from clic_edge.validation.folder import LabelledVolume, case_files, write_case
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
-    from datetime import datetime
     from pathlib import Path
 
     from clic_edge.config.settings import Retraining
@@ -189,29 +190,42 @@ def _written(
     for kind in ("images", "labels"):
         shutil.rmtree(asked.out / kind, ignore_errors=True)
     for one in chosen:
-        name = f"{one.source.subject_id}-{one.source.prediction_id[:_SHORT]}"
-        try:
-            volume = _volume(asked, one)
-        except (Refusal, Defect):
-            left_out[LeftOut.NO_VOLUME] += 1
+        case = _labelled(asked, one)
+        if isinstance(case, LeftOut):
+            left_out[case] += 1
             continue
-        if volume is None:
-            left_out[LeftOut.NOT_CLEAN] += 1
-            continue
-        try:
-            labels = one.outline.labels(volume.geometry, asked.numbers)
-        except Defect:
-            left_out[LeftOut.OUTLINE_GONE] += 1
-            continue
-        write_case(asked.out, LabelledVolume(name=name, volume=volume, reference=labels))
-        yield CohortCase(
-            name=name,
-            subject=one.source.subject_id,
-            series_uid=volume.series_uid,
-            truth=Truth.EDITED if one.outline.theirs else Truth.ACCEPTED,
-            model_version=one.source.model_version,
-            digest=case_digest(*case_files(asked.out, name)),
+        write_case(asked.out, case)
+        event = AuditEvent(
+            at=datetime.now(UTC),
+            case_id=one.source.case_id,
+            action="gathered",
+            detail=f"into a training cohort for {asked.declared.id}, as {case.name}",
         )
+        asked.line.ledger.records.note(event)
+        yield CohortCase(
+            name=case.name,
+            subject=one.source.subject_id,
+            series_uid=case.volume.series_uid,
+            truth=Truth.ACCEPTED if one.outline.theirs is None else Truth.EDITED,
+            model_version=one.source.model_version,
+            digest=case_digest(*case_files(asked.out, case.name)),
+        )
+
+
+def _labelled(asked: Gathering, one: _Chosen) -> LabelledVolume | LeftOut:
+    """Return the clean volume with its outline on it, or why there is none."""
+    try:
+        volume = _volume(asked, one)
+    except (Refusal, Defect):
+        return LeftOut.NO_VOLUME
+    if volume is None:
+        return LeftOut.NOT_CLEAN
+    try:
+        labels = one.outline.labels(volume.geometry, asked.numbers)
+    except Defect:
+        return LeftOut.OUTLINE_GONE
+    name = f"{one.source.subject_id}-{one.source.prediction_id[:_SHORT]}"
+    return LabelledVolume(name=name, volume=volume, reference=labels)
 
 
 def _volume(asked: Gathering, one: _Chosen) -> Volume | None:

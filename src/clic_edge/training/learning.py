@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Protocol, TypedDict
 
@@ -19,7 +20,7 @@ from clic_edge.training.patches import Cutter
 from clic_edge.training.recipe import AdamW
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from torch import nn
 
@@ -112,8 +113,6 @@ class Learner:
     def __init__(self, lesson: Lesson, start: Weights | None = None) -> None:
         """Begin from random weights of the recipe's seed, or from `start`."""
         recipe = lesson.recipe
-        # Some steps have no deterministic kernel on a GPU: torch warns of them there.
-        torch.use_deterministic_algorithms(mode=True, warn_only=lesson.device != "cpu")
         torch.manual_seed(recipe.seed)
         self._lesson = lesson
         self._network = build_network(recipe.network, lesson.classes).to(lesson.device)
@@ -242,6 +241,20 @@ class Learner:
             self._best_epoch = row.epoch
             weights = self._averaged.module.state_dict()
             self._best = {name: one.detach().cpu().clone() for name, one in weights.items()}
+
+
+@contextmanager
+def deterministically(device: str) -> Iterator[None]:
+    """Let torch refuse, for a while, what would not come to the same again.
+
+    On a GPU some steps have no such form: torch warns of them there.
+    """
+    before = torch.are_deterministic_algorithms_enabled()
+    torch.use_deterministic_algorithms(mode=True, warn_only=device != "cpu")
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(mode=before)
 
 
 def weights_in(state: State) -> Weights:

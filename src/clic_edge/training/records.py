@@ -4,7 +4,7 @@
 runs/hippocampus-3f2a91c07b/
   settings.toml   the recipe with every default, and what was trained on
   metrics.csv     a line for each epoch
-  curves.svg      the same as a picture
+  curves.svg      the same as a picture, after each look at the stopping cases
   checkpoint.pt   all that is needed to go on, and the best weights
   log.jsonl       what happened when, a JSON object on each line
 ```
@@ -92,11 +92,14 @@ class Run:
         return load_checkpoint(self.checkpoint)
 
     def save(self, learner: Learner) -> None:
-        """Write the state in one move, and table and picture of what it holds."""
+        """Write the state in one move, and the table of what it holds."""
         buffer = io.BytesIO()
         torch.save(learner.state(), buffer)
         _write(self.checkpoint, buffer.getvalue())
         _write(self.folder / "metrics.csv", self._table(learner.history).encode())
+
+    def draw(self, learner: Learner) -> None:
+        """Write the picture of what the state holds."""
         picture = draw_curves(learner.history, self.segments, best=learner.best_epoch)
         _write(self.folder / "curves.svg", picture)
 
@@ -124,7 +127,7 @@ def load_checkpoint(path: Path) -> State:
     Raises ConfigError ``checkpoint-unreadable``.
     """
     try:
-        state: State = torch.load(path, weights_only=True)
+        state: State = torch.load(path, weights_only=True, map_location="cpu")
     except (OSError, RuntimeError, EOFError, UnpicklingError) as error:
         raise ConfigError("checkpoint-unreadable", f"{path} is no checkpoint of ours.") from error
     return state

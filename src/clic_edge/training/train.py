@@ -12,7 +12,7 @@ from clic_edge.errors import ConfigError, Refusal
 from clic_edge.inference.lineage import Lineage, Parent
 from clic_edge.training.examples import example_of
 from clic_edge.training.export import largest_difference, write_onnx
-from clic_edge.training.learning import Learner, Lesson
+from clic_edge.training.learning import Learner, Lesson, deterministically
 from clic_edge.training.material import SPLIT
 from clic_edge.training.origin import code_of
 from clic_edge.training.packaging import Fresh, fill_in, free_place, write_package
@@ -113,9 +113,13 @@ def learned(plan: Plan, lesson: Lesson, progress: Progress) -> Learner:
     plan.run.log("goes on" if done else "begins", epoch=done, cases=len(lesson.examples))
     progress.begins(plan.recipe.epochs, done)
     while not learner.is_done:
-        row = learner.run_epoch(progress.batch)
+        with deterministically(plan.device):
+            row = learner.run_epoch(progress.batch)
         plan.run.save(learner)
+        if row.epoch % plan.recipe.stopping.every == 0:
+            plan.run.draw(learner)
         progress.epoch(row)
+    plan.run.draw(learner)
     plan.run.log("learned", epochs=len(learner.history), taken=learner.best_epoch)
     return learner
 
