@@ -22,6 +22,7 @@ from clic_edge.errors import Defect
 from clic_edge.inference.loading import load_runtime
 from clic_edge.results.check import check
 from clic_edge.results.check_pixel_grid import check_pixel_grid
+from clic_edge.results.seg_fractional import SegFractionalWriter
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,6 +187,24 @@ def test_an_area_in_millimetres_is_checked_against_the_mask(runtime: Runtime) ->
     with pytest.raises(Defect) as error:
         check(results, replace(analysis, prediction=prediction))
     assert error.value.code == "findings-differ"
+
+
+def test_probabilities_are_written_on_the_images_pixels_too(
+    analysis: Analysis, tmp_path: Path
+) -> None:
+    values = np.linspace(0, 1, 120 * 160, dtype=np.float32).reshape(1, 120, 160)
+    values.flags.writeable = False
+    (heat,) = analysis.prediction.maps
+    maps = (replace(heat, name="probability", values=values, segment=1),)
+    analysis = replace(analysis, prediction=replace(analysis.prediction, maps=maps))
+    written = SegFractionalWriter().write(analysis, ())
+    check(written, analysis)
+    ((path, result),) = stored(written, tmp_path).items()
+    assert errors_in(path, result, analysis.series.instances[0].content) == []
+    shifted = replace(maps[0], values=np.roll(values, 1, axis=2))
+    moved = replace(analysis, prediction=replace(analysis.prediction, maps=(shifted,)))
+    with pytest.raises(Defect):
+        check_pixel_grid(pydicom.dcmread(path), result, moved)
 
 
 def test_a_mask_that_another_library_finds_elsewhere_does_not_leave(

@@ -11,20 +11,18 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 from pydicom.pixels.processing import apply_modality_lut
 
-from clic_edge.dicom.images import read_shot
 from clic_edge.dicom.reading import place, read_instance
 from clic_edge.errors import Defect
 from clic_edge.results.colours import colour_of
 from clic_edge.results.outlines import areas_of, outlines
+from clic_edge.results.photographs import displayed, heat_maps, heated, legend
 from clic_edge.results.slide_picture import pictured_slide
-from clic_edge.results.sr_terms import PROBABILITY
-from clic_edge.results.wording import decimal, finding_lines, say
+from clic_edge.results.wording import finding_lines, say
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from pydicom.dataset import Dataset
 
-    from clic_edge.domain.prediction import ParametricMap
     from clic_edge.results.writer import Analysis
 
 LEAST_SIDE = 512
@@ -88,43 +86,13 @@ def photographed(analysis: Analysis) -> Image.Image:
     scale = min(side, MOST_SIDE / max(pixels.shape[:2]))
     height, width = (round(size * scale) for size in pixels.shape[:2])
     plain = Image.fromarray(pixels).convert("RGB").resize((width, height), Image.Resampling.LANCZOS)
-    maps = _heat_maps(analysis)
+    maps = heat_maps(analysis)
     canvas = Image.new("RGB", (width * (1 + len(maps)), height))
     for beside, one in enumerate(maps, start=1):
         canvas.paste(heated(plain, one), (beside * width, 0))
     _draw_outlines(plain, analysis, 0, scale=(width / pixels.shape[1], height / pixels.shape[0]))
     canvas.paste(plain, (0, 0))
     return canvas
-
-
-def heated(image: Image.Image, one: ParametricMap) -> Image.Image:
-    """Return the image in grey below a heat map: black, red, yellow and white as it rises."""
-    low, high = _span(one)
-    shares = np.clip((one.values[0] - low) / max(high - low, 1e-12), 0, 1) * 255
-    small = Image.fromarray(shares.astype(np.uint8)).resize(image.size, Image.Resampling.BILINEAR)
-    heat = np.asarray(small, np.float32)[..., None] / 255
-    colours = np.clip(heat * 3 - np.array([0, 1, 2], np.float32), 0, 1) * 255
-    grey_ = np.asarray(image.convert("L"), np.float32)[..., None]
-    return Image.fromarray(((grey_ + colours) / 2).astype(np.uint8))
-
-
-def _span(one: ParametricMap) -> tuple[float, float]:
-    """Return what is dark and what is bright: of probabilities 0 and 1, else all that there is."""
-    if one.quantity.value == PROBABILITY.value:
-        return 0.0, 1.0
-    return float(one.values.min()), float(one.values.max())
-
-
-def displayed(analysis: Analysis) -> NDArray[np.uint8]:
-    """Return a single image as a screen shows it: (rows, columns), or (rows, columns, 3)."""
-    instances, index = analysis.series.instances, analysis.slices[0].instance_index
-    shot = read_shot(instances[index].content, place(index, len(instances)))
-    if shot.pixels.ndim > 2:  # noqa: PLR2004 - rows, columns, colours
-        return shot.pixels.astype(np.uint8)
-    black, white = shot.shown
-    shares = np.clip((shot.pixels.astype(np.float64) - black) / (white - black), 0, 1)
-    shades: NDArray[np.uint8] = np.rint(shares * 255).astype(np.uint8)
-    return shades
 
 
 def _draw_outlines(
@@ -207,19 +175,8 @@ def _words(analysis: Analysis, k: int) -> list[tuple[str, int | None]]:
     ]
     if len(lines) > LINES:
         lines = [*lines[: LINES - 1], (f"+ {len(lines) - LINES + 1}", None)]
-    lines += [(_legend(one, analysis.language), None) for one in _heat_maps(analysis)]
+    lines += [(legend(one, analysis.language), None) for one in heat_maps(analysis)]
     return [*lines, (f"{analysis.model.title} {analysis.model.version}", None)]
-
-
-def _heat_maps(analysis: Analysis) -> list[ParametricMap]:
-    """Return what is shown beside a single image."""
-    maps = analysis.prediction.maps if analysis.image else ()
-    return [one for one in maps if one.segment is None]
-
-
-def _legend(one: ParametricMap, language: str) -> str:
-    low, high = (decimal(value, language) for value in _span(one))
-    return f"{say('heat map', language)}: {one.label} ({one.quantity.meaning}), {low} - {high}"
 
 
 @cache
