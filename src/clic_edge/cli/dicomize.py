@@ -90,7 +90,7 @@ def dicomize(asked: Asked) -> None:
     An upright baseline JPEG keeps its codestream; any other is decoded, and turned as EXIF says.
     What the camera wrote beside the picture, and where it was taken, stays behind. The same
     photograph and order have the same identifiers again. Without --clean the pictures count as
-    showing text and a face, and the appliance refuses what it can't clean.
+    showing text and a face, and don't leave the appliance.
 
     Example: `clic-edge dicomize eye.jpg --as op --laterality R --patient-id 4711 --out study`
     """
