@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from benches import PERSON, Bench, make_bench
-from model_packages import TOML, write_package
+from factories import Shots, make_shot, skin
+from model_packages import TOML, write_image_package, write_package
+from sites import patient
 
 from clic_edge.assembly import make_ready
 from clic_edge.domain.case import CaseState
@@ -195,6 +197,27 @@ def test_what_was_predicted_before_a_suspension_is_not_told(bench: Bench) -> Non
     line = bench.line()
     case = halfway(bench, line, accept, predict)
     send(bench, "first", S.SUSPENDED)
+    after = bench.go_on(case, line)
+    assert (after.state, after.code) == (CaseState.REFUSED, "model-suspended")
+    (root,) = bench.delivered()
+    assert WHY in root
+
+
+def test_images_that_were_answered_before_a_suspension_are_not_told_either(bench: Bench) -> None:
+    write_image_package(bench.folder / "models" / "first")
+    path = bench.folder / "pipelines" / "brain.toml"
+    toml = path.read_text().replace('["MR"]', '["XC"]').replace('"basic"', '"photographs"')
+    path.write_text(toml.replace('["second"]', "[]"))
+    for index, red in enumerate((1.0, 0.2)):
+        shot = make_shot(Shots(patient=patient(1), laterality="L"), skin(red=red), index)
+        shot.save_as(bench.folder / "studies" / "1" / f"{index}.dcm", enforce_file_format=True)
+    for slices in (bench.folder / "studies" / "1").glob("*.dcm"):
+        if slices.stem not in {"0", "1"}:
+            slices.unlink()
+    line = bench.line()
+    case = halfway(bench, line, accept, predict)
+    (model,) = bench.ledger.standing.standing("brain").values()
+    move(bench.ledger.standing, model.placement, S.SUSPENDED, person=PERSON, reason=WHY)
     after = bench.go_on(case, line)
     assert (after.state, after.code) == (CaseState.REFUSED, "model-suspended")
     (root,) = bench.delivered()

@@ -68,7 +68,8 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
         part_of(one): one for one in line.ledger.deliveries.refusals(case.case_id, model.digest)
     }
     parts: dict[Part, SeriesStory] = {}
-    for logged in _predictions(line, case, model.digest):
+    predictions = () if pipeline.silence else _predictions(line, case, model.digest)
+    for logged in predictions:
         part = _part_of(logged)
         if part in refused:
             continue

@@ -79,7 +79,7 @@ def _agreement(event: StateEvent, seen: Shadowed) -> Iterator[str]:
         f"{_count(seen.broken, 'series', 'series')}.</p>"
     )
     if not seen.agreement:
-        yield "<p>There is nothing to compare it with yet.</p>"
+        yield "<p>No segment has been compared yet.</p>"
         return
     medians = [(escape(segment), f"{dice:.3f}") for segment, dice in seen.median_dice.items()]
     yield _table(f"Agreement of {name} with the active model", ("Segment", "Median Dice"), medians)
