@@ -20,6 +20,8 @@ from clic_edge.domain.image import InputKind
 from clic_edge.domain.volume import Acquisition
 from clic_edge.errors import ClicEdgeError, ConfigError, Defect
 from clic_edge.inference.loading import load_runtime
+from clic_edge.inference.package import load_package
+from clic_edge.inference.predicting import PackageRuntime
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,6 +164,15 @@ def test_a_volume_and_an_image_are_not_mistaken_for_each_other(
     with pytest.raises(ConfigError) as error:
         load_runtime(write_package(tmp_path)).predict(image_of(lesion()))
     assert error.value.code == "model-for-volumes"
+
+
+def test_a_runtime_of_volumes_alone_says_at_install_that_it_takes_no_images(
+    tmp_path: Path,
+) -> None:
+    package = load_package(write_image_package(tmp_path))
+    with pytest.raises(ConfigError) as error:
+        PackageRuntime(package, None)  # type: ignore[arg-type] # it is not asked
+    assert error.value.code == "model-for-images"
 
 
 @pytest.mark.parametrize(

@@ -101,6 +101,10 @@ class PackageRuntime(LoadedPackage):
     """A package for volumes and its model, loaded once: `Runtime` for whatever answers."""
 
     def __init__(self, package: ModelPackage, answering: Answering) -> None:
+        """Take both. Raises ConfigError ``model-for-images`` and the like for another kind."""
+        declared = package.declaration
+        if declared.volume is None:  # known now, and not when the first case comes
+            raise declared.is_for(declared.kind)
         super().__init__(package)
         self._answering = answering
 
