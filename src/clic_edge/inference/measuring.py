@@ -36,11 +36,11 @@ def measure(
     *,
     kinds: Collection[Kind],
 ) -> tuple[Measurement, ...]:
-    """Return the numbers of a segment; nothing of one without voxels.
+    """Return the numbers of a segment that are asked for; nothing of one without voxels.
 
     `suv` and `mask` have the shape (slices, rows, columns) of the geometry.
     """
-    if not mask.any():
+    if not kinds or not mask.any():
         return ()
     inside = np.asarray(suv[mask], dtype=np.float64)
     mean, millilitres = float(inside.mean()), inside.size * geometry.voxel_volume_mm3 / MM3_IN_ML
