@@ -48,10 +48,13 @@ class Kind:
     network: str
     """A file in the package that the answers depend on."""
     site: Site = HERE
+    no_numbers: str = "network-not-finite"
+    """What is said of a network that returns NaN. Here and below: empty where it can't be seen, or
+    where the same is seen of another kind, in the same lines of ours, in a tenth of the time."""
     unreadable: str = "network-unreadable"
     """What is said where `network` is no network."""
     other_classes: str = "network-shape"
-    """What is said of a network with two classes in place of three; empty where nobody can see."""
+    """What is said of a network with two classes in place of three."""
 
     def load(self, folder: Path) -> Runtime:
         """Return the package in `folder`, ready to run."""
@@ -267,12 +270,17 @@ KINDS = (
         write=write_export,
         runtime=TorchExportRuntime,
         network="model.pt2",
+        no_numbers="",
+        unreadable="",
+        other_classes="",
     ),
     Kind(
         name="monai-bundle",
         write=write_bundle,
         runtime=BundleRuntime,
         network="bundle/models/model.pt",
+        unreadable="",
+        other_classes="",
     ),
     Kind(
         name="monai-map",

@@ -20,10 +20,11 @@ from runtime_packages import bundle_config, write_bundle
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.inference import confinement
 from clic_edge.inference.bundle import BundleRuntime
-from clic_edge.inference.confined import launch
+from clic_edge.inference.confined import launch, wire
 from clic_edge.inference.confinement import Program, environment, kill, start
 from clic_edge.inference.site import Site
 from clic_edge.inference.torch import TorchNetwork
+from clic_edge.inference.volume_files import LPS_TO_RAS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -193,12 +194,35 @@ def test_a_process_that_was_ended_twice_is_ended(folder: Path) -> None:
     assert process.returncode == -signal.SIGKILL
 
 
-def test_a_volume_reaches_a_bundle_by_its_own_grid(tmp_path: Path) -> None:
+def in_this_process(root: Path, classes: int) -> wire.Message:
+    """Return what a bundle that we wrote answers; its process would answer the same, later."""
+    program = pytest.importorskip("clic_edge.inference.confined.bundle")
+    _, answer = program._load(root, classes)
+    affine = LPS_TO_RAS @ np.diag([1.0, -1.0, -1.0, 1.0])[[0, 2, 1, 3]]
+    message: wire.Message = answer(
+        wire.Message(word="volume", arrays=(volume_of(known_labels()).voxels, affine))
+    )
+    return message
+
+
+def test_what_a_bundle_leaves_on_another_grid_is_brought_to_the_volumes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     config = bundle_config(3)
     config["postprocessing"]["transforms"] = [  # type: ignore[index] # what the config holds
         {"_target_": "AsDiscreted", "keys": "pred", "argmax": True}
     ]
-    affine = np.diag([1.0, -1.0, -1.0, 1.0])[[0, 2, 1, 3]]
-    volume = volume_of(known_labels(), affine=affine)
-    found = BundleRuntime.load(write_bundle(tmp_path, config=config)).predict(volume)
-    np.testing.assert_array_equal(found.label_map, known_labels())
+    labels, _, affine = in_this_process(
+        write_bundle(tmp_path / "package", config=config) / "bundle", 3
+    ).arrays
+    np.testing.assert_array_equal(labels, known_labels())
+    np.testing.assert_allclose(affine[:3, :3], [[-1, 0, 0], [0, 0, 1], [0, -1, 0]])
+
+
+def test_a_bundle_whose_network_has_other_channels_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    root = write_bundle(tmp_path / "package", slopes=(0, 10)) / "bundle"
+    assert in_this_process(root, 3).word == "shape"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from model_packages import TOML, known_labels, volume_of
-from runtime_packages import KINDS, KSERVE, ONNX, Kind
+from runtime_packages import KINDS, KSERVE, ONNX, SLOPES, Kind
 
 from clic_edge.domain.volume import Acquisition
 from clic_edge.errors import ConfigError, Defect, Refusal
@@ -168,29 +168,19 @@ def test_a_package_that_vanished_is_not_run(loaded: Loaded) -> None:
     path.write_bytes(sound)
 
 
-def test_a_network_that_returns_no_numbers_is_a_defect(kind: Kind, tmp_path: Path) -> None:
-    runtime = kind.load(kind.write(tmp_path, slopes=(0, 10, float("nan"))))
-    with pytest.raises(Defect) as error:
-        runtime.predict(volume_of(known_labels()))
-    assert error.value.code == "network-not-finite"
-
-
-def test_a_network_with_other_classes_than_declared_is_a_defect(kind: Kind, tmp_path: Path) -> None:
-    if not kind.other_classes:
-        pytest.skip("an application tells labels alone")
-    kind.write(tmp_path, slopes=(0, 10))
-    with pytest.raises(Defect) as error:
-        kind.load(tmp_path).predict(volume_of(known_labels()))
-    assert error.value.code == kind.other_classes
-
-
-def test_a_file_that_holds_no_network_is_not_run(kind: Kind, tmp_path: Path) -> None:
-    kind.write(tmp_path)
-    (tmp_path / kind.network).write_bytes(b"no network")
-    write_digests(tmp_path)
+@pytest.mark.parametrize("fault", ["no_numbers", "other_classes", "unreadable"])
+def test_what_is_wrong_with_a_network_is_a_defect(kind: Kind, tmp_path: Path, fault: str) -> None:
+    expected = getattr(kind, fault)
+    if not expected:
+        pytest.skip("seen of another kind")
+    slopes = {"no_numbers": (0, 10, float("nan")), "other_classes": (0, 10)}.get(fault, SLOPES)
+    kind.write(tmp_path, slopes=slopes)
+    if fault == "unreadable":
+        (tmp_path / kind.network).write_bytes(b"no network")
+        write_digests(tmp_path)
     with pytest.raises((Defect, ConfigError)) as error:
         kind.load(tmp_path).predict(volume_of(known_labels()))
-    assert error.value.code == kind.unreadable
+    assert error.value.code == expected
 
 
 def test_a_package_that_names_its_runtime_runs_by_it(loaded: Loaded) -> None:

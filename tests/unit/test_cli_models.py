@@ -9,13 +9,12 @@ import nibabel as nib
 import numpy as np
 import pytest
 from model_packages import known_labels, volume_of, write_package
-from runtime_packages import write_map, write_torchscript
+from runtime_packages import write_map
 from typer.testing import CliRunner
 
 from clic_edge.cli import app, console
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from pathlib import Path
 
     from click.testing import Result
@@ -58,11 +57,8 @@ def phantom(folder: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("write", [write_torchscript, write_map], ids=["torchscript", "map"])
-def test_a_package_for_another_runtime_goes_the_same_way(
-    bench: Bench, write: Callable[[Path], Path]
-) -> None:
-    package = write(bench.folder / "other")
+def test_a_package_for_another_runtime_goes_the_same_way(bench: Bench) -> None:
+    package = write_map(bench.folder / "other")
     assert "sealed" in bench.done("seal", package, phantom(bench.folder))
     assert "0 of" in bench.done("check", package)
     bench.done("init-key", bench.folder / "anna")
