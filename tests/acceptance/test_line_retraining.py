@@ -167,7 +167,9 @@ def test_a_readers_edit_becomes_a_labelled_volume_where_it_was_drawn(
     material = read_material(out, Described())
     assert material.certificate
     assert "not to leave the site" in material.described.licence
-    manifest = json.loads((out / "manifest.json").read_text())
+    words = ["-c", str(judged.site.settings), "deid", "verify", str(out / "dicom")]
+    assert CliRunner().invoke(app, words).exit_code == 0, "the images are as certified"
+    manifest = json.loads((out / "dicom" / "manifest.json").read_text())
     assert [one["subject_id"] for one in manifest["subjects"]] == [judged.subjects[EDITED]]
     events = judged.site.ledger.records.audit(judged.cases[EDITED])
     assert any(one.action == "gathered" and case.name in one.detail for one in events)
@@ -201,7 +203,7 @@ def test_who_opted_out_is_not_taken_and_not_kept(judged: Judged, tmp_path: Path)
     assert done.exit_code == 0, done.exception
     assert read_cohort(out).left_out["opted-out"] == 1
     assert not read_cohort(out).cases
-    assert not (out / judged.subjects[EDITED]).exists()
+    assert not (out / "dicom" / judged.subjects[EDITED]).exists()
 
     before = tmp_path / "before"
     assert gathered(judged, before).exit_code == 0

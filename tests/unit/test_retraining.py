@@ -228,7 +228,6 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
 def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a cohort of five cases of three subjects."""
     folder = write_boxes(tmp_path_factory.mktemp("cohort"), "vwxyz")
-    (folder / "certificate.jsonl").write_text("a chain\n")
     cases = tuple(
         CohortCase(
             name=name,
@@ -247,6 +246,7 @@ def cohort(tmp_path_factory: pytest.TempPathFactory) -> Path:
             model_id="brightness",
             profile="research",
             key_id="ab",
+            certificate="cd" * 32,
             accepted_masks=False,
             left_out={"rejected": 2},
             cases=cases,
@@ -277,7 +277,7 @@ def test_a_package_learns_more_and_says_from_what(
     assert lineage
     assert (lineage.parent.weights, lineage.parent.digest) == ("onnx", parent.digest)
     new, old = lineage.data
-    assert new.certificate
+    assert new.certificate == "cd" * 32
     assert new.manifest
     assert old.count(Part.REPLAYED) == len(plan.replayed) > 0
     assert old.count(Part.TRAIN) == 0
@@ -357,6 +357,7 @@ def test_a_cohort_whose_labels_were_touched_is_not_learned_from(tmp_path: Path) 
         model_id="m",
         profile="research",
         key_id="ab",
+        certificate="cd" * 32,
         accepted_masks=False,
         left_out={},
         cases=(

@@ -84,6 +84,7 @@ def _gathered(options: RetrainOptions) -> TrainingCohort:
     from clic_edge.assembly import build_line  # noqa: PLC0415 - for a fast --help
     from clic_edge.inference.package import load_package  # noqa: PLC0415 - as above
     from clic_edge.retraining.gathering import (  # noqa: PLC0415 - as above
+        CLEAN,
         Gathering,
         gather,
         require_allowed,
@@ -101,8 +102,9 @@ def _gathered(options: RetrainOptions) -> TrainingCohort:
         images=appliance.cohort(),
         policy=settings.retraining,
         declared=load_package(options.package).declaration,
+        out=options.cohort,
         order=cleaning_order(
-            settings, settings.retraining.deid_profile, out=options.cohort, workers=1
+            settings, settings.retraining.deid_profile, out=options.cohort / CLEAN, workers=1
         ),
     )
     with Progress(console=stderr, transient=True) as progress:

@@ -1,9 +1,9 @@
 """A training cohort out of an appliance: clean images, certified, and what readers drew on them.
 
 ```
-DIR/manifest.json, certificate.jsonl, CE-…/   clean DICOM, as `clic-edge export` writes it
-DIR/images/NAME.nii.gz, labels/NAME.nii.gz    the same as labelled volumes
-DIR/cohort.json                               where each label is from, and what was left out
+DIR/dicom/                                   clean, with certificate and manifest, as of `export`
+DIR/images/NAME.nii.gz, labels/NAME.nii.gz   the same as labelled volumes
+DIR/cohort.json                              where each label is from, and what was left out
 ```
 """
 
@@ -13,6 +13,7 @@ import shutil
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from clic_edge import __version__
@@ -30,7 +31,7 @@ from clic_edge.pipeline.seeing import told_by
 from clic_edge.retraining.choosing import LeftOut, judged
 from clic_edge.retraining.outlines import find_outline
 from clic_edge.training.cohort import CohortCase, TrainingCohort, Truth, write_cohort
-from clic_edge.training.material import DATASET, case_digest
+from clic_edge.training.material import CERTIFICATE, DATASET, case_digest
 from clic_edge.training.toml_text import to_toml
 from clic_edge.validation.folder import LabelledVolume, case_files, write_case
 
@@ -49,6 +50,8 @@ if TYPE_CHECKING:
     from clic_edge.retraining.choosing import Lesson
     from clic_edge.retraining.outlines import Outline
 
+CLEAN = "dicom"
+"""Folder of the clean images, below that of the cohort."""
 _SHORT = 8
 LICENCE = "Patients' images: not to leave the site without its leave"
 
@@ -62,12 +65,14 @@ class Gathering:
     policy: Retraining
     declared: Declaration
     """Of the package that is to learn."""
+    out: Path
+    """Folder of the cohort."""
     order: Order
-    """How images are cleaned, and where to."""
+    """How images are cleaned, into a folder of that folder."""
 
     @property
-    def out(self) -> Path:
-        """Folder of the cohort."""
+    def clean(self) -> Path:
+        """Folder of the clean images."""
         return self.order.bench.out
 
     @property
@@ -113,7 +118,7 @@ def gather(asked: Gathering, since: datetime, progress: Callable[[int], None]) -
     if asked.declared.volume is None:
         raise asked.declared.is_for(InputKind.IMAGE)
     opted_out = _opted_out(asked.policy.opt_out)
-    if any((asked.out / subject).exists() for subject in opted_out):
+    if any((asked.clean / subject).exists() for subject in opted_out):
         raise ConfigError(
             "opt-out-in-cohort",
             f"{asked.out} holds images of somebody who opted out since; delete it, and make the "
@@ -122,13 +127,14 @@ def gather(asked: Gathering, since: datetime, progress: Callable[[int], None]) -
     left_out = Counter[LeftOut]()
     chosen = tuple(_chosen(asked, since, opted_out, left_out=left_out))
     clean_all((file for one in chosen for file in one.files), asked.order, progress)
-    write_manifest(asked.out)
+    write_manifest(asked.clean)
     cases = tuple(_written(asked, chosen, left_out))
     cohort = TrainingCohort(
         software=f"clic-edge {__version__}",
         model_id=asked.declared.id,
         profile=asked.order.bench.profile.name,
         key_id=asked.order.bench.key.key_id,
+        certificate=sha256((asked.clean / CERTIFICATE).read_bytes()).hexdigest(),
         accepted_masks=asked.policy.accepted_masks,
         left_out={str(reason): count for reason, count in sorted(left_out.items())},
         cases=cases,
@@ -260,7 +266,7 @@ def _clean(asked: Gathering, series: Series) -> CleanSeries | None:
     study, own = (
         keyed_uid(uid, pseudonym) for uid in (series.study_instance_uid, series.series_instance_uid)
     )
-    folder = asked.out / pseudonym.subject_id / study / own
+    folder = asked.clean / pseudonym.subject_id / study / own
     uids = [str(read_header(one.content).SOPInstanceUID) for one in series.instances]
     files = [folder / f"{keyed_uid(uid, pseudonym)}.dcm" for uid in uids]
     if not all(path.is_file() for path in files):

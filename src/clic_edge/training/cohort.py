@@ -53,6 +53,8 @@ class TrainingCohort(_Table):
     profile: str
     """De-identification profile."""
     key_id: str
+    certificate: str
+    """SHA-256 of the certificate of the clean images."""
     accepted_masks: bool
     """Whether what was accepted unseen by a pencil counts as truth."""
     left_out: dict[str, int]

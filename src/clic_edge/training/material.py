@@ -151,7 +151,7 @@ def read_material(folder: Path, described: Described) -> Material:
         cases=cases,
         described=read_toml(Described, dataset) if dataset.exists() else described,
         manifest=_digest_of_file(folder / (COHORT if listed else MANIFEST)),
-        certificate=_digest_of_file(folder / CERTIFICATE),
+        certificate=listed.certificate if listed else _digest_of_file(folder / CERTIFICATE),
     )
 
 
