@@ -290,6 +290,13 @@ def test_learning_stops_when_nothing_got_better_and_takes_the_best(tmp_path: Pat
     assert learner.best_epoch == 4
 
 
+def test_a_loss_that_is_no_number_ends_the_run(data: Path, tmp_path: Path) -> None:
+    wild = RECIPE.replace("rate = 2e-2", "rate = 1e30").replace("epochs = 4", "epochs = 9")
+    package = write_lesson(tmp_path / "p", recipe=wild)
+    assert "lower rate" in fails("training-diverged", lambda: run(package, data, tmp_path))
+    assert not list(tmp_path.glob("brightness-*"))
+
+
 # --- what comes out
 
 

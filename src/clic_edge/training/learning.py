@@ -13,6 +13,7 @@ import torch
 from monai.losses.dice import DiceCELoss, DiceFocalLoss, DiceLoss
 from torch.optim.swa_utils import AveragedModel
 
+from clic_edge.errors import Defect
 from clic_edge.training.augment import augment
 from clic_edge.training.looking import TorchNetwork, mean_dice
 from clic_edge.training.networks import as_exported, build_network
@@ -144,7 +145,10 @@ class Learner:
         return self._best_epoch or len(self.history)
 
     def run_epoch(self, tell: Tell) -> Epoch:
-        """Return what one pass through the examples came to, with a look where one is due."""
+        """Return what one pass through the examples came to, with a look where one is due.
+
+        Raises Defect ``training-diverged``; what was saved before stays.
+        """
         begin, recipe, done = time.perf_counter(), self._lesson.recipe, len(self.history)
         order, size = self._order(), recipe.patch.batch
         seen: list[float] = []
@@ -215,6 +219,12 @@ class Learner:
         with torch.autocast(lesson.device, torch.bfloat16, enabled=recipe.precision == "bfloat16"):
             logits = self._network(batch.images)
         loss: torch.Tensor = self._loss(logits.float(), batch.labels[:, None])
+        if not torch.isfinite(loss):
+            raise Defect(
+                "training-diverged",
+                f"The loss is no number any more, in epoch {len(self.history) + 1}; try a lower "
+                "rate, float32, or [optimiser] clip.",
+            )
         self._optimiser.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]  # torch's own gap
         if recipe.optimiser.clip:

@@ -82,7 +82,8 @@ def train(plan: Plan, progress: Progress, *, resume: bool, accept: Accept | None
     ConfigError
         ``run-exists``, ``training-empty``, ``checkpoint-unreadable``; a case can't be read.
     Defect
-        ``export-differs``: the package is not made. What `accept` raises: it stays in the run.
+        ``training-diverged``; ``export-differs``: the package is not made. What `accept` raises:
+        it stays in the run.
 
     """
     plan.run.begin(resume=resume)
