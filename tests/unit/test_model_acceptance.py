@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+import sqlalchemy as sa
 from benches import PERSON, Bench, make_bench
 from model_packages import known_labels, volume_of
 from typer.testing import CliRunner
@@ -20,7 +21,9 @@ from clic_edge.errors import ConfigError
 from clic_edge.inference.onnx import OnnxRuntime
 from clic_edge.inference.package import load_package, write_digests
 from clic_edge.inference.testset import Replayed, seal
-from clic_edge.pipeline.acceptance import Evidence, examine, promote
+from clic_edge.ledger.schema import prediction_features, predictions
+from clic_edge.ledger.shadows import Difference
+from clic_edge.pipeline.acceptance import Evidence, Shadowed, examine, promote
 from clic_edge.pipeline.acceptance_report import AcceptanceReport, read_report, signed
 
 if TYPE_CHECKING:
@@ -162,6 +165,53 @@ def test_a_sealed_case_that_is_answered_otherwise_is_not_accepted(bench: Bench) 
     )
     assert [one.name for one in report.criteria if not one.met] == [
         "sealed test cases answered as sealed"
+    ]
+
+
+@pytest.mark.parametrize(("limit", "met"), [(0.2, True), (0.1, False)])
+def test_a_classifier_is_held_against_the_probabilities_of_the_active_model(
+    bench: Bench, limit: float, *, met: bool
+) -> None:
+    apart = tuple(
+        Difference(case_id=f"c{i}", category="malignant", value=value)
+        for i, value in enumerate((0.5, 0.15, 0.0))
+    )
+    shadow = Shadowed(
+        since=datetime.now(UTC),
+        cases=3,
+        predicted=3,
+        refused=0,
+        broken=0,
+        agreement=(),
+        differences=apart,
+    )
+    report = examine(
+        bench.placement("second"),
+        Evidence(replayed=(), validation=validation(bench).read_text(), shadow=shadow),
+        Acceptance(shadow_cases=0, difference=limit),
+        person=PERSON,
+        at=datetime.now(UTC),
+    )
+    (one,) = [one for one in report.criteria if "probability" in one.name]
+    assert (one.name, one.found) == ("median difference of probability, malignant", 0.15)
+    assert one.met is met
+
+
+def test_probabilities_are_compared_by_how_far_they_lie_apart(bench: Bench) -> None:
+    second, since = bench.placement("second"), datetime.now(UTC) - timedelta(hours=1)
+    (first, other) = [one.case_id for one in bench.ledger.cases.all()]
+    with bench.appliance.engine.begin() as connection:
+        for case_id, value in ((first, 0.1), (other, -0.3)):
+            own = (predictions.c.case_id == case_id) & (predictions.c.model_digest == second.digest)
+            prediction_id = connection.scalar(sa.select(predictions.c.prediction_id).where(own))
+            row = {"name": "agreement.malignant.probability_difference", "number": value}
+            connection.execute(
+                prediction_features.insert(), row | {"prediction_id": prediction_id, "text": ""}
+            )
+    found = bench.ledger.shadows.differences("brain", second.digest, since)
+    assert [(one.case_id, one.category, one.value) for one in found] == [
+        (other, "malignant", 0.3),
+        (first, "malignant", 0.1),
     ]
 
 

@@ -50,6 +50,8 @@ class Acceptance(Strict):
     """Cases that the model must have seen in the shadow."""
     agreement: Annotated[float, Field(ge=0, le=1)] = 0.0
     """The least median Dice of any segment with the active model's."""
+    difference: Annotated[float, Field(ge=0, le=1)] = 1.0
+    """The largest median difference of a category's probability from the active model's."""
     refusals: Annotated[float, Field(ge=0, le=1)] = 1.0
     """The largest share of series that the model may have refused in the shadow."""
     failures: NonNegativeInt = 0

@@ -14,7 +14,7 @@ from clic_edge.ledger.sql import insert_or_replace
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-_DICE = "agreement.%.dice"
+_DICE, _PROBABILITY = "dice", "probability_difference"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +35,15 @@ class Dice:
 
     case_id: str
     segment: str
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """How far the probabilities of the same category lie apart, from 0 to 1."""
+
+    case_id: str
+    category: str
     value: float
 
 
@@ -72,24 +81,37 @@ class ShadowStore:
 
     def agreement(self, pipeline: str, digest: str, since: datetime) -> tuple[Dice, ...]:
         """Return the Dice of each segment and case since a moment, the least alike first."""
+        found = self._compared(_DICE, _made(pipeline, digest, since))
+        return tuple(
+            Dice(case_id=case_id, segment=name, value=value)
+            for value, case_id, name in sorted(found)
+        )
+
+    def differences(self, pipeline: str, digest: str, since: datetime) -> tuple[Difference, ...]:
+        """Return how far probabilities of each category and case lie apart, the farthest first."""
+        found = self._compared(_PROBABILITY, _made(pipeline, digest, since))
+        apart = sorted((-abs(value), case_id, name) for value, case_id, name in found)
+        return tuple(
+            Difference(case_id=case_id, category=name, value=-value)
+            for value, case_id, name in apart
+        )
+
+    def _compared(
+        self, what: str, where: tuple[sa.ColumnElement[bool], ...]
+    ) -> list[tuple[float, str, str]]:
+        """Return value, case and name of each feature ``agreement.NAME.WHAT``."""
+        feature = prediction_features.c
         query = (
-            sa.select(
-                predictions.c.case_id, prediction_features.c.name, prediction_features.c.number
-            )
-            .join(predictions, prediction_features.c.prediction_id == predictions.c.prediction_id)
+            sa.select(feature.number, predictions.c.case_id, feature.name)
+            .join(predictions, feature.prediction_id == predictions.c.prediction_id)
             .join(cases, predictions.c.case_id == cases.c.case_id)
-            .where(*_made(pipeline, digest, since), prediction_features.c.name.like(_DICE))
-            .order_by(prediction_features.c.number, predictions.c.case_id)
+            .where(*where, feature.name.like(f"agreement.%.{what}"))
         )
         with self._engine.connect() as connection:
-            return tuple(
-                Dice(
-                    case_id=row.case_id,
-                    segment=row.name.removeprefix("agreement.").removesuffix(".dice"),
-                    value=row.number,
-                )
-                for row in connection.execute(query)
-            )
+            return [
+                (number, case_id, name.removeprefix("agreement.").removesuffix(f".{what}"))
+                for number, case_id, name in connection.execute(query)
+            ]
 
 
 def _made(pipeline: str, digest: str, since: datetime) -> tuple[sa.ColumnElement[bool], ...]:

@@ -14,7 +14,7 @@ from clic_edge.pipeline.acceptance_report import AcceptanceReport, Criterion, is
 from clic_edge.pipeline.standing import in_one_line, require_named, require_signed, told
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from clic_edge.config import Acceptance
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from clic_edge.domain.standing import StateEvent
     from clic_edge.inference.testset import Replayed
     from clic_edge.ledger import Ledger
-    from clic_edge.ledger.shadows import Dice
+    from clic_edge.ledger.shadows import Dice, Difference
     from clic_edge.ledger.standing import StandingStore
 
 
@@ -40,15 +40,25 @@ class Shadowed:
     """Series at which it broke."""
     agreement: tuple[Dice, ...]
     """The least alike first."""
+    differences: tuple[Difference, ...]
+    """The farthest apart first."""
 
     @property
     def median_dice(self) -> dict[str, float]:
         """Of each segment that both models name."""
-        segments = sorted({one.segment for one in self.agreement})
-        return {
-            name: statistics.median(one.value for one in self.agreement if one.segment == name)
-            for name in segments
-        }
+        return _medians((one.segment, one.value) for one in self.agreement)
+
+    @property
+    def median_difference(self) -> dict[str, float]:
+        """Of the probability of each category that both models name."""
+        return _medians((one.category, one.value) for one in self.differences)
+
+
+def _medians(found: Iterable[tuple[str, float]]) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for name, value in found:
+        values.setdefault(name, []).append(value)
+    return {name: statistics.median(values[name]) for name in sorted(values)}
 
 
 def shadowed(ledger: Ledger, placement: Placement) -> Shadowed | None:
@@ -71,6 +81,7 @@ def shadowed(ledger: Ledger, placement: Placement) -> Shadowed | None:
         refused=sum(one.refused for one in failures),
         broken=sum(not one.refused for one in failures),
         agreement=ledger.shadows.agreement(*where),
+        differences=ledger.shadows.differences(*where),
     )
 
 
@@ -147,7 +158,10 @@ def _of_shadow(shadow: Shadowed | None, limits: Acceptance) -> Iterator[Criterio
     dice = shadow.median_dice
     for name, median in dice.items():
         yield _least(f"median Dice with the active model, {name}", median, limits.agreement)
-    if not dice:
+    apart = shadow.median_difference
+    for name, median in apart.items():
+        yield _most(f"median difference of probability, {name}", median, limits.difference)
+    if not dice and not apart:
         # Nobody was there to agree with, which is enough only where nothing is asked.
         yield _least("median Dice with the active model", 0, limits.agreement)
     series = shadow.predicted + shadow.refused + shadow.broken

@@ -1,6 +1,6 @@
 """`/models`: each model's state in each pipeline, how far challengers agree, and the history."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from html import escape
 from typing import Final
@@ -14,7 +14,7 @@ from clic_edge.ledger import Ledger
 from clic_edge.pipeline.acceptance import Shadowed, shadowed
 from clic_edge.web.pages import page
 
-LEAST_ALIKE: Final = 10
+LISTED: Final = 10
 """Cases that are listed; the log has them all."""
 _ORDER: Final = tuple(reversed(ModelState))
 _MEANING: Final = {
@@ -78,20 +78,38 @@ def _agreement(event: StateEvent, seen: Shadowed) -> Iterator[str]:
         f"{_count(seen.refused, 'series', 'series')}, and broke at "
         f"{_count(seen.broken, 'series', 'series')}.</p>"
     )
-    if not seen.agreement:
-        yield "<p>No segment has been compared yet.</p>"
-        return
-    medians = [(escape(segment), f"{dice:.3f}") for segment, dice in seen.median_dice.items()]
-    yield _table(f"Agreement of {name} with the active model", ("Segment", "Median Dice"), medians)
-    least = [
-        (
-            f'<a href="/open/{escape(one.case_id)}">{escape(one.case_id)}</a>',
-            escape(one.segment),
-            f"{one.value:.3f}",
+    if not seen.agreement and not seen.differences:
+        yield "<p>Nothing has been compared yet.</p>"
+    if seen.agreement:
+        rows = [(one.case_id, one.segment, one.value) for one in seen.agreement]
+        yield _medians(name, "Segment", "Dice", medians=seen.median_dice)
+        yield _farthest("Where they agree least", ("Segment", "Dice"), rows)
+    if seen.differences:
+        rows = [(one.case_id, one.category, one.value) for one in seen.differences]
+        yield _medians(
+            name, "Category", "difference of probability", medians=seen.median_difference
         )
-        for one in seen.agreement[:LEAST_ALIKE]
+        yield _farthest("Where they differ most", ("Category", "Difference"), rows)
+
+
+def _medians(name: str, what: str, number: str, *, medians: Mapping[str, float]) -> str:
+    rows = [(escape(one), f"{value:.3f}") for one, value in medians.items()]
+    caption = f"Agreement of {name} with the active model"
+    return _table(caption, (what, f"Median {number}"), rows)
+
+
+def _farthest(
+    caption: str, columns: tuple[str, str], compared: Sequence[tuple[str, str, float]]
+) -> str:
+    rows = [
+        (
+            f'<a href="/open/{escape(case_id)}">{escape(case_id)}</a>',
+            escape(what),
+            f"{value:.3f}",
+        )
+        for case_id, what, value in compared[:LISTED]
     ]
-    yield _table("Where they agree least", ("Case", "Segment", "Dice"), least)
+    return _table(caption, ("Case", *columns), rows)
 
 
 def _chain(ledger: Ledger) -> str:
