@@ -24,6 +24,7 @@ from clic_edge.domain.image import InputKind
 from clic_edge.domain.overview import overview
 from clic_edge.errors import ConfigError, Defect, Refusal
 from clic_edge.inference.declaration import read_declaration
+from clic_edge.inference.footprint import size_of
 from clic_edge.inference.limits import Adjustable, Clock, Limits
 from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.made_up import made_up
@@ -243,3 +244,13 @@ def test_slides_that_are_made_up_to_measure_a_package_are_looked_at_everywhere(
 ) -> None:
     for seen in made_up(read_declaration(ships / "model.toml")):
         assert load_runtime(ships).predict(seen).label_map.all()
+
+
+def test_memory_is_asked_for_the_slide_from_afar_whatever_its_resolution(ships: Path) -> None:
+    declared = read_declaration(ships / "model.toml")
+    finer = np.repeat(np.repeat(dense(), 2, 0), 2, 1)
+    sizes = {
+        size_of(slide_of(dense()), declared),
+        size_of(slide_of(finer, Scan(spacing_mm=0.0005)), declared),
+    }
+    assert sizes == {64 * 80}

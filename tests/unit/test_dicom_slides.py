@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import struct
+import tracemalloc
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -82,6 +83,20 @@ def test_beyond_the_edge_and_in_tiles_that_were_not_scanned_there_is_glass(
     found = found.copy()
     found[64:128, 96:192] = picture[64:128, 96:192]
     np.testing.assert_array_equal(found, picture)
+
+
+def test_few_decoded_tiles_stay_in_memory_however_many_were_read() -> None:
+    pixels = np.random.default_rng(1).integers(0, 256, (2048, 2048, 3), np.uint8)
+    images = [sm_image(Scan(tile=(128, 128)), pixels)]
+    (level,) = build_slide(clean_slide(images)).levels
+    tracemalloc.start()
+    try:
+        for row in range(0, 2048, 128):
+            level.tiles(0, row, columns=2048, rows=128)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < pixels.nbytes * 0.8  # all of it would be 12.6 MB, and 8 MB are kept
 
 
 def test_what_was_read_cannot_be_changed(picture: Picture) -> None:

@@ -271,3 +271,13 @@ def test_dciodvfy_finds_no_error(results: tuple[ResultObject, ...], tmp_path: Pa
         done = subprocess.run(["dciodvfy", path], capture_output=True, text=True, check=False)
         errors = [line for line in done.stderr.splitlines() if line.startswith("Error")]
         assert errors == [], one.kind
+
+
+def test_a_danish_reader_gets_the_same_places(analysis: Analysis) -> None:
+    danish = replace(analysis, language="da")
+    results = write_all(danish)
+    check(results, danish)
+    (marks,) = of_kind(results, ResultKind.ANN)
+    assert (
+        marks.SeriesInstanceUID != of_kind(write_all(analysis), ResultKind.ANN)[0].SeriesInstanceUID
+    )

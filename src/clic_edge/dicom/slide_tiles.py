@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from pydicom import uid
 from upath import UPath
-from wsidicom import Settings, WsiDicom
+from wsidicom import Settings, WsiDicom, use_settings
 from wsidicom.errors import (
     WsiDicomError,
     WsiDicomFileError,
@@ -59,7 +59,10 @@ class WsidicomTiles:
         )
         with translated("undecodable-pixels", f"{self._where}: its tiles can't be read"):
             try:
-                source = WsiDicomFileSource([WsiDicomReadIO(io.BytesIO(content), UPath("level"))])
+                with use_settings(settings):  # the source makes its caches by them
+                    source = WsiDicomFileSource(
+                        [WsiDicomReadIO(io.BytesIO(content), UPath("level"))]
+                    )
                 self._slide = WsiDicom(source, settings=settings)
             except _ERRORS as error:
                 raise self._unreadable() from error

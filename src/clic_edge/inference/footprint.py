@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from clic_edge.domain.slide import Slide
 from clic_edge.domain.volume import Volume
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.inference.memory import host_free, host_total
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clic_edge.domain.image import Image
-    from clic_edge.domain.slide import Slide
     from clic_edge.inference.declaration import Declaration
     from clic_edge.inference.site import Site
 
@@ -85,8 +85,13 @@ class Footprint:
 def size_of(seen: Volume | Image | Slide, declared: Declaration) -> int:
     """Return the voxels that memory grows with: the volume's own, or those of the network's grid.
 
-    Whichever are more. Of an image, its pixels; of a slide, those of its finest level.
+    Whichever are more. Of an image, its pixels; of a slide, those that tissue is looked for in: of
+    its finest level there is never more than a batch of tiles.
     """
+    if isinstance(seen, Slide):
+        matrix, afar = seen.levels[0].matrix, declared.slides.tissue.spacing_mm
+        extents = zip((matrix.rows, matrix.columns), matrix.spacing_mm, strict=True)
+        return math.prod(math.ceil(pixels * step / afar) for pixels, step in extents)
     if not isinstance(seen, Volume):
         return math.prod(seen.geometry.shape)
     own = math.prod(seen.geometry.shape)

@@ -24,8 +24,8 @@ _GROWTH = 8
 """How many times as many voxels the larger volume has, where the package takes them."""
 _WINDOWS = 2
 """How many windows it holds at least, where the package takes so much."""
-_TILES = 2
-"""How many tiles the smaller slide has along each side."""
+_MORE_TILES = 4
+"""How many times as many tiles the larger slide has along each side."""
 _HIGH = 2048
 """Rows and columns of the larger image."""
 
@@ -39,7 +39,8 @@ def made_up(declared: Declaration) -> Iterator[Volume | Image | Slide]:
         yield _image(declared, max(rows, _HIGH), max(columns, _HIGH))
         return
     if declared.tiles:
-        for tiles in (_TILES, _TILES * _GROWTH):
+        side = math.isqrt(declared.tiles.batch) + 1  # so many tiles that a batch is full
+        for tiles in (side, _MORE_TILES * side):
             yield _slide(declared, declared.tiles, tiles)
         return
     spacing = [
