@@ -238,11 +238,14 @@ def _replayed(settings: Settings, model: str) -> tuple[Replayed, ...]:
     from clic_edge.inference.loading import load_runtime  # noqa: PLC0415 - as above
     from clic_edge.inference.signing import verify_signature  # noqa: PLC0415 - as above
     from clic_edge.inference.testset import replay  # noqa: PLC0415 - as above
+    from clic_edge.pipeline.granting import granted  # noqa: PLC0415 - as above
 
     folder = settings.appliance.models / model
-    if not settings.appliance.unsigned_models:
+    signed = not settings.appliance.unsigned_models
+    if signed:
         verify_signature(folder, settings.appliance.model_keys)
-    return tuple(replay(folder, load_runtime(folder)))
+    site = granted(settings.runtimes, trusted=signed)
+    return tuple(replay(folder, load_runtime(folder, site)))
 
 
 def _key(appliance: Appliance) -> DeidKey | None:

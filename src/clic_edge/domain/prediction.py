@@ -162,7 +162,7 @@ class Prediction:
     segments: tuple[SegmentFinding, ...]
     """One finding for each segment that the package declares, by number."""
     device: str
-    """``cpu`` or ``cuda``: where the forward pass ran."""
+    """Where the forward pass ran: ``cpu``, ``cuda``, or the name of the server that made it."""
     forward_seconds: float
     """Wall time of the forward passes alone."""
     categories: tuple[CategoryFinding, ...] = ()
