@@ -75,12 +75,14 @@ def test_photographs_sent_to_orthanc_get_their_results_in_the_pacs(tmp_path: Pat
     assert len({one.SeriesInstanceUID for one in found}) == 2
     sentences = texts_of(root)
     assert any(
-        one.startswith("Series 1, image 1, Malignant: ") and "(chosen)" in one for one in sentences
+        one.startswith("Series 1, image 1 (left), Malignant: ") and "(chosen)" in one
+        for one in sentences
     )
     assert any(
-        one.startswith("Series 1, image 3, Benign: ") and "(chosen)" in one for one in sentences
+        one.startswith("Series 1, image 3 (left), Benign: ") and "(chosen)" in one
+        for one in sentences
     )
-    (why,) = (one for one in sentences if one.startswith("Series 1, image 2: "))
+    (why,) = (one for one in sentences if one.startswith("Series 1, image 2 (left): "))
     assert "6 x 6 pixels" in why
 
 

@@ -14,7 +14,7 @@ from clic_edge.pipeline.stages import keep_silent, part_of, refuse, require_told
 from clic_edge.results.check import check
 from clic_edge.results.check_summary import check_told
 from clic_edge.results.rejection import write_rejection
-from clic_edge.results.source import image_number
+from clic_edge.results.source import image_name
 from clic_edge.results.summary import summary_uid, write_summary
 from clic_edge.results.writer import Analysis, SeriesStory, Story
 
@@ -79,9 +79,8 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
         except Defect as why:
             refused[part] = refuse(line, case, part, why=why, digest=model.digest)
             continue
-        parts[part] = SeriesStory(
-            series_number=numbers[part.series_id],
-            image_number=image_number(analysis.series, part.image),
+        parts[part] = replace(
+            _named(part, numbers[part.series_id], analysis.series),
             prediction_id=logged.prediction_id,
             prediction=logged.prediction,
             results=results,
@@ -89,11 +88,8 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
     if not parts:
         require_told(refused.values(), told=pipeline.tells_refusals)
     for part, refusal in refused.items():
-        parts[part] = SeriesStory(
-            series_number=numbers[part.series_id],
-            image_number=_number(line, part),
-            refusal=refusal,
-        )
+        series = line.archive.series(part.series_id) if part.image else None
+        parts[part] = replace(_named(part, numbers[part.series_id], series), refusal=refusal)
     story = Story(
         case_id=case.case_id,
         started_at=case.started_at,
@@ -118,8 +114,12 @@ def _in_order(case: Case, parts: Mapping[Part, SeriesStory]) -> list[Part]:
     return sorted(parts, key=place)
 
 
-def _number(line: Line, part: Part) -> int | None:
-    return image_number(line.archive.series(part.series_id), part.image) if part.image else None
+def _named(part: Part, series_number: int | None, series: Series | None) -> SeriesStory:
+    """Return a story that says of what it is: of an image its number and its side too."""
+    if not part.image or series is None:
+        return SeriesStory(series_number=series_number)
+    number, side = image_name(series, part.image)
+    return SeriesStory(series_number=series_number, image_number=number, side=side)
 
 
 def _part_of(logged: LoggedPrediction) -> Part:

@@ -102,18 +102,18 @@ def read_source(analysis: Analysis) -> Source:
     return Source(header=header, identity=identity, planes=tuple(planes))
 
 
-def image_number(series: Series, position: int) -> int | None:
-    """Return what an image of a series is called in a viewer: its Instance Number (0020,0013).
+def image_name(series: Series, position: int) -> tuple[int, str]:
+    """Return what an image of a series is called: its Instance Number (0020,0013), and its side.
 
-    `position` counts from 1, and takes the place of a number that can't be read; 0 is no image.
+    `position` counts from 1, and takes the place of a number that isn't there.
     """
-    if not position:
-        return None
     try:
         header = read_header(series.instances[position - 1].content)
-        return Attributes(dataset=header, where="the original").integer("InstanceNumber")
+        found = Attributes(dataset=header, where="the original")
+        side = found.text("ImageLaterality") or found.text("Laterality")
+        return found.integer("InstanceNumber") or position, side
     except Defect:
-        return position
+        return position, ""
 
 
 def _headers(analysis: Analysis) -> Mapping[int, Dataset]:

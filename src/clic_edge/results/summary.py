@@ -46,6 +46,7 @@ EVALUATIONS = CodedConcept("C0034375", "UMLS", "Qualitative Evaluations")
 SOURCE = CodedConcept("260753009", "SCT", "Source")
 IMAGES = {ResultKind.SEG, ResultKind.SEG_FRACTIONAL, ResultKind.SEG_LABELMAP, ResultKind.SC}
 """Kinds that an SR refers to as images: they hold pixels."""
+SIDES = {"L": "left", "R": "right", "B": "both sides"}
 DOCUMENTS = {ResultKind.SR, ResultKind.SUMMARY}
 """Kinds that a report can take the place of."""
 
@@ -253,7 +254,8 @@ def _of_series(part: SeriesStory, story: Story) -> Iterator[str]:
     language = story.language
     number = "" if part.series_number is None else f" {part.series_number}"
     image = "" if part.image_number is None else f", {say('image', language)} {part.image_number}"
-    series = f"{say('series', language)}{number}{image}"
+    side = f" ({say(SIDES[part.side], language)})" if part.side in SIDES else ""
+    series = f"{say('series', language)}{number}{image}{side}"
     if part.refusal:
         yield f"{series}: {say('not analysed', language)}: {why_refused(part.refusal, language)}"
     elif part.prediction:

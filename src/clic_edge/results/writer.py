@@ -55,6 +55,8 @@ class SeriesStory:
     """By which a reader finds the series in a list."""
     image_number: int | None = None
     """Instance Number (0020,0013), else the position, where it is about one image of the series."""
+    side: str = ""
+    """``L``, ``R`` or ``B``, where it is about one image, and that says so."""
     prediction_id: str = ""
     """The prediction's name in the log."""
     prediction: Prediction | None = None
