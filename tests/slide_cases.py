@@ -15,6 +15,7 @@ from clic_edge.results.writer import Analysis
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from pydicom.dataset import Dataset
     from slides import Picture
 
 
@@ -29,11 +30,16 @@ def dense(rows: int = 512, columns: int = 640) -> Picture:
 def slide_analysis(root: Path, scan: Scan | None = None, pixels: Picture | None = None) -> Analysis:
     """Return what `models/tissue-tiles` finds on a slide (default `dense`)."""
     images = pyramid(scan or Scan(codec="jpeg"), dense() if pixels is None else pixels)
+    return analysed(images, root / "models" / "tissue-tiles")
+
+
+def analysed(images: list[Dataset], package: Path) -> Analysis:
+    """Return what a package finds on a slide."""
     slide = build_slide(clean_slide(images))
     return Analysis(
         case_id="case-1",
         started_at=NOW,
         series=pictures_only(series_of(images)),
         slices=slide.slices,
-        prediction=load_runtime(root / "models" / "tissue-tiles").predict(slide),
+        prediction=load_runtime(package).predict(slide),
     )

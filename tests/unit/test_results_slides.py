@@ -14,13 +14,16 @@ import pydicom
 import pytest
 import wsidicom
 from highdicom.spatial import ReferenceToPixelTransformer
-from slide_cases import dense, slide_analysis
-from slides import Scan
+from slide_cases import analysed, dense, slide_analysis
+from slides import Scan, clean_slide
 from written import write_all
 
+from clic_edge.dicom.slides import build_slide
+from clic_edge.domain.overview import overview
 from clic_edge.domain.result import ResultKind
 from clic_edge.domain.volume import Geometry
 from clic_edge.errors import Defect
+from clic_edge.inference.package import write_digests
 from clic_edge.results.check import check
 
 if TYPE_CHECKING:
@@ -281,3 +284,42 @@ def test_a_danish_reader_gets_the_same_places(analysis: Analysis) -> None:
     assert (
         marks.SeriesInstanceUID != of_kind(write_all(analysis), ResultKind.ANN)[0].SeriesInstanceUID
     )
+
+
+def test_real_tissue_gets_results_where_it_lies(
+    root: Path, test_data: Path, tmp_path: Path
+) -> None:
+    """A level of a lymph node, given the place that it lacks, at a magnification that it has."""
+    folder = test_data / "dicom" / "sm-wholeslide"
+    ds = pydicom.dcmread(folder / "ezwsi_multiframe_camelyon_challenge_image.dcm")
+    origin = pydicom.Dataset()
+    origin.XOffsetInSlideCoordinateSystem, origin.YOffsetInSlideCoordinateSystem = 20, 40
+    ds.TotalPixelMatrixOriginSequence = [origin]
+    ds.PatientID, ds.StudyInstanceUID, ds.SeriesInstanceUID = "node", "1.2.3.4", "1.2.3.5"
+    ds.FrameOfReferenceUID = "1.2.3.6"
+    package = coarse_package(root, tmp_path / "coarse")
+    analysis = analysed([ds], package)
+    check(write_all(analysis), analysis)
+    label_map = analysis.prediction.label_map[0]
+    pixels = overview(build_slide(clean_slide([ds])).levels, 0.029 * 32)
+    rows, columns = (min(a, b) for a, b in zip(label_map.shape, pixels.shape, strict=False))
+    brightness, labels = pixels.mean(axis=2)[:rows, :columns], label_map[:rows, :columns]
+    assert (labels == 2).sum() > 20
+    assert brightness[labels == 2].mean() < brightness[labels == 1].mean() - 10
+    assert brightness[labels == 0].mean() > brightness[labels == 1].mean() + 30
+
+
+def coarse_package(root: Path, folder: Path) -> Path:
+    """Return the package that ships, looking from thirty times as far."""
+    shutil.copytree(root / "models" / "tissue-tiles", folder, ignore=lambda *_: ["test"])
+    text = (folder / "model.toml").read_text()
+    for was, becomes in (
+        ("spacing_mm = 0.001", "spacing_mm = 0.029"),
+        ("spacing_mm = 0.008", "spacing_mm = 0.029"),
+        ("= 128", "= 32"),
+        ("threshold = 0.25", "threshold = 0.9"),
+    ):
+        text = text.replace(was, becomes)
+    (folder / "model.toml").write_text(text)
+    write_digests(folder)
+    return folder
