@@ -274,3 +274,20 @@ def test_points_that_depend_on_each_other_cost_delay() -> None:
         return design.delays[1].points
 
     assert delay(1.0) < delay(2.5) < 50
+
+
+@pytest.mark.parametrize("kind", [Kind.CUSUM, Kind.EWMA, Kind.SHEWHART])
+@pytest.mark.parametrize("baseline", [30, 300])
+def test_a_baseline_that_says_next_to_nothing_still_has_a_chart_that_states_what_it_gives(
+    kind: Kind, baseline: int
+) -> None:
+    design = design_numbers(
+        kind,
+        baseline=baseline,
+        points_per_year=YEAR,
+        false_alarms_per_year=0.1,
+        dependence=60.0,
+    )
+    assert np.isfinite(design.limit)
+    assert design.false_alarms_per_year >= 0.099
+    assert all(one.points > 0 for one in design.delays)

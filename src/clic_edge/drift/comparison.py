@@ -148,8 +148,9 @@ def _group(
     if n < max(smallest, 2):
         return Group(group=group, n=n, is_enough=False, mean=nan, low=nan, high=nan, difference=nan)
     mean = float(ours.mean())
-    half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1) * ours.std(ddof=1) / sqrt(n))
-    sd = float(everybody.std())
+    with np.errstate(over="ignore"):  # a wild value makes an infinite interval
+        half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1) * ours.std(ddof=1) / sqrt(n))
+        sd = float(everybody.std())
     rest = (everybody.sum() - ours.sum()) / others if others else nan
     return Group(
         group=group,

@@ -39,6 +39,8 @@ FACTORS = (2.0, 4.0)
 """Of the odds: the changes of a rate for which a delay is shown."""
 K = 0.5
 """Of a CUSUM: half of the shift that it sees soonest."""
+SMALLEST_K = 0.25
+"""Below, a mean that is estimated a little wrong would be taken for a shift."""
 EWMA_WEIGHT = 0.2
 POINTS_FOR_A_BASELINE = 100
 STUDIES_FOR_A_BASELINE = 300
@@ -82,6 +84,8 @@ class Design:
     kind: Kind
     limit: float
     """Of the chart's statistic; cases between two failures for `Kind.GAPS`."""
+    k: float = 0.0
+    """Of a CUSUM: what each point must exceed to raise the sum."""
     points_per_year: float
     false_alarms_per_year: float
     """On average over what the baseline's estimates may be wrong by."""
@@ -127,16 +131,20 @@ def design_numbers(
     so is what a baseline of them tells: `changes` stay in sd of a single point.
     """
     one = 1 / sqrt(dependence)
-    signals = _signals(kind, K * one)
+    k = max(K * one, SMALLEST_K)
+    signals = _signals(kind, k)
     asked = log(false_alarms_per_year / points_per_year)
 
     def miss(limit: float) -> float:
         return log(_over_estimates(partial(signals, limit), baseline / dependence)) - asked
 
-    limit = float(brentq(miss, *_LIMITS, xtol=1e-4))
+    # A baseline that says next to nothing keeps no promise: the chart states what it gives.
+    widest = _LIMITS[1]
+    limit = widest if miss(widest) > 0 else float(brentq(miss, *_LIMITS, xtol=1e-4))
     return Design(
         kind=kind,
         limit=limit,
+        k=k,
         points_per_year=points_per_year,
         false_alarms_per_year=exp(miss(limit) + asked) * points_per_year,
         delays=tuple(

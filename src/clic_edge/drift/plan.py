@@ -19,7 +19,6 @@ import numpy as np
 from clic_edge.domain.monitoring import Channel, Direction, Response
 from clic_edge.drift.charts import normal_scores
 from clic_edge.drift.design import (
-    K,
     Kind,
     dependence_of,
     design_gaps,
@@ -107,9 +106,8 @@ class Chart:
         if self.weights:
             added = np.where(values > 0, float(self.weights.event), float(self.weights.no_event))
             return np.where(np.isnan(values), np.nan, added)
-        scores = normal_scores(self.baseline, values) / self.scale
-        moved = scores if self.direction is Direction.UP else -scores
-        return (moved - K) / sqrt(self.dependence)
+        scores = normal_scores(self.baseline, values) / (self.scale * sqrt(self.dependence))
+        return (scores if self.direction is Direction.UP else -scores) - self.design.k
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

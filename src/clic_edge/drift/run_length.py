@@ -82,9 +82,12 @@ def shewhart_run_length(width: float, *, shift: float = 0.0, spread: float = 1.0
 
 
 def _from_start(inside: NDArray[np.float64], start: int) -> float:
-    lengths = np.linalg.solve(np.eye(len(inside)) - inside, np.ones(len(inside)))
+    try:
+        lengths = np.linalg.solve(np.eye(len(inside)) - inside, np.ones(len(inside)))
+    except np.linalg.LinAlgError:
+        return _OVERFLOW  # no state leads out, as far as doubles can tell
     found = float(lengths[start])
-    return found if 0 < found < _OVERFLOW else _OVERFLOW  # beyond what doubles can tell
+    return found if 0 < found < _OVERFLOW else _OVERFLOW
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -83,8 +83,8 @@ def _in_sd(difference: float, reference: Numbers) -> float:
     if difference == 0:
         return 0.0
     # A sum of equal numbers may be rounded, so that their sd is not quite zero.
-    sd = float(reference.std()) if np.ptp(reference) > 0 else 0.0
     with np.errstate(over="ignore"):
+        sd = float(reference.std()) if np.ptp(reference) > 0 else 0.0
         return float(difference / sd) if sd > 0 else float(np.copysign(np.inf, difference))
 
 
