@@ -38,7 +38,8 @@ if TYPE_CHECKING:
     from clic_edge.domain.monitoring import Alarm, ChartPoint, Observation
 
 POLICY = Policy(responses=((Channel.IMAGE, Response.SUSPEND), (Channel.OUTPUT, Response.SHADOW)))
-FROZEN_AT = BEGIN + 600 * STEP
+STUDIES = 320
+FROZEN_AT = BEGIN + STUDIES * STEP
 NOISY = Habit(shift={"input.noise": 2.0})
 
 
@@ -64,8 +65,8 @@ def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
 
 @pytest.fixture
 def ledger(engine: Engine) -> Ledger:
-    """Return a ledger with 600 usual studies and their references, nothing charted yet."""
-    log(engine, observations(600))
+    """Return a ledger with usual studies and their references, nothing charted yet."""
+    log(engine, observations(STUDIES))
     found = Ledger.on(engine)
     freeze_references(found, acceptance(frozen_at=FROZEN_AT))
     return found
@@ -83,7 +84,7 @@ def watched_at(ledger: Ledger, steps: float, policy: Policy = POLICY) -> tuple[A
 def test_a_reference_is_frozen_for_each_scanner_and_for_all(ledger: Ledger, engine: Engine) -> None:
     references = ledger.monitoring.references()
     assert {one.stratum for one in references} == {SKYRA, EVERY}
-    assert {one.observations for one in references} == {600}
+    assert {one.observations for one in references} == {STUDIES}
     with engine.connect() as connection:
         query = sa.select(audit_events.c.detail).where(audit_events.c.action == "reference-frozen")
         details = connection.scalars(query).all()
@@ -134,7 +135,7 @@ def test_evaluating_in_the_middle_of_a_day_adds_up_to_the_same_points(
         watched_at(ledger, steps)
     piecewise = _points(ledger)
     digest = "e" * 64
-    log(engine, observations(600), digest=digest)
+    log(engine, observations(STUDIES), digest=digest)
     log(engine, seen, digest=digest)
     freeze_references(ledger, acceptance(frozen_at=FROZEN_AT, model_digest=digest))
     watched_at(ledger, 70)
@@ -160,8 +161,8 @@ def test_an_alarm_is_kept_confirmed_and_closed(ledger: Ledger, engine: Engine) -
     assert [one.severity for one in noise] == [Severity.ACTION]
     assert noise[0].confirmed_at is not None
     assert noise[0].closed_at is None
-    log(engine, later(80, after=40))
-    closed = [one for one in watched_at(ledger, 130) if one.alarm_id == noise[0].alarm_id]
+    log(engine, later(140, after=40))
+    closed = [one for one in watched_at(ledger, 190) if one.alarm_id == noise[0].alarm_id]
     assert closed[0].closed_at is not None
     assert noise[0] not in ledger.monitoring.alarms(is_open=True)
 

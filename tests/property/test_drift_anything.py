@@ -16,7 +16,7 @@ from clic_edge.drift.reference import Acceptance, freeze
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 POLICY = Policy()
-MANY = 30
+MANY = 12
 NAMES = ("input.noise", "output.a.volume_mm3", "input.kvp", "rate.refused", "embedding.0", "odd")
 feature = st.builds(
     Feature,

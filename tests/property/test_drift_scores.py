@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from clic_edge.drift.charts import Standing, cusum, normal_scores, watch
+from clic_edge.drift.charts import CEILING, Standing, cusum, normal_scores, watch
 from clic_edge.drift.statistics import benjamini_hochberg, compare_numbers, holm
 
 finite = st.floats(-1e6, 1e6, allow_subnormal=False)
@@ -44,7 +44,7 @@ def test_a_chart_cut_anywhere_is_the_chart_in_one_piece(
 ) -> None:
     scores = np.clip(values, -3, 3)
     up, down = cusum(scores, limit)
-    assert ((up >= 0) & (up <= 2 * limit)).all()
+    assert ((up >= 0) & (up <= CEILING * limit)).all()
     whole, _ = watch(up, limit, Standing())
     head, standing = watch(up[:cut], limit, Standing())
     tail, _ = watch(up[cut:], limit, standing)

@@ -10,6 +10,7 @@ import pytest
 from clic_edge.drift.charts import cusum, normal_scores, reflected
 from clic_edge.drift.design import (
     Design,
+    K,
     Kind,
     dependence_of,
     design_gaps,
@@ -174,7 +175,7 @@ def _restarted(scores: np.ndarray, design: Design) -> int:
     up = down = np.zeros(scores.shape[1])
     alarms = 0
     for row in scores:
-        up, down = np.maximum(up + row - 0.5, 0), np.maximum(down - row - 0.5, 0)
+        up, down = np.maximum(up + row - K, 0), np.maximum(down - row - K, 0)
         over = np.maximum(up, down) > design.limit
         alarms += int(over.sum())
         up, down = np.where(over, 0, up), np.where(over, 0, down)
@@ -238,7 +239,7 @@ def test_points_that_say_nothing_of_dependence_have_none(points: np.ndarray) -> 
 def test_charts_of_studies_that_depend_on_their_day_ring_as_designed() -> None:
     """Without the correction they ring fifteen times as often."""
     rng = np.random.default_rng(7)
-    days, charts = 200, 60
+    days, charts = 200, 30
     past = np.stack([days_that_share(0.05, 100, rng) for _ in range(charts)], axis=1)
     now = np.stack([days_that_share(0.05, days, rng) for _ in range(charts)], axis=1)
     rung = {}
@@ -249,18 +250,17 @@ def test_charts_of_studies_that_depend_on_their_day_ring_as_designed() -> None:
             design = design_numbers(
                 Kind.CUSUM, baseline=3000, points_per_year=YEAR, dependence=part
             )
-            steps = (normal_scores(theirs, ours) - 0.5) / np.sqrt(part) + 0.5
-            down = (-normal_scores(theirs, ours) - 0.5) / np.sqrt(part) + 0.5
-            total += sum(_restarted_side(one, design) for one in (steps, down))
+            scores = normal_scores(theirs, ours) / np.sqrt(part)
+            total += sum(_restarted_side(one - design.k, design) for one in (scores, -scores))
         rung[told] = total / charts * 365 / days
     assert rung[False] > 4 * rung[True]
     assert rung[True] < 2.5
 
 
-def _restarted_side(scores: np.ndarray, design: Design) -> int:
+def _restarted_side(steps: np.ndarray, design: Design) -> int:
     total, alarms = 0.0, 0
-    for score in scores:
-        total = max(0.0, total + score - 0.5)
+    for step in steps:
+        total = max(0.0, total + step)
         if total > design.limit:
             total, alarms = 0.0, alarms + 1
     return alarms

@@ -221,7 +221,7 @@ def test_evaluating_day_by_day_is_evaluating_at_once(frozen: Reference) -> None:
 
 def test_an_alarm_closes_when_it_is_over(frozen: Reference) -> None:
     seen = later(40, Habit(shift={"input.noise": 3.0})) + observations(
-        100, begin=AFTER + 41 * STEP, seed=5
+        150, begin=AFTER + 41 * STEP, seed=5
     )
     found = evaluate(frozen, seen, policy=POLICY)
     noise = alarms_by_chart(found)["input.noise"]

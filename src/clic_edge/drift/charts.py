@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     Numbers = NDArray[np.float64]
 
-CEILING = 2.0
+CEILING = 1.25
 """A sum stops at so many limits: after a long alarm, a chart must find back in days."""
 HYSTERESIS = 0.5
 """An alarm closes when the statistic is back below this part of its limit."""

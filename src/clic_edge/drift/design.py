@@ -37,9 +37,10 @@ SHIFTS = (0.5, 1.0, 2.0)
 """In sd of one point: the changes for which a delay is shown."""
 FACTORS = (2.0, 4.0)
 """Of the odds: the changes of a rate for which a delay is shown."""
-K = 0.5
-"""Of a CUSUM: half of the shift that it sees soonest."""
-SMALLEST_K = 0.25
+K = 0.25
+"""Of a CUSUM: half of the shift that it sees soonest. One of 1 sd is seen four studies later than
+with 1/2, one of a quarter in a quarter of the time."""
+SMALLEST_K = 0.15
 """Below, a mean that is estimated a little wrong would be taken for a shift."""
 EWMA_WEIGHT = 0.2
 POINTS_FOR_A_BASELINE = 100
