@@ -10,7 +10,6 @@ from clic_edge.drift.charts import (
     Standing,
     cusum,
     ewma,
-    gaps,
     normal_scores,
     reflected,
     standardised_mean,
@@ -62,15 +61,6 @@ def test_scores_are_where_values_stand_among_the_reference() -> None:
 
 def test_values_that_tie_with_many_stand_in_their_middle() -> None:
     assert normal_scores(np.zeros(101), np.zeros(1)) == pytest.approx(0.0)
-
-
-def test_gaps_are_counted_over_the_end_of_a_day() -> None:
-    first, since = gaps(np.array([False, True, False]))
-    assert np.isnan(first).all(), "the first failure of all ends no gap"
-    assert since == 1
-    then, since = gaps(np.array([False, True, True]), since)
-    assert then.tolist()[1:] == [3.0, 1.0]
-    assert since == 0
 
 
 def test_one_point_warns_and_two_in_a_row_confirm() -> None:

@@ -87,21 +87,6 @@ def ewma(scores: Numbers, start: float = 0.0) -> Numbers:
     return averages
 
 
-def gaps(events: NDArray[np.bool_], since: int | None = None) -> tuple[Numbers, int | None]:
-    """Return the cases since the last event at each event, and how long ago the last now is.
-
-    NaN between events, and at the first one of all: it ends no gap. An event in the very next
-    case ends a gap of one.
-    """
-    found = np.full(len(events), np.nan)
-    for index, event in enumerate(events):
-        since = None if since is None else since + 1
-        if event:
-            found[index] = np.nan if since is None else since
-            since = 0
-    return found, since
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
     """How a chart stands with its limit between two points."""

@@ -27,7 +27,6 @@ ODD = "odd.studies"
 EMBEDDING = "embedding."
 """Begins the names of a layer's numbers: they are looked at together only."""
 _IMAGE = ("input.intensity.", "input.noise", "input.sharpness")
-_LONGEST_WORD = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
