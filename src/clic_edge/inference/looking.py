@@ -116,9 +116,7 @@ class ImageRuntime(LoadedPackage):
         framing = frame(seen.geometry.shape[1:], declared.images)
         images = seen_by_network(seen, declared.images, framing=framing)[np.newaxis]
         self.require_unchanged()
-        begin = time.perf_counter()
-        outputs = self._outputs(images)
-        seconds = time.perf_counter() - begin
+        outputs, seconds = self._outputs(images)
         labels, segments = _segments(declared, outputs, framing=framing, geometry=seen.geometry)
         return Prediction(
             model=self.model,
@@ -133,10 +131,12 @@ class ImageRuntime(LoadedPackage):
             maps=tuple(_map(one, outputs[one.name][0, 0], framing) for one in declared.maps),
         )
 
-    def _outputs(self, images: NDArray[np.float32]) -> Outputs:
-        """Return the outputs that the package declares, of the shapes that it declares."""
+    def _outputs(self, images: NDArray[np.float32]) -> tuple[Outputs, float]:
+        """Return the outputs that the package declares, of those shapes, and what they took."""
         with self._one_at_a_time, self._limits.clock.running(self._seeing):
+            begin = time.perf_counter()
             found = self._seeing.outputs(images)
+            seconds = time.perf_counter() - begin
         expected = dict(_shapes(self.package.declaration))
         if len(found) == len(expected) == 1:  # what the only output is called says nothing
             found = dict(zip(expected, found.values(), strict=True))
@@ -151,7 +151,7 @@ class ImageRuntime(LoadedPackage):
                 raise Defect(
                     "network-not-finite", "The network returned values that are no numbers."
                 )
-        return found
+        return found, seconds
 
 
 def seen_by_network(image: Image, declared: ImageInput, *, framing: Framing) -> NDArray[np.float32]:
