@@ -221,3 +221,20 @@ def test_the_reference_lists_every_condition_and_no_other(root: Path) -> None:
     reference = (root / "docs" / "reference" / "routing.md").read_text(encoding="utf-8")
     documented = re.findall(r"^\| `([^`]+)` \|", reference, re.MULTILINE)
     assert sorted(documented) == sorted({key.partition(".")[0] for key in keys_of(Rule)})
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR", "PT", "US", "OP", "XC", "DMS", "CR", "SM"])
+def test_what_ships_takes_no_series_that_does_not_say_what_it_is(root: Path, modality: str) -> None:
+    pipelines = [
+        one for one in load_pipelines(root / "configs" / "pipelines") if one.name != "tissue-tiles"
+    ]
+    assert len(pipelines) >= 6
+    for count in (1, 4, 40):
+        plain = replace(
+            SERIES,
+            modality=modality,
+            description="Study of the day",
+            instance_ids=tuple(f"i{number:03}" for number in range(count)),
+        )
+        for routed in route(study(plain), pipelines).pipelines:
+            assert not routed.taken
