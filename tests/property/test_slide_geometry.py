@@ -82,7 +82,10 @@ def test_a_tile_shows_what_lies_where_the_grid_says(
     grid = tile_grid(slide, spacing_mm=spacing, size=size, stride=max(1, size // overlap))
     matrix, (down, across) = grid.level.matrix, grid.shape
     last_row, last_column = grid.corner(down - 1, across - 1)
-    assert last_row + grid.size[0] >= matrix.rows  # nothing is left out
+    first_row, first_column = grid.corner(0, 0)
+    assert first_row <= 0  # nothing is left out
+    assert first_column <= 0
+    assert last_row + grid.size[0] >= matrix.rows
     assert last_column + grid.size[1] >= matrix.columns
     assert last_row < matrix.rows  # and no tile shows nothing
     assert last_column < matrix.columns
@@ -92,6 +95,7 @@ def test_a_tile_shows_what_lies_where_the_grid_says(
     np.testing.assert_allclose(centre[:3], matrix.on_slide(np.array([middle]))[0], atol=1e-9)
     shown = grid.level.tiles(left, top, columns=grid.size[1], rows=grid.size[0])
     if grid.level is slide.levels[0]:
-        there = pixels[top : top + grid.size[0], left : left + grid.size[1]]
+        padded = np.pad(pixels, ((99, 99), (99, 99), (0, 0)), constant_values=255)
+        there = padded[99 + top : 99 + top + grid.size[0], 99 + left : 99 + left + grid.size[1]]
         np.testing.assert_array_equal(shown[: there.shape[0], : there.shape[1]], there)
     assert grid.read(down // 2, across // 2, pixels=size).shape == (size, size, 3)

@@ -15,7 +15,7 @@ import pytest
 import wsidicom
 from highdicom.spatial import ReferenceToPixelTransformer
 from slide_cases import analysed, dense, slide_analysis
-from slides import Scan, clean_slide
+from slides import Scan, clean_slide, pyramid
 from written import write_all
 
 from clic_edge.dicom.slides import build_slide
@@ -323,3 +323,23 @@ def coarse_package(root: Path, folder: Path) -> Path:
     (folder / "model.toml").write_text(text)
     write_digests(folder)
     return folder
+
+
+@pytest.mark.parametrize("stride", [64, 50, 37])
+def test_scores_of_tiles_that_overlap_lie_in_the_middle_of_their_tiles(
+    root: Path, tmp_path: Path, stride: int
+) -> None:
+    folder = tmp_path / "overlapping"
+    shutil.copytree(root / "models" / "tissue-tiles", folder, ignore=lambda *_: ["test"])
+    text = (folder / "model.toml").read_text()
+    (folder / "model.toml").write_text(text.replace("stride = 128", f"stride = {stride}"))
+    write_digests(folder)
+    images = pyramid(Scan(), dense())
+    analysis = analysed(images, folder)
+    check(write_all(analysis), analysis)
+    geometry, values = analysis.prediction.geometry, analysis.prediction.maps[0].values[0]
+    best = np.argwhere(values > values.max() - 1e-6).mean(axis=0)
+    place = geometry.affine @ np.array([0, *best, 1])
+    (found,) = on_header(images[0], place[np.newaxis, :2])
+    # The dark square is smaller than a tile; whole or nearly so it lies in those around it.
+    np.testing.assert_allclose(found, (449.5, 319.5), atol=stride / 2 + 5)

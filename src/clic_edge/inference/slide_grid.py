@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileGrid:
-    """Square tiles of one level, evenly spaced; the last ones may reach beyond it."""
+    """Square tiles of one level, evenly spaced; the outer ones may reach beyond it.
+
+    The level is cut into cells of `stride`, and a tile lies around the middle of its cell: where
+    tiles overlap, it shows the surroundings of the cell too, and the score is the cell's.
+    """
 
     level: Level
     size: tuple[int, int]
@@ -29,19 +33,19 @@ class TileGrid:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Rows and columns of tiles: every pixel of the level lies in one at least."""
+        """Rows and columns of tiles: every pixel of the level lies in one cell."""
         matrix = self.level.matrix
-        down, across = (
-            max(1, math.ceil((length - size) / stride) + 1) if length > size else 1
-            for length, size, stride in zip(
-                (matrix.rows, matrix.columns), self.size, self.stride, strict=True
-            )
-        )
-        return down, across
+        return math.ceil(matrix.rows / self.stride[0]), math.ceil(matrix.columns / self.stride[1])
+
+    @property
+    def margin(self) -> tuple[int, int]:
+        """How far a tile reaches beyond the top and the left of its cell."""
+        return (self.size[0] - self.stride[0]) // 2, (self.size[1] - self.stride[1]) // 2
 
     def corner(self, row: int, column: int) -> tuple[int, int]:
-        """Return row and column of the first pixel of a tile."""
-        return row * self.stride[0], column * self.stride[1]
+        """Return row and column of the first pixel of a tile; below 0 where it reaches beyond."""
+        above, before = self.margin
+        return row * self.stride[0] - above, column * self.stride[1] - before
 
     def read(self, row: int, column: int, *, pixels: int) -> NDArray[np.uint8]:
         """Return one tile as (pixels, pixels, 3); Raises Defect as `TileReader`."""
@@ -52,8 +56,9 @@ class TileGrid:
     @property
     def geometry(self) -> Geometry:
         """The tiles as a grid of their centres on the slide."""
-        half = np.array([[(size - 1) / 2 for size in reversed(self.size)]])
-        points = np.array([[0, 0], [0, self.stride[0]], [self.stride[1], 0]]) + half
+        top, left = self.corner(0, 0)
+        middle = np.array([left + (self.size[1] - 1) / 2, top + (self.size[0] - 1) / 2])
+        points = np.array([[0, 0], [0, self.stride[0]], [self.stride[1], 0]]) + middle
         return Geometry.on_glass(self.level.matrix.on_slide(points), self.shape)
 
 

@@ -234,10 +234,11 @@ def tissue_share(
     edges = []
     for axis, count in enumerate(grid.shape):
         scale = grid.level.matrix.spacing_mm[axis] / spacing_mm
-        begin = np.floor(np.arange(count) * grid.stride[axis] * scale).astype(int)
+        first = np.arange(count) * grid.stride[axis] - grid.margin[axis]
+        begin = np.floor(first * scale).astype(int)
         length = max(1, round(grid.size[axis] * scale))
-        limit = tissue.shape[axis]
-        edges.append((np.minimum(begin, limit), np.minimum(begin + length, limit), length))
+        ends = [np.clip(one, 0, tissue.shape[axis]) for one in (begin, begin + length)]
+        edges.append((*ends, length))
     (top, bottom, rows), (left, right, columns) = edges
     inside = (
         summed[np.ix_(bottom, right)]

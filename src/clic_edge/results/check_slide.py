@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 TOLERANCE = 0.02
 """Share of a tile by which levels of one slide may lie beside one another: two of their pixels."""
+TOLERANCE_PIXELS = 1.0
+"""Pixels of the original by which a small tile may: its middle may lie between two of them."""
 TOLERANCE_MM = 1e-6
 """Numbers are written as decimals of 16 letters."""
 
@@ -42,7 +44,7 @@ def check_slide_grid(analysis: Analysis, source: Source) -> None:
     corners = in_pixels(matrix, corners_mm(geometry, ends))
     across, down = corners[1, 1] - corners[0, 0], corners[2, 3] - corners[0, 0]
     step = np.array([across[0] / columns, down[1] / rows])
-    slack = TOLERANCE * step
+    slack = np.maximum(TOLERANCE * step, TOLERANCE_PIXELS)
     begins = np.abs(corners[0, 0] + 0.5) <= slack
     straight = abs(across[1]) <= slack[1] and abs(down[0]) <= slack[0]
     last = np.array([matrix.columns, matrix.rows]) - 0.5
