@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from model_packages import TOML, known_labels, volume_of
+from model_packages import (
+    IMAGE_TOML,
+    TOML,
+    image_of,
+    known_labels,
+    volume_of,
+    write_image_package,
+)
 from runtime_packages import KINDS, KSERVE, ONNX, SLOPES, Kind
 
 from clic_edge.domain.volume import Acquisition
@@ -196,3 +203,25 @@ def test_a_runtime_that_nobody_installed_is_named_with_the_nearest(tmp_path: Pat
     with pytest.raises(ConfigError, match="'onnx'") as error:
         load_runtime(tmp_path)
     assert error.value.code == "runtime-unknown"
+
+
+def test_a_package_for_images_answers_in_torchscript_as_in_onnx(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    toml = IMAGE_TOML[: IMAGE_TOML.index("[[maps]]")]
+    onnx = write_image_package(tmp_path / "onnx", toml=toml)
+    network = """
+def forward(image: Tensor) -> Tensor:
+    mean = image[:, 0].mean(dim=[1, 2]).unsqueeze(1)
+    return mean * torch.tensor([0.0, 4.0, 2.0, 2.0]) + torch.tensor([0.0, 0.0, 1.0, -1.0])
+"""
+    script = tmp_path / "script"
+    script.mkdir()
+    torch.jit.CompilationUnit(network).forward.save(str(script / "model.ts"))
+    named = toml.replace('weights = "model.onnx"', 'runtime = "torchscript"\nweights = "model.ts"')
+    (script / "model.toml").write_text(named)
+    write_digests(script)
+    image = image_of(np.arange(384).reshape(16, 24) % 5 < 2)
+    expected, found = (load_runtime(folder).predict(image).categories for folder in (onnx, script))
+    for one, other in zip(expected, found, strict=True):
+        assert (one.name, one.chosen) == (other.name, other.chosen)
+        assert one.probability == pytest.approx(other.probability, abs=1e-5)
