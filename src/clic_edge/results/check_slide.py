@@ -13,9 +13,13 @@ import numpy as np
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect
 from clic_edge.results import provenance
-from clic_edge.results.slide_annotations import marked_tiles
-from clic_edge.results.slide_map import padding
-from clic_edge.results.slide_source import corners_mm, in_pixels, matrix_of
+from clic_edge.results.slide_source import (
+    corners_mm,
+    in_pixels,
+    marked_tiles,
+    matrix_of,
+    padding,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -13,19 +13,13 @@ from clic_edge.dicom.reading import translated
 from clic_edge.domain.result import ResultKind
 from clic_edge.results import provenance
 from clic_edge.results.segmentation import coded
-from clic_edge.results.slide_source import corners_mm, stand_in
+from clic_edge.results.slide_source import MARKED, corners_mm, marked_tiles, stand_in
 from clic_edge.results.source import read_source
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from clic_edge.domain.prediction import Prediction
     from clic_edge.domain.result import ResultObject
     from clic_edge.results.source import Source
     from clic_edge.results.writer import Analysis
-
-MARKED = 2
-"""The segment whose tiles are drawn; the first one is tissue, which a map shows better."""
 
 
 class AnnotationWriter:
@@ -51,11 +45,6 @@ class AnnotationWriter:
         source = read_source(analysis)
         with translated("annotations-impossible", "Tiles can't be drawn on the slide."):
             return (_object(analysis, source),)
-
-
-def marked_tiles(prediction: Prediction) -> NDArray[np.int64]:
-    """Return row and column of each marked tile, shape (n, 2), row by row."""
-    return np.argwhere(prediction.label_map[0] == MARKED)
 
 
 def _object(analysis: Analysis, source: Source) -> ResultObject:

@@ -15,7 +15,7 @@ from highdicom.pm import ParametricMap as DicomMap
 from clic_edge.domain.result import ResultKind
 from clic_edge.results import provenance
 from clic_edge.results.parametric_meaning import meaning_of_map
-from clic_edge.results.slide_source import stand_in
+from clic_edge.results.slide_source import padding, stand_in
 
 if TYPE_CHECKING:
     from clic_edge.domain.prediction import ParametricMap
@@ -62,8 +62,3 @@ def slide_map(analysis: Analysis, source: Source, one: ParametricMap) -> ResultO
     provenance.stamp(ds, analysis, source, kind=kind)
     ds.SOPInstanceUID = provenance.map_uid(analysis, one)
     return provenance.result_object(ds, kind)
-
-
-def padding(one: ParametricMap) -> np.float32:
-    """Return what stands where no tile was looked at: a number that no tile has."""
-    return np.float32(min(0.0, np.floor(float(one.values.min()))) - 1)

@@ -13,12 +13,27 @@ from clic_edge.dicom.slide_headers import read_slide_image
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from clic_edge.domain.prediction import ParametricMap, Prediction
     from clic_edge.domain.slide import Matrix
     from clic_edge.domain.volume import Geometry
     from clic_edge.results.source import Source
 
 CORNERS = ((-0.5, -0.5), (-0.5, 0.5), (0.5, 0.5), (0.5, -0.5))
 """Of a tile around its centre, as (row, column) in tiles: once around it."""
+
+
+MARKED = 2
+"""The segment whose tiles are drawn; the first one is tissue, which a map shows better."""
+
+
+def marked_tiles(prediction: Prediction) -> NDArray[np.int64]:
+    """Return row and column of each marked tile, shape (n, 2), row by row."""
+    return np.argwhere(prediction.label_map[0] == MARKED)
+
+
+def padding(one: ParametricMap) -> np.float32:
+    """Return what stands where no tile was looked at: a number that no tile has."""
+    return np.float32(min(0.0, np.floor(float(one.values.min()))) - 1)
 
 
 def matrix_of(source: Source) -> Matrix:
