@@ -9,6 +9,7 @@ from dataclasses import replace
 import pydicom
 from analyses import analysis_of
 from factories import Stack, make_series
+from slide_cases import slide_analysis
 from source import ROOT
 from written import with_everything, write_all, write_told
 
@@ -27,6 +28,10 @@ def test_the_page_has_each_kind_with_its_class_and_series() -> None:
         ds = pydicom.dcmread(io.BytesIO(one.content), stop_before_pixels=True)
         assert ds.SeriesNumber // 100 == 3
         written[one.kind] = (str(ds.SOPClassUID), int(ds.SeriesNumber) % 100)
+    for one in write_all(slide_analysis(ROOT)):
+        ds = pydicom.dcmread(io.BytesIO(one.content), stop_before_pixels=True)
+        kind = (str(ds.SOPClassUID), int(ds.SeriesNumber) % 100)
+        assert written.setdefault(one.kind, kind) == kind
     told = {ResultKind(kind): (uid, int(number)) for kind, uid, number in ROW.findall(PAGE)}
     assert told == written
     assert set(told) == set(SERIES_OFFSET)
