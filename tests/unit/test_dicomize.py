@@ -54,8 +54,14 @@ def exif(orientation: int = 1) -> Image.Exif:
     return written
 
 
-def made(path: Path, kind: PhotographKind = PhotographKind.OP, *, order: Order = ORDER) -> Dataset:
-    view = View(kind=kind, region=REGIONS["eye"], laterality="R", is_clean=True)
+def made(
+    path: Path,
+    kind: PhotographKind = PhotographKind.OP,
+    *,
+    order: Order = ORDER,
+    laterality: str = "R",
+) -> Dataset:
+    view = View(kind=kind, region=REGIONS["eye"], laterality=laterality, is_clean=True)
     photograph = read_photograph(path)
     content = photograph_object(photograph, order, view, number=1, taken_at=NOW, study_at=NOW)
     return dcmread(io.BytesIO(content))
@@ -70,14 +76,25 @@ def photo(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("kind", PhotographKind)
 @pytest.mark.parametrize("name", ["c.jpg", "g.jpg", "p.jpg", "c.png", "g.png"])
 def test_an_object_is_valid(kind: PhotographKind, name: str, tmp_path: Path) -> None:
-    if shutil.which("dciodvfy") is None:
-        pytest.skip("dciodvfy (dicom3tools) is not installed")
     path = tmp_path / name
     options = {"progressive": True} if name.startswith("p") else {}
     picture(grey=name.startswith("g")).save(path, **options)
-    made(path, kind).save_as(tmp_path / "made.dcm")
+    assert_valid(made(path, kind), tmp_path)
+
+
+@pytest.mark.parametrize("kind", [one for one in PhotographKind if one is not PhotographKind.OP])
+def test_an_object_of_a_side_that_nobody_told_is_valid(
+    kind: PhotographKind, photo: Path, tmp_path: Path
+) -> None:
+    assert_valid(made(photo, kind, laterality=""), tmp_path)
+
+
+def assert_valid(ds: Dataset, folder: Path) -> None:
+    if shutil.which("dciodvfy") is None:
+        pytest.skip("dciodvfy (dicom3tools) is not installed")
+    ds.save_as(folder / "made.dcm")
     done = subprocess.run(
-        ["dciodvfy", "-new", str(tmp_path / "made.dcm")],
+        ["dciodvfy", "-new", str(folder / "made.dcm")],
         capture_output=True,
         check=False,
         text=True,

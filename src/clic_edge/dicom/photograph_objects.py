@@ -241,6 +241,8 @@ def _photographic(ds: Dataset, view: View) -> None:
     ds.AcquisitionContextSequence = []
     if view.laterality:
         ds.ImageLaterality = view.laterality
+    else:
+        _unknown(ds, "Laterality")  # type 2C: a part of which nobody said that there is only one
 
 
 def _dermoscopic(ds: Dataset, view: View) -> None:
@@ -258,8 +260,7 @@ def _dermoscopic(ds: Dataset, view: View) -> None:
 
 
 def _ultrasound(ds: Dataset, view: View) -> None:
-    if view.laterality:
-        ds.Laterality = view.laterality
+    ds.Laterality = view.laterality
 
 
 def _unknown(ds: Dataset, *keywords: str) -> None:
