@@ -244,6 +244,13 @@ def test_refusals_and_readers_are_charted_for_all_scanners(ledger: Ledger, engin
     assert [one.at for one in refused] == [BEGIN]
 
 
+def test_that_a_model_is_suspended_is_no_refusal_of_the_model(ledger: Ledger) -> None:
+    refusal = SeriesRefusal(series_id="x", code="model-suspended", reason="r")
+    ledger.deliveries.refuse("case of dddddddd", refusal, model_digest="d" * 64)
+    found = ledger.observations.of_model("d" * 64, after=None, until=FROZEN_AT)
+    assert not any(it.number for one in found for it in one.features if it.name == "rate.refused")
+
+
 def _overridden(prediction_id: str, at: datetime) -> Assessment:
     return Assessment(
         case_id="case of dddddddd",

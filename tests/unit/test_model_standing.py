@@ -245,6 +245,32 @@ def test_results_that_wait_for_the_pacs_do_not_leave_once_their_model_is_stopped
     assert [one for one in bench.delivered() if "Grey" in one] == []
 
 
+@pytest.mark.parametrize("challengers", [(), ("second",)])
+def test_results_of_a_suspended_model_do_not_leave_because_its_package_is_broken(
+    bench: Bench, challengers: tuple[str, ...]
+) -> None:
+    bench.name_models("first", *challengers)
+    line = bench.line()
+    case = halfway(bench, line, accept, predict, write)
+    send(bench, "first", S.SUSPENDED)
+    (bench.folder / "models" / "first" / "model.toml").write_text("broken")
+    restarted = replace(bench.line(), archive=line.archive)
+    waiting = bench.go_on(case, restarted)
+    assert (waiting.state, waiting.code) == (CaseState.WAITING, "model-moved")
+    assert bench.go_on(waiting, restarted).state is CaseState.QUARANTINED
+    assert bench.delivered() == []
+
+
+def test_results_of_a_model_that_is_active_leave_though_its_package_is_broken(
+    bench: Bench,
+) -> None:
+    line = bench.line()
+    case = halfway(bench, line, accept, predict, write)
+    (bench.folder / "models" / "first" / "model.toml").write_text("broken")
+    after = bench.go_on(case, replace(bench.line(), archive=line.archive))
+    assert after.state is CaseState.DELIVERED
+
+
 def test_a_swap_between_attempts_does_not_mix_two_models(bench: Bench) -> None:
     line = bench.line()
     case = halfway(bench, line, accept, predict, write)

@@ -101,6 +101,8 @@ def _of_refusals(
         sa.select(cases.c.started_at, series_refusals.c.withheld)
         .join(cases, cases.c.case_id == series_refusals.c.case_id)
         .where(series_refusals.c.model_digest == model_digest)
+        # What the site refuses is no word of the model's.
+        .where(series_refusals.c.code != "model-suspended")
         .where(_within(cases.c.started_at, span))
     )
     for row in connection.execute(query):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from clic_edge import telemetry
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.confirmation import is_proven
+from clic_edge.domain.standing import ModelState
 from clic_edge.errors import Defect, Refusal, Transient
 from clic_edge.pipeline.supersession import superseded
 
@@ -45,9 +46,13 @@ def deliver(line: Line, case: Case) -> None:
 def _require_speaker(line: Line, case: Case) -> None:
     """Return where the results are those of the model that speaks now; else they are set aside."""
     pipeline, deliveries = line.pipeline(case.pipeline), line.ledger.deliveries
-    if not (pipeline.speaker or pipeline.silence):
+    if not pipeline.candidates:
         return
-    speaks = {pipeline.speaker.digest} if pipeline.speaker else set()
+    if pipeline.speaker or pipeline.silence:
+        speaks = {pipeline.speaker.digest} if pipeline.speaker else set()
+    else:  # the file's package is broken, and only the history tells who may speak
+        standing = line.ledger.standing.standing(case.pipeline)
+        speaks = {digest for digest, one in standing.items() if one.now is ModelState.ACTIVE}
     if deliveries.models(case.case_id) <= speaks:
         return
     deliveries.set_aside(case.case_id)
