@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lines import STUDY_ID, Shelf, a_ledger, a_line, a_pipeline, a_series, a_study
 
 from clic_edge.domain.case import CaseState
 from clic_edge.pipeline.intake import NO_PIPELINE, intake, propose
+from clic_edge.pipeline.invitation import invitation, invited
 from clic_edge.pipeline.reconcile import CURSOR, reconcile
 from clic_edge.pipeline.supersession import superseded
 
@@ -112,6 +114,29 @@ def test_a_merge_that_is_undone_is_a_new_case_that_runs() -> None:
     assert ledger.cases.case(merged).state is CaseState.SUPERSEDED
     line = replace(a_line(PIPELINES[0], shelf=shelf), ledger=ledger)
     assert not superseded(line, again, shelf.study("right"))
+
+
+def test_a_case_under_way_speaks_no_more_once_another_does_though_its_study_is_as_it_was() -> None:
+    ledger, shelf = a_ledger(), Shelf(studies={STUDY_ID: a_study()})
+    line = replace(a_line(PIPELINES[0], shelf=shelf), ledger=ledger)
+    (first,) = intake(STUDY_ID, PIPELINES[:1], archive=shelf, ledger=ledger)
+    running = ledger.cases.begin(first.case_id, 0)
+    assert running
+    assert not superseded(line, running, shelf.study(STUDY_ID))
+    for instances in (3, 2):  # an image came, and was taken away again
+        shelf.studies[STUDY_ID] = a_study(a_series(instances=instances))
+        (again,) = intake(STUDY_ID, PIPELINES[:1], archive=shelf, ledger=ledger)
+    assert again.case_id == f"{first.case_id}.2"
+    assert superseded(line, running, shelf.study(STUDY_ID))
+    states = {one.case_id: one.state for one in ledger.cases.of_study(STUDY_ID)}
+    assert states[first.case_id] is CaseState.SUPERSEDED
+    assert states[again.case_id] is CaseState.RECEIVED
+
+
+@pytest.mark.parametrize("case_id", ["0a1b2c", "0a1b2c.2"])
+def test_a_reader_is_invited_to_a_case_whatever_its_name(case_id: str) -> None:
+    key = a_line().key
+    assert invited(key, invitation(key, case_id)) == case_id
 
 
 def test_two_studies_are_never_one_case() -> None:

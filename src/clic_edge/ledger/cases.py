@@ -250,6 +250,12 @@ class CaseStore:
         with self._engine.connect() as connection:
             return _one(connection, case_id)
 
+    def is_superseded(self, case_id: str) -> bool:
+        """Whether a later case has taken this one's place, though it may not have ended yet."""
+        taken = (cases.c.case_id == case_id) & cases.c.superseded_by.is_not(None)
+        with self._engine.connect() as connection:
+            return connection.scalar(sa.select(sa.literal(1)).where(taken)) is not None
+
     def of_study(self, study_id: str) -> tuple[Case, ...]:
         """Return the cases of a study, oldest first."""
         return self._select(cases.c.study_id == study_id)

@@ -20,7 +20,7 @@ def invitation(key: DeidKey, case_id: str) -> str:
 
 def invited(key: DeidKey, token: str) -> str:
     """Return the case of an invitation. Raises Refusal ``link-unknown``."""
-    case_id = token.partition(".")[0]
+    case_id = token.rpartition(".")[0]  # a case's own name may end in ".2"
     if not hmac.compare_digest(invitation(key, case_id).encode(), token.encode()):
         raise Refusal("link-unknown", "This link is not one of this appliance's; open it anew.")
     return case_id

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 def superseded(line: Line, case: Case, study: StudySummary) -> bool:
     """Whether the study changed since routing; then a case on what it is now takes this one's place.
 
+    Also where it changed and is again what it was: a later case speaks for it then.
+
     Raises
     ------
     Refusal
@@ -24,7 +26,8 @@ def superseded(line: Line, case: Case, study: StudySummary) -> bool:
 
     """
     proposed = propose(study, (line.pipeline(case.pipeline).settings,))
-    if case.content_id in {now.case_id for now in proposed}:
+    is_same = case.content_id in {now.case_id for now in proposed}
+    if is_same and not line.ledger.cases.is_superseded(case.case_id):
         return False
     if case.pipeline not in {now.pipeline for now in proposed}:
         raise Refusal("series-gone", "The series that the rule took is not in the study any more.")
