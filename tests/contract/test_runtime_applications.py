@@ -34,6 +34,7 @@ out = Path(os.environ["HOLOSCAN_OUTPUT_PATH"])
 read = Path(os.environ["HOLOSCAN_INPUT_PATH"])
 """
 COPY = "(out / 'a_seg.nii.gz').write_bytes((read / 'image.nii.gz').read_bytes())\n"
+DAMAGED = "(out / 'a.nii.gz').write_bytes(bytes([31, 139, 8] + 7 * [0] + 400 * [255]))"
 NIFTI = [{"data": {"format": ["nifti"]}}]
 
 
@@ -119,8 +120,9 @@ nibabel.save(nibabel.Nifti1Image(0 * numpy.asarray(image.dataobj), image.affine)
             "application-output",
         ),
         ("os.symlink('/etc/passwd', out / 'a.nii')", "application-output"),
+        (DAMAGED, "application-output"),
     ],
-    ids=["nothing", "status", "crash", "hangs", "labels", "nifti", "dicom", "two", "link"],
+    ids=["nothing", "status", "crash", "hangs", "labels", "nifti", "dicom", "two", "link", "zlib"],
 )
 def test_what_an_application_gets_wrong_is_a_defect_of_the_case(
     tmp_path: Path, script: str, code: str
@@ -154,6 +156,7 @@ def test_a_manifest_that_is_none_is_said_when_the_package_is_loaded(
     assert error.value.code == code
 
 
+IDENTITY = "sha256:" + 64 * "a"
 ENGINE = """#!{python}
 import json, os, subprocess, sys
 words = sys.argv[1:]
@@ -161,6 +164,8 @@ with open("{log}", "a") as log:
     log.write(json.dumps(words) + "\\n")
 if words[0] == "load":
     print("Loaded image: localhost/brightness:1.0")
+if words[:2] == ["image", "inspect"]:
+    print("{identity}")
 if words[0] == "run":
     given = lambda name: [words[i + 1] for i, word in enumerate(words) if word == name]
     mounts = [volume.split(":") for volume in given("--volume")]
@@ -170,7 +175,7 @@ if words[0] == "run":
             text = outside + text[len(inside):] if text.startswith(inside) else text
         return text
     told = dict(item.split("=", 1) for item in given("--env"))
-    image = words.index("localhost/brightness:1.0")
+    image = words.index("{identity}")
     environment = {{name: here(value) for name, value in told.items()}}
     sys.exit(subprocess.call([here(word) for word in words[image + 1:]], env=os.environ | environment))
 """
@@ -186,17 +191,35 @@ def test_an_application_that_carries_its_container_is_run_by_an_engine_that_is_h
     log = tmp_path / "engine.log"
     program = tmp_path / "bin" / "podman"
     program.parent.mkdir()
-    program.write_text(ENGINE.format(python=sys.executable, log=log, root=folder / "map"))
+    program.write_text(
+        ENGINE.format(python=sys.executable, log=log, root=folder / "map", identity=IDENTITY)
+    )
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{program.parent}:{Path(sys.executable).parent}:/usr/bin:/bin")
     prediction = ApplicationRuntime.load(folder).predict(volume_of(known_labels()))
     np.testing.assert_array_equal(prediction.label_map, known_labels())
     said = [json.loads(line) for line in log.read_text().splitlines()]
-    assert [words[0] for words in said] == ["info", "load", "run", "rm"]
-    run = " ".join(said[2])
+    assert [words[0] for words in said] == ["info", "load", "image", "run", "rm"]
+    run = " ".join(said[3])
     for promise in ("--network none", "--cap-drop ALL", "--read-only", "--memory 16384m"):
         assert promise in run
-    assert said[2][said[2].index("--name") + 1] == said[3][-1]
+    assert said[3][said[3].index("--name") + 1] == said[4][-1]
+
+
+def test_an_image_is_run_by_its_digest_whatever_takes_its_name_later(tmp_path: Path) -> None:
+    engine, names = tmp_path / "podman", tmp_path / "names"
+    engine.write_text(
+        "#!/bin/sh\n"
+        f'if [ "$1" = load ]; then cat "$3" > {names}; echo "Loaded image: localhost/app:latest"\n'
+        f"else cat {names}; fi\n"
+    )
+    engine.chmod(0o755)
+    loaded = []
+    for digit in "ab":
+        archive = tmp_path / f"{digit}.tar"
+        archive.write_text(64 * digit)
+        loaded.append(Container.loaded(str(engine), archive).image)
+    assert loaded == [64 * "a", 64 * "b"]
 
 
 def test_a_container_alone_needs_an_engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

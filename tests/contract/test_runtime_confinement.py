@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -19,7 +20,7 @@ from runtime_packages import bundle_config, write_bundle
 
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.inference import confinement
-from clic_edge.inference.bundle import BundleRuntime
+from clic_edge.inference.bundle import BundleRuntime, _parts_of
 from clic_edge.inference.confined import launch, wire
 from clic_edge.inference.confinement import Program, environment, kill, start
 from clic_edge.inference.site import Site
@@ -218,6 +219,7 @@ def test_what_a_bundle_leaves_on_another_grid_is_brought_to_the_volumes(
     ).arrays
     np.testing.assert_array_equal(labels, known_labels())
     np.testing.assert_allclose(affine[:3, :3], [[-1, 0, 0], [0, 0, 1], [0, -1, 0]])
+    assert not (tmp_path / "image.nii").exists()  # nothing of the patient waits for the next case
 
 
 def test_a_bundle_whose_network_has_other_channels_says_so(
@@ -226,3 +228,57 @@ def test_a_bundle_whose_network_has_other_channels_says_so(
     monkeypatch.chdir(tmp_path)
     root = write_bundle(tmp_path / "package", slopes=(0, 10)) / "bundle"
     assert in_this_process(root, 3).word == "shape"
+
+
+LABELS = np.zeros((2, 3, 4), np.uint8)
+SURE = np.ones((2, 3, 4), np.float32)
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        (),
+        (LABELS, SURE),
+        (LABELS.astype(np.int16) - 1, SURE, np.eye(4)),
+        (np.full(LABELS.shape, np.nan, np.float32), SURE, np.eye(4)),
+        (LABELS, SURE[:1], np.eye(4)),
+        (LABELS, np.nan * SURE, np.eye(4)),
+        (LABELS, SURE, np.eye(3)),
+    ],
+    ids=["nothing", "two", "negative", "no number", "part", "not finite", "affine"],
+)
+def test_a_label_map_that_a_process_makes_up_is_not_believed(
+    arrays: tuple[np.ndarray[tuple[int, ...], np.dtype[np.generic]], ...],
+) -> None:
+    with pytest.raises(Defect):
+        _parts_of(wire.Message(word="found", arrays=arrays))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[" * 60_000,
+        b'{"word": "a", "detail": "", "seconds": 1' + b"0" * 400 + b', "arrays": []}',
+        b'{"word": "a", "detail": "", "seconds": NaN, "arrays": []}',
+        b'{"word": "a", "detail": "", "seconds": -1, "arrays": []}',
+        b'{"word": "a", "detail": "", "seconds": 0, "arrays": [["uint8", [0, 1'
+        + b"0" * 30
+        + b"]]]}",
+        b'{"word": "a", "detail": "", "seconds": 0, "arrays": [["uint8", [' + b"1," * 64 + b"1]]]}",
+    ],
+    ids=["deep", "large", "no time", "negative", "huge and empty", "dimensions"],
+)
+def test_what_is_no_message_is_said_to_be_none(line: bytes) -> None:
+    with pytest.raises(wire.WireError):
+        wire.receive(io.BytesIO(line + b"\n"), most_bytes=100)
+
+
+def test_a_program_of_a_package_leaves_no_compiled_file_in_it(tmp_path: Path, folder: Path) -> None:
+    (tmp_path / "own.py").write_text("")
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import own"
+    program = Program(
+        argv=(sys.executable, "-c", code), environment=environment(folder), folder=tmp_path
+    )
+    with Path(os.devnull).open("wb") as nowhere:
+        assert start(program, Site(), status=nowhere.fileno()).wait(timeout=60) == 0
+    assert [path.name for path in tmp_path.iterdir()] == ["own.py"]

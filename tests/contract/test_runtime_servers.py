@@ -107,12 +107,13 @@ def test_the_page_shows_a_file_that_can_be_read(root: Path, tmp_path: Path) -> N
 class _Hostile(http.server.BaseHTTPRequestHandler):
     """Answers every question with what the test put into `content`."""
 
-    status, content = 200, b""
+    status, content, coding = 200, b"", "identity"
 
     def do_GET(self) -> None:
         """Answer as is asked for."""
         self.send_response(self.status)
         self.send_header("Location", "http://192.0.2.1/")
+        self.send_header("Content-Encoding", self.coding)
         self.send_header("Content-Length", str(len(self.content)))
         self.end_headers()
         self.wfile.write(self.content)
@@ -123,9 +124,14 @@ class _Hostile(http.server.BaseHTTPRequestHandler):
 
 @contextmanager
 def hostile(
-    status: int = 200, content: bytes = b"", tls: ssl.SSLContext | None = None
+    status: int = 200,
+    content: bytes = b"",
+    tls: ssl.SSLContext | None = None,
+    *,
+    coding: str = "identity",
 ) -> Iterator[str]:
-    handler = type("Handler", (_Hostile,), {"status": status, "content": content})
+    told = {"status": status, "content": content, "coding": coding}
+    handler = type("Handler", (_Hostile,), told)
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         if tls:
             server.socket = tls.wrap_socket(server.socket, server_side=True)
@@ -151,6 +157,12 @@ def test_an_answer_that_is_none_is_a_defect(
     with hostile(status, content) as url, pytest.raises(Defect) as error:
         KserveRuntime.load(package(tmp_path), Site(servers=(Server(name="triton", url=url),)))
     assert error.value.code == code
+
+
+def test_an_answer_that_cannot_be_unpacked_is_a_defect(tmp_path: Path) -> None:
+    with hostile(content=b"not packed", coding="gzip") as url, pytest.raises(Defect) as error:
+        KserveRuntime.load(package(tmp_path), Site(servers=(Server(name="triton", url=url),)))
+    assert error.value.code == "network-failed"
 
 
 def test_a_busy_server_makes_the_case_wait(tmp_path: Path) -> None:

@@ -98,6 +98,7 @@ def test_an_unknown_key_is_named_with_the_nearest_valid_one(
         ("number = 2", "number = 3", "segments"),
         ('name = "white"', 'name = "grey"', "segments"),
         ('weights = "model.onnx"', 'weights = "../model.onnx"', "weights"),
+        ('weights = "model.onnx"', 'weights = ".."', "weights"),
         ("[input]", "[input", None),
     ],
 )

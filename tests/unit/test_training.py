@@ -40,7 +40,7 @@ from clic_edge.training.examples import example_of  # noqa: E402 - needs the ext
 from clic_edge.training.export import largest_difference, write_onnx  # noqa: E402 - as above
 from clic_edge.training.learning import Epoch, Learner, Lesson  # noqa: E402 - as above
 from clic_edge.training.looking import TorchNetwork  # noqa: E402 - as above
-from clic_edge.training.material import read_material, split_cases  # noqa: E402 - as above
+from clic_edge.training.material import CaseFile, read_material, split_cases  # noqa: E402 - as above
 from clic_edge.training.networks import (  # noqa: E402 - as above
     as_exported,
     build_network,
@@ -252,6 +252,23 @@ def test_a_package_keeps_to_the_split_that_it_ships(package: Path, data: Path) -
         assert len(plan.parts.stopping) == 2
     finally:
         (package / "split.json").unlink()
+
+
+def test_a_subject_that_was_learned_from_is_not_held_out_with_its_next_study(
+    tmp_path: Path,
+) -> None:
+    """`retrain` names a case of a cohort after its subject and its prediction."""
+    shipped = tmp_path / "split.json"
+    shipped.write_text(json.dumps({"train": ["s1-0000aaaa", "s2-0000bbbb"], "validation": []}))
+    cases = [
+        CaseFile(folder=tmp_path, name=f"s{n}-1111cccc", subject=f"s{n}", digest=str(n))
+        for n in range(1, 13)
+    ]
+    split = Split(held_out=0.5, stopping=0)
+    for seed in range(8):
+        parts = split_cases(cases, split, seed=seed, shipped=shipped)
+        assert not {"s1", "s2"} & {one.subject for one in parts.held_out}
+        assert len(parts.held_out) == 5
 
 
 def test_a_split_that_leaves_nothing_is_refused(data: Path, tmp_path: Path) -> None:

@@ -94,14 +94,11 @@ class _Bundle:
             raise Defect("network-shape", "The network returned other channels than declared.")
         if answer.word == "not-finite":
             raise Defect("network-not-finite", "The network returned values that are no numbers.")
-        labels, probability, where = answer.arrays
+        labels, probability, where = _parts_of(answer)
         on_grid(labels, affine=where, volume=volume, segments=self._segments)
-        found = labels.astype(np.uint8)
         return Answer(
-            label_map=found,
-            mean_probability=mean_by_label(
-                probability.astype(np.float32), found, classes=self._segments + 1
-            ),
+            label_map=labels,
+            mean_probability=mean_by_label(probability, labels, classes=self._segments + 1),
             forward_seconds=answer.seconds,
         )
 
@@ -124,6 +121,22 @@ def on_grid(
         raise Defect("runtime-grid", "The model's label map does not lie on the volume's grid.")
     if labels.max() > segments:
         raise Defect("runtime-labels", f"The model's label map goes beyond {segments}.")
+
+
+def _parts_of(
+    answer: Message,
+) -> tuple[NDArray[np.uint8], NDArray[np.float32], NDArray[np.generic]]:
+    """Return labels, their probability and where they lie: what a process may say is more."""
+    kinds = [str(array.dtype) for array in answer.arrays]
+    if kinds != ["uint8", "float32", "float64"]:
+        raise Defect("runtime-labels", "The model's process answers what is no label map.")
+    labels, probability, where = answer.arrays
+    if probability.shape != labels.shape or where.shape != (4, 4):
+        raise Defect("runtime-grid", "The model's label map does not lie on the volume's grid.")
+    sure = probability.astype(np.float32)
+    if not np.isfinite(sure).all():
+        raise Defect("network-not-finite", "The network returned values that are no numbers.")
+    return labels.astype(np.uint8), sure, where
 
 
 def _require_parts(root: Path) -> None:

@@ -61,7 +61,14 @@ def scratch() -> Iterator[Path]:
 def environment(folder: Path) -> dict[str, str]:
     """Return what a confined process is told: nothing of ours that could be a secret."""
     path = os.pathsep.join((str(Path(sys.executable).parent), os.defpath))
-    told = {"PATH": path, "HOME": str(folder), "TMPDIR": str(folder), "LANG": "C.UTF-8"}
+    told = {
+        "PATH": path,
+        "HOME": str(folder),
+        "TMPDIR": str(folder),
+        "LANG": "C.UTF-8",
+        # Where the machine does not confine it, Python would write into the package.
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
     return told | {name: os.environ[name] for name in _KEPT if name in os.environ}
 
 

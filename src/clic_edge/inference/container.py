@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _ENGINES = ("podman", "docker")
 _INFO_SECONDS, _LOAD_SECONDS = 20, 600
 _MOST_PROCESSES = 512
+_IDENTITY = re.compile(r"(sha256:)?[0-9a-f]{64}")
 
 
 def engine() -> str | None:
@@ -38,7 +39,7 @@ class Container:
 
     engine: str
     image: str
-    """As the engine calls it."""
+    """Its digest in the engine: a name would be moved by the next archive that has it too."""
 
     @classmethod
     def loaded(cls, program: str, path: Path) -> Self:
@@ -47,7 +48,12 @@ class Container:
         named = re.findall(r"^Loaded image(?: ID|\(s\))?: (\S+)", said, flags=re.MULTILINE)
         if len(named) != 1:
             raise Defect("network-unreadable", f"{path} is no archive of one container image.")
-        return cls(engine=program, image=named[0])
+        asked = ("image", "inspect", "--format", "{{.Id}}", named[0])
+        # The next archive may bring another image under the same name.
+        identity = (_said(program, *asked, seconds=_INFO_SECONDS) or "").strip()
+        if not _IDENTITY.fullmatch(identity):
+            raise Defect("network-unreadable", f"The engine does not know the image of {path}.")
+        return cls(engine=program, image=identity)
 
     def start(
         self, app: App, promised: Mapping[str, str], *, folder: Path, site: Site

@@ -297,7 +297,7 @@ class Declaration(Table):
     @field_validator("weights")
     @classmethod
     def _stays_in_the_folder(cls, value: str) -> str:
-        if Path(value).name != value:
+        if Path(value).name != value or value == "..":
             raise ValueError("give the name of a file in the package's folder")
         return value
 

@@ -6,6 +6,7 @@ NIfTI may have its axes in any order and direction; DICOM SEG its frames (PS3.3 
 from __future__ import annotations
 
 import math
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -42,7 +43,9 @@ _BROKEN = (
     KeyError,
     AttributeError,
     IndexError,
-    NotImplementedError,
+    ArithmeticError,
+    RuntimeError,
+    zlib.error,
     ImageFileError,
     HeaderDataError,
     WrapStructError,

@@ -87,6 +87,10 @@ class ModelServer:
                 response.close()
         except httpx.TransportError as error:
             raise self._unreached(error) from error
+        except httpx.DecodingError as error:
+            raise Defect(
+                "network-failed", f"The server {self.name} packs its answer in no way that we know."
+            ) from error
         self._require_fine(response.status_code)
         return Reply(content=content, headers=response.headers)
 

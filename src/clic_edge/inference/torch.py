@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
+from clic_edge.errors import Defect
 from clic_edge.inference.confined.wire import Message
 from clic_edge.inference.looking import ImageRuntime
 from clic_edge.inference.package import load_package
@@ -82,6 +83,8 @@ class TorchNetwork:
         answer = self.process.ask(
             Message(word="windows", arrays=(windows,)), most_bytes=_MOST_LOGITS * windows.nbytes
         )
+        if len(answer.arrays) != 1:
+            raise Defect("network-failed", "The model's process answers what is no tensor.")
         (logits,) = answer.arrays
         return np.asarray(logits, np.float32)
 

@@ -19,7 +19,7 @@ from clic_edge.validation.folder import case_files, case_names, read_case
 from clic_edge.validation.groups import NAME, SUBJECTS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from pathlib import Path
 
     from clic_edge.training.recipe import Split
@@ -176,7 +176,7 @@ def split_cases(
     if known and names <= known["train"] | known["validation"]:
         held = {one.subject for one in cases if one.name in known["validation"]}
     else:
-        learned = {one.subject for one in cases if one.name in known.get("train", ())}
+        learned = {one.subject for one in cases if _is_known(one, known.get("train", set()))}
         unseen = [one.subject for one in cases if one.subject not in learned]
         held = _drawn(unseen, split.held_out, rng)
     left = [one.subject for one in cases if one.subject not in held]
@@ -211,6 +211,14 @@ def require_apart(parts: Parts, replayed: Iterable[CaseFile] = ()) -> None:
             f"{len(twice)} held-out cases are learned from too, under another name; the first is "
             f"{twice[0]}.",
         )
+
+
+def _is_known(one: CaseFile, names: Collection[str]) -> bool:
+    """Whether one of the cases is this one, or another of its subject, as `gather` names them."""
+    earlier = f"{one.subject}-"
+    return one.name in names or (
+        one.subject != one.name and any(name.startswith(earlier) for name in names)
+    )
 
 
 def _drawn(subjects: Iterable[str], share: float, rng: np.random.Generator) -> set[str]:

@@ -99,8 +99,16 @@ def _network(parser: ConfigParser, root: Path, device: torch.device) -> torch.nn
 
 
 def _answer(bundle: _Bundle, classes: int, asked: Message) -> Message:
-    voxels, affine = asked.arrays
     path = Path.cwd() / "image.nii"
+    try:
+        return _found(bundle, classes, asked, path=path)
+    finally:  # pixels of a patient: this process may wait for long until the next case
+        path.unlink(missing_ok=True)
+        shutil.rmtree(Path.cwd() / "saved", ignore_errors=True)
+
+
+def _found(bundle: _Bundle, classes: int, asked: Message, *, path: Path) -> Message:
+    voxels, affine = asked.arrays
     image = Nifti1Image(voxels, affine)  # type: ignore[no-untyped-call] # nibabel's
     image.to_filename(path)
     batch = list_data_collate([bundle.preprocessing({bundle.image: str(path)})])
@@ -116,7 +124,6 @@ def _answer(bundle: _Bundle, classes: int, asked: Message) -> Message:
     (sample,) = decollate_batch(batch)
     pred = _on_grid(bundle.postprocessing(sample)[bundle.pred], voxels.shape, affine)
     labels, probability = _labels(pred.cpu().numpy())
-    shutil.rmtree(Path.cwd() / "saved", ignore_errors=True)
     grid = np.asarray(pred.affine, np.float64)
     return Message(word="found", seconds=seconds, arrays=(labels, probability, grid))
 

@@ -79,10 +79,12 @@ def receive(stream: BinaryIO, *, most_bytes: int) -> Message:
         head = json.loads(line)
         plans = [_plan(str(kind), shape) for kind, shape in head["arrays"]]
         word, detail, seconds = str(head["word"]), str(head["detail"]), float(head["seconds"])
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as error:
         raise WireError("no message") from error
     if sum(dtype.itemsize * math.prod(shape) for dtype, shape in plans) > most_bytes:
         raise WireError("more than was asked for")
+    if not 0 <= seconds < math.inf:
+        raise WireError("a time that is none")
     if detail and not _NAME.fullmatch(detail):
         raise WireError("a detail that is no name")
     arrays = tuple(_read(stream, dtype, shape) for dtype, shape in plans)
@@ -122,7 +124,10 @@ def _plan(kind: str, shape: list[int]) -> tuple[np.dtype[np.generic], tuple[int,
 def _read(
     stream: BinaryIO, dtype: np.dtype[np.generic], shape: tuple[int, ...]
 ) -> NDArray[np.generic]:
-    array = np.empty(shape, dtype)
+    try:
+        array = np.empty(shape, dtype)
+    except ValueError as error:  # more dimensions than there can be
+        raise WireError("no array") from error
     left = memoryview(array.reshape(-1).view(np.uint8).data)
     while left:
         count = stream.readinto(left)  # type: ignore[attr-defined] # of every buffered stream
