@@ -28,8 +28,9 @@ from clic_edge.inference.footprint import size_of
 from clic_edge.inference.limits import Adjustable, Clock, Limits
 from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.made_up import made_up
+from clic_edge.inference.package import load_package
 from clic_edge.inference.slide_grid import tile_grid
-from clic_edge.inference.tiling import tissue_share
+from clic_edge.inference.tiling import SlideRuntime, tissue_share
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -193,6 +194,24 @@ def test_a_network_that_does_not_fit_does_not_load(
     with pytest.raises(Defect) as caught:
         load_runtime(slide_package(tmp_path, **change))  # type: ignore[arg-type] # one of two
     assert caught.value.code == code
+
+
+class _Several:
+    """A network with two outputs, of which none is called ``scores``."""
+
+    device = "cpu"
+
+    def outputs(self, tiles: Picture) -> dict[str, NDArray[np.float32]]:
+        """Return a number of each kind for each tile."""
+        one = np.ones((len(tiles), 1), np.float32)
+        return {"confidence": one, "tumour": -one}
+
+
+def test_of_several_outputs_none_is_taken_for_the_scores_by_its_place(tmp_path: Path) -> None:
+    package = load_package(slide_package(tmp_path))
+    with pytest.raises(Defect) as caught:
+        SlideRuntime(package, _Several())  # type: ignore[arg-type] # floats too
+    assert caught.value.code == "network-shape"
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from slides import (
 
 from clic_edge.dicom.slides import build_slide
 from clic_edge.domain.overview import overview
+from clic_edge.domain.slide import Level, Matrix
 from clic_edge.errors import Refusal
 from clic_edge.inference.slide_grid import tile_grid
 from clic_edge.inference.tissue import Tissue, otsu
@@ -121,6 +122,31 @@ def test_an_overview_does_not_depend_on_the_level_that_it_is_read_from() -> None
     ours, theirs = overview(several.levels, 0.004), overview(one.levels, 0.004)
     assert ours.shape == theirs.shape == (130, 195, 3)
     assert np.abs(ours.astype(int) - theirs).max() <= 2
+
+
+class _Glass:
+    """Tiles of empty glass, and how much of it was asked for at once."""
+
+    largest = 0
+
+    def __call__(self, column: int, row: int, *, columns: int, rows: int) -> Picture:  # noqa: ARG002 - all is alike
+        """Return glass."""
+        self.largest = max(self.largest, rows * columns)
+        return np.full((rows, columns, 3), 245, np.uint8)
+
+
+def test_a_slide_of_one_level_is_looked_at_from_afar_without_holding_it_in_memory() -> None:
+    matrix = Matrix(
+        rows=9000,
+        columns=12000,
+        origin_mm=(0, 0, 0),
+        orientation=(1, 0, 0, 0, 1, 0),
+        spacing_mm=(0.00025, 0.00025),
+    )
+    glass = _Glass()
+    picture = overview((Level(matrix=matrix, tiles=glass, instance_index=0),), 0.032)
+    assert picture.shape == (70, 94, 3)
+    assert glass.largest <= 4096**2
 
 
 def test_a_slide_that_is_too_coarse_is_refused() -> None:

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 FINER = 0.02
 """A level may be coarser than what is asked for by this share: spacings are rounded in headers."""
 _BLOCK = 256
-"""Pixels of the picture that are read at once: bounds the memory, whatever the level."""
+"""Most pixels of the picture that are read at once, along each axis."""
+_AT_ONCE = 4096
+"""Most pixels of the level, likewise: bounds the memory where a slide has one level only."""
 
 
 def fine_enough(levels: Sequence[Level], spacing_mm: float) -> Level:
@@ -49,9 +51,10 @@ def overview(levels: Sequence[Level], spacing_mm: float) -> NDArray[np.uint8]:
     down, across = (spacing_mm / step for step in matrix.spacing_mm)
     shape = max(1, round(matrix.rows / down)), max(1, round(matrix.columns / across))
     picture = np.empty((*shape, 3), np.uint8)
-    for top in range(0, shape[0], _BLOCK):
-        for left in range(0, shape[1], _BLOCK):
-            bottom, right = min(top + _BLOCK, shape[0]), min(left + _BLOCK, shape[1])
+    size = max(1, min(_BLOCK, int(_AT_ONCE / max(down, across))))
+    for top in range(0, shape[0], size):
+        for left in range(0, shape[1], size):
+            bottom, right = min(top + size, shape[0]), min(left + size, shape[1])
             first, last = round(top * down), round(bottom * down)
             begin, end = round(left * across), round(right * across)
             block = level.tiles(

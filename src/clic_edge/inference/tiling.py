@@ -137,10 +137,13 @@ class SlideRuntime(LoadedPackage):
         declared = self.package.declaration.slides
         found = self._seeing.outputs(tiles)
         expected = (len(tiles), len(declared.scores))
-        given = found["scores"] if "scores" in found else next(iter(found.values()))
-        if given.shape != expected:
+        if len(found) == 1:  # what the only output is called says nothing
+            found = {"scores": next(iter(found.values()))}
+        given = found.get("scores")
+        if given is None or given.shape != expected:
+            shape = "nothing" if given is None else given.shape
             raise Defect(
-                "network-shape", f"The network returned {given.shape} as 'scores', not {expected}."
+                "network-shape", f"The network returned {shape} as 'scores', not {expected}."
             )
         if not np.isfinite(given).all():
             raise Defect("network-not-finite", "The network returned values that are no numbers.")
