@@ -9,24 +9,34 @@ import numpy as np
 import pytest
 from factories import Shots, make_shot, series_of, skin
 from image_cases import image_in
-from lines import a_pipeline, ready
+from lines import STUDY_ID, Shelf, a_line, a_pipeline, a_series, a_study, ready
 from model_packages import write_image_package
 
 from clic_edge.deid.profile import Profile
 from clic_edge.domain.clean import CleanInstance, CleanSeries
 from clic_edge.domain.image import InputKind
 from clic_edge.drift.features import agreement_features, input_features, output_features
-from clic_edge.errors import ConfigError
+from clic_edge.errors import ConfigError, Transient
 from clic_edge.inference.loading import load_runtime
+from clic_edge.pipeline.intake import intake
 from clic_edge.pipeline.seeing import Part, ReadSeries
+from clic_edge.pipeline.stages import predict
+from clic_edge.pipeline.telling import write
+from clic_edge.results.source import image_name
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from pydicom.dataset import Dataset
 
     from clic_edge.domain.case import Case
     from clic_edge.domain.feature import Feature
     from clic_edge.domain.image import Image
+    from clic_edge.domain.prediction import Prediction
+    from clic_edge.domain.result import ResultObject
+    from clic_edge.domain.study import Series
     from clic_edge.inference.runtime import Runtime
+    from clic_edge.pipeline.line import Line
 
 
 @pytest.fixture(scope="module")
@@ -123,10 +133,73 @@ def test_pixels_that_were_kept_go_to_no_other_machine(
 
 @pytest.fixture
 def case() -> Case:
-    from lines import STUDY_ID, Shelf, a_line, a_study  # noqa: PLC0415 - for this alone
-
-    from clic_edge.pipeline.intake import intake  # noqa: PLC0415 - as above
-
     line = a_line(a_pipeline(), shelf=Shelf(studies={STUDY_ID: a_study()}))
     (admitted,) = intake(STUDY_ID, line.rules, archive=line.archive, ledger=line.ledger)
     return admitted
+
+
+class _Busy:
+    """A model that answers once, and is then out of reach."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.model, self.needs, self.device = runtime.model, runtime.needs, "cpu"
+        self.takes = runtime.takes
+        self._answers = [runtime.predict]
+
+    def predict(self, seen: Image) -> Prediction:
+        """Return what the model finds in the first image."""
+        if not self._answers:
+            raise Transient("busy", "The model is busy.")
+        return self._answers.pop()(seen)
+
+
+class Photographs(Shelf):
+    """An archive of one series of photographs."""
+
+    def __init__(self, *datasets: Dataset) -> None:
+        study = a_study(a_series(instances=len(datasets)))
+        super().__init__(studies={STUDY_ID: study})
+        self.fetched, self._datasets = 0, list(datasets)
+
+    def series(self, series_id: str) -> Series:  # noqa: ARG002 - there is one
+        """Return the photographs."""
+        self.fetched += 1
+        return series_of(self._datasets)
+
+    def keep(self, results: Sequence[ResultObject]) -> None:
+        """Keep nothing: none is written."""
+        assert not results
+
+
+def begun_on(shelf: Photographs, model: Runtime | _Busy) -> tuple[Line, Case]:
+    line = a_line(a_pipeline(), shelf=shelf)
+    profile = Profile(name="x", pixels="keep")
+    one = replace(line.pipelines[0], profile=profile, runtime=lambda: model)  # type: ignore[arg-type,return-value] # all that is asked of it
+    line = replace(line, pipelines=(one,))
+    (admitted,) = intake(STUDY_ID, line.rules, archive=line.archive, ledger=line.ledger)
+    begun = line.ledger.cases.begin(admitted.case_id, 0)
+    assert begun is not None
+    return line, begun
+
+
+def test_a_case_of_which_an_image_still_waits_is_not_told(runtime: Runtime) -> None:
+    line, begun = begun_on(Photographs(photograph(), photograph()), _Busy(runtime))
+    with pytest.raises(Transient):
+        predict(line, begun)
+    assert len(line.ledger.predictions.of_case(begun.case_id, runtime.model.digest)) == 1
+    with pytest.raises(Transient) as caught:
+        write(line, begun)
+    assert caught.value.code == "prediction-stale"
+
+
+def test_a_series_of_many_images_is_not_fetched_again_for_each(runtime: Runtime) -> None:
+    shelf = Photographs(*(photograph() for _ in range(6)))
+    line, begun = begun_on(shelf, runtime)
+    predict(line, begun)
+    write(line, begun)
+    assert shelf.fetched <= 3
+
+
+def test_an_image_of_number_zero_is_not_called_by_its_place() -> None:
+    images = series_of([photograph(InstanceNumber=1), photograph(InstanceNumber=0)])
+    assert [image_name(images, place) for place in (1, 2)] == [(1, "R"), (0, "R")]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from clic_edge.dicom.slides import pictures_only
+from clic_edge.domain.image import InputKind
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect, Transient
-from clic_edge.pipeline.seeing import Part
+from clic_edge.pipeline.seeing import Part, parts_of
 from clic_edge.pipeline.stages import keep_silent, part_of, refuse, require_told
 from clic_edge.results.check import check
 from clic_edge.results.check_summary import check_told
@@ -67,6 +69,8 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
     refused = {
         part_of(one): one for one in line.ledger.deliveries.refusals(case.case_id, model.digest)
     }
+    # The images of a series come one after another, and each is told from all of the series.
+    read = lru_cache(maxsize=1)(partial(_series, line))
     parts: dict[Part, SeriesStory] = {}
     predictions = () if pipeline.silence else _predictions(line, case, model.digest)
     for logged in predictions:
@@ -74,7 +78,8 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
         if part in refused:
             continue
         try:
-            analysis = _analysis(line, case.started_at, logged)
+            series = read(logged.series_id, on_slide=logged.prediction.geometry.on_slide)
+            analysis = _analysis(line, case.started_at, logged, series=series)
             results = _written(pipeline, analysis)
         except Defect as why:
             refused[part] = refuse(line, case, part, why=why, digest=model.digest)
@@ -88,8 +93,8 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
     if not parts:
         require_told(refused.values(), told=pipeline.tells_refusals)
     for part, refusal in refused.items():
-        series = line.archive.series(part.series_id) if part.image else None
-        parts[part] = replace(_named(part, numbers[part.series_id], series), refusal=refusal)
+        images = read(part.series_id, on_slide=False) if part.image else None
+        parts[part] = replace(_named(part, numbers[part.series_id], images), refusal=refusal)
     story = Story(
         case_id=case.case_id,
         started_at=case.started_at,
@@ -157,11 +162,13 @@ def _series(line: Line, series_id: str, *, on_slide: bool) -> Series:
     return pictures_only(series) if on_slide else series
 
 
-def _analysis(line: Line, started_at: datetime, logged: LoggedPrediction) -> Analysis:
+def _analysis(
+    line: Line, started_at: datetime, logged: LoggedPrediction, *, series: Series
+) -> Analysis:
     return Analysis(
         case_id=logged.case_id,
         started_at=started_at,
-        series=_series(line, logged.series_id, on_slide=logged.prediction.geometry.on_slide),
+        series=series,
         slices=logged.slices,
         prediction=logged.prediction,
         language=line.language,
@@ -171,11 +178,13 @@ def _analysis(line: Line, started_at: datetime, logged: LoggedPrediction) -> Ana
 
 
 def _predictions(line: Line, case: Case, model_digest: str) -> tuple[LoggedPrediction, ...]:
-    """Return one for each series but the refused; the model may have changed since."""
+    """Return one for each series, or image of it, but the refused; the model may have changed."""
     logged = line.ledger.predictions.of_case(case.case_id, model_digest)
     refused = line.ledger.deliveries.refusals(case.case_id, model_digest)
-    done = {one.series_id for one in logged} | {one.series_id for one in refused}
-    if done != set(case.series_ids):
+    done = {*map(_part_of, logged), *map(part_of, refused)}
+    kind = InputKind.IMAGE if any(one.image for one in done) else InputKind.VOLUME
+    wanted = parts_of(line, case, kind)
+    if not all(done & {Part(one.series_id), one} for own in wanted.values() for one in own):
         raise Transient(
             "prediction-stale",
             "The model changed after it had predicted; it predicts again.",

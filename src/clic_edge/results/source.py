@@ -111,9 +111,10 @@ def image_name(series: Series, position: int) -> tuple[int, str]:
         header = read_header(series.instances[position - 1].content)
         found = Attributes(dataset=header, where="the original")
         side = found.text("ImageLaterality") or found.text("Laterality")
-        return found.integer("InstanceNumber") or position, side
+        number = found.integer("InstanceNumber")
     except Defect:
         return position, ""
+    return position if number is None else number, side
 
 
 def _headers(analysis: Analysis) -> Mapping[int, Dataset]:
