@@ -48,6 +48,7 @@ class DeliveryStore:
     def refuse(self, case_id: str, refusal: SeriesRefusal, *, model_digest: str) -> None:
         """Remember why a model was not run on a series."""
         row = {name: getattr(refusal, name) for name in SeriesRefusal.__slots__}
+        row |= {"at": datetime.now(UTC)}
         with self._engine.begin() as connection:
             key = {"case_id": case_id, "model_digest": model_digest}
             insert_or_replace(connection, series_refusals, key | row)

@@ -11,7 +11,6 @@ from clic_edge.domain.feature import Feature
 from clic_edge.domain.monitoring import EVERY, Observation, Stratum
 from clic_edge.ledger.schema import (
     assessments,
-    cases,
     prediction_features,
     predictions,
     series_refusals,
@@ -96,18 +95,16 @@ def _of_predictions(
 def _of_refusals(
     connection: sa.Connection, model_digest: str, span: _Span
 ) -> Iterator[Observation]:
-    # A refusal has no moment of its own, and that of the case's last change moves.
     query = (
-        sa.select(cases.c.started_at, series_refusals.c.withheld)
-        .join(cases, cases.c.case_id == series_refusals.c.case_id)
+        sa.select(series_refusals.c.at, series_refusals.c.withheld)
         .where(series_refusals.c.model_digest == model_digest)
         # What the site refuses is no word of the model's.
         .where(series_refusals.c.code != "model-suspended")
-        .where(_within(cases.c.started_at, span))
+        .where(_within(series_refusals.c.at, span))
     )
     for row in connection.execute(query):
         features = _refused(refused=not row.withheld, failed=row.withheld)
-        yield Observation(at=row.started_at, stratum=EVERY, features=features)
+        yield Observation(at=row.at, stratum=EVERY, features=features)
 
 
 def _refused(*, refused: bool, failed: bool = False) -> tuple[Feature, ...]:

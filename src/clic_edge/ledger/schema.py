@@ -125,6 +125,7 @@ series_refusals = sa.Table(
     sa.Column("code", sa.String(64), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("withheld", sa.Boolean, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
 )
 
 shadow_failures = sa.Table(
