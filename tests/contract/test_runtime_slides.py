@@ -22,6 +22,7 @@ from slides import (
 from clic_edge.dicom.slides import build_slide
 from clic_edge.domain.image import InputKind
 from clic_edge.domain.overview import overview
+from clic_edge.drift.features import agreement_features
 from clic_edge.errors import ConfigError, Defect, Refusal
 from clic_edge.inference.declaration import read_declaration
 from clic_edge.inference.footprint import size_of
@@ -194,6 +195,18 @@ def test_a_network_that_does_not_fit_does_not_load(
     with pytest.raises(Defect) as caught:
         load_runtime(slide_package(tmp_path, **change))  # type: ignore[arg-type] # one of two
     assert caught.value.code == code
+
+
+def test_a_challenger_with_tiles_of_its_own_is_compared_where_it_can_be(tmp_path: Path) -> None:
+    slide = slide_of(dense())
+    active = load_runtime(slide_package(tmp_path / "active")).predict(slide)
+    denser = slide_package(tmp_path / "denser", old="stride = 128", new="stride = 64")
+    challenger = load_runtime(denser).predict(slide)
+    assert agreement_features(challenger, active) == ()
+    assert {one.name for one in agreement_features(active, active)} == {
+        "agreement.tissue.dice",
+        "agreement.tumour.dice",
+    }
 
 
 class _Several:

@@ -80,8 +80,9 @@ def _decade(age_years: float | None) -> float | None:
 def agreement_features(challenger: Prediction, active: Prediction) -> tuple[Feature, ...]:
     """Return Dice and difference of volumes of each segment that both models name.
 
-    Both lie on the grid of the same volume. Where neither finds a segment, Dice is 1. Of each
-    category that both name, the difference of its probabilities.
+    Where neither finds a segment, Dice is 1. Nothing is said of segments where the grids differ, as
+    those of tiles of a slide may. Of each category that both name, the difference of its
+    probabilities.
     """
     known = {one.name: one.probability for one in active.categories}
     categories = tuple(
@@ -92,7 +93,10 @@ def agreement_features(challenger: Prediction, active: Prediction) -> tuple[Feat
         for one in challenger.categories
         if one.name in known
     )
-    by_name = {segment.definition.name: segment for segment in active.segments}
+    alike = active.geometry.shape == challenger.geometry.shape and np.array_equal(
+        active.geometry.affine, challenger.geometry.affine
+    )
+    by_name = {segment.definition.name: segment for segment in active.segments if alike}
     features = []
     for segment in challenger.segments:
         name = segment.definition.name
