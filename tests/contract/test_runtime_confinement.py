@@ -5,13 +5,14 @@ from __future__ import annotations
 import io
 import json
 import os
+import select
 import signal
 import socket
 import sys
 import threading
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -22,7 +23,7 @@ from clic_edge.errors import ConfigError, Defect
 from clic_edge.inference import confinement
 from clic_edge.inference.bundle import BundleRuntime, _parts_of
 from clic_edge.inference.confined import launch, wire
-from clic_edge.inference.confinement import Program, environment, kill, start
+from clic_edge.inference.confinement import Program, environment, has_ended, kill, start
 from clic_edge.inference.site import Site
 from clic_edge.inference.torch import TorchNetwork
 from clic_edge.inference.volume_files import LPS_TO_RAS
@@ -282,3 +283,44 @@ def test_a_program_of_a_package_leaves_no_compiled_file_in_it(tmp_path: Path, fo
     with Path(os.devnull).open("wb") as nowhere:
         assert start(program, Site(), status=nowhere.fileno()).wait(timeout=60) == 0
     assert [path.name for path in tmp_path.iterdir()] == ["own.py"]
+
+
+def test_what_a_program_left_running_ends_with_it(folder: Path) -> None:
+    code = "import subprocess; print(subprocess.Popen(['sleep', '60']).pid, file=open('pid', 'w'))"
+    program = Program(
+        argv=(sys.executable, "-c", code), environment=environment(folder), folder=folder
+    )
+    with Path(os.devnull).open("wb") as nowhere:
+        process = start(program, Site(), status=nowhere.fileno())
+    assert has_ended(process, within=60)
+    kill(process)
+    assert process.returncode == 0
+    with (
+        suppress(ProcessLookupError),
+        closing(pid_opened(int((folder / "pid").read_text()))) as one,
+    ):
+        assert select.select([one], [], [], 10)[0]
+
+
+def pid_opened(pid: int) -> IO[bytes]:
+    return os.fdopen(os.pidfd_open(pid), "rb", buffering=0)
+
+
+ESCAPING = """$(__import__('os').fork() and __import__('os')._exit(0)) or (
+    __import__('os').setsid(), __import__('time').sleep(20), __import__('os')._exit(0))"""
+
+
+def test_a_program_that_escapes_does_not_hold_the_worker_longer_than_its_time(
+    tmp_path: Path,
+) -> None:
+    config = bundle_config(3) | {"inferer": " ".join(ESCAPING.split())}
+    folder = write_bundle(tmp_path / "package", config=config)
+    answered = threading.Event()
+
+    def load() -> None:
+        with pytest.raises(Defect):
+            BundleRuntime.load(folder, Site(seconds=5)).predict(volume_of(known_labels()))
+        answered.set()
+
+    threading.Thread(target=load, daemon=True).start()
+    assert answered.wait(15)

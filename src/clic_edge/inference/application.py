@@ -15,7 +15,6 @@ a confined process, with the paths of the container turned into those of the fol
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -26,6 +25,7 @@ from clic_edge.errors import ConfigError, Defect
 from clic_edge.inference.confinement import (
     Program,
     environment,
+    has_ended,
     kill,
     require_isolated,
     scratch,
@@ -41,6 +41,7 @@ from clic_edge.inference.site import HERE, Site
 from clic_edge.inference.volume_files import write_dicom, write_nifti
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
 
     from numpy.typing import NDArray
@@ -136,17 +137,15 @@ class _Application:
             process = self._start(promised, folder)
         seconds = min(self._app.timeout or self._site.seconds, self._site.seconds)
         try:
-            status = process.wait(timeout=seconds)
-        except subprocess.TimeoutExpired as error:
-            raise Defect(
-                "runtime-timeout", f"The application took more than {seconds:g} seconds."
-            ) from error
+            ended = has_ended(process, within=seconds)
         finally:
             kill(process)
             if self._container:
                 self._container.remove(folder)
+        if not ended:
+            raise Defect("runtime-timeout", f"The application took more than {seconds:g} seconds.")
         require_isolated(process)
-        if status:
+        if status := process.returncode:
             raise Defect("application-failed", f"The application ended with status {status}.")
 
     def _start(self, promised: Mapping[str, str], folder: Path) -> subprocess.Popen[bytes]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -98,11 +99,24 @@ def start(
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a process with all that it started."""
-    if process.poll() is None:
+    """End a process with all of its group, also where it ended before what it started."""
+    if process.returncode is None:  # nobody has reaped it: the group is still its own
         with suppress(ProcessLookupError):  # another thread was faster
             os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+def has_ended(process: subprocess.Popen[bytes], *, within: float = 0) -> bool:
+    """Return whether it ends within so many seconds; `kill` still finds its group then."""
+    if process.returncode is not None:
+        return True
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        ending = select.poll()
+        ending.register(descriptor, select.POLLIN)
+        return bool(ending.poll(within * 1000))
+    finally:
+        os.close(descriptor)
 
 
 def require_isolated(process: subprocess.Popen[bytes]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import socket
 import sys
 import tempfile
 import threading
@@ -18,6 +18,7 @@ from clic_edge.inference.confinement import (
     SOURCE,
     Program,
     environment,
+    has_ended,
     kill,
     require_isolated,
     start,
@@ -96,23 +97,24 @@ class _Life:
         self._seconds = site.seconds
         self._folder = tempfile.TemporaryDirectory(prefix="clic-edge-model-")
         folder = Path(self._folder.name)
-        asked, asking = os.pipe()
-        answered, answering = os.pipe()
+        # Sockets, as only these can be shut for a program of the model's own that outlives it.
+        asked, asking = socket.socketpair()
+        answered, answering = socket.socketpair()
+        self._links = asking, answered
+        ends = asked.fileno(), answering.fileno()
         name = f"clic_edge.inference.confined.{module}"
         program = Program(
-            argv=(sys.executable, "-P", "-m", name, str(asked), str(answering), *arguments),
+            argv=(sys.executable, "-P", "-m", name, *map(str, ends), *arguments),
             reads=(*reads, SOURCE),
             environment=environment(folder) | {"PYTHONPATH": str(SOURCE)},
             folder=folder,
         )
-        self._process = start(program, site, status=answering, passed=(asked,))
-        os.close(asked)
-        os.close(answering)
-        self._requests = os.fdopen(asking, "wb")
-        self._replies = os.fdopen(answered, "rb")
-        weakref.finalize(
-            self, _end, self._process, self._folder, pipes=(self._requests, self._replies)
-        )
+        with asked, answering:
+            self._process = start(program, site, status=ends[1], passed=ends[:1])
+        self._requests = asking.makefile("wb")
+        self._replies = answered.makefile("rb")
+        pipes = (self._requests, self._replies, *self._links)
+        weakref.finalize(self, _end, self._process, self._folder, pipes=pipes)
         self.device = self._timed(self._begin).detail
 
     def _begin(self) -> wire.Message:
@@ -126,7 +128,7 @@ class _Life:
 
     def is_over(self) -> bool:
         """Whether the process has ended."""
-        return self._process.poll() is not None
+        return has_ended(self._process)
 
     def ask(self, request: wire.Message, *, most_bytes: int) -> wire.Message:
         """Return the answer; raises Defect where there is none."""
@@ -139,7 +141,7 @@ class _Life:
 
     def _timed(self, talk: Callable[[], wire.Message]) -> wire.Message:
         late = threading.Event()
-        timer = threading.Timer(self._seconds, _give_up, (self._process, late))
+        timer = threading.Timer(self._seconds, _give_up, (self._process, self._links, late))
         timer.start()
         try:
             answer = talk()
@@ -179,16 +181,21 @@ def _failure(answer: wire.Message) -> Defect | None:
     return None
 
 
-def _give_up(process: subprocess.Popen[bytes], late: threading.Event) -> None:
+def _give_up(
+    process: subprocess.Popen[bytes], links: tuple[socket.socket, ...], late: threading.Event
+) -> None:
     late.set()
     kill(process)
+    for link in links:
+        with suppress(OSError):  # the other end is gone already
+            link.shutdown(socket.SHUT_RDWR)
 
 
 def _end(
     process: subprocess.Popen[bytes],
     folder: tempfile.TemporaryDirectory[str],
     *,
-    pipes: tuple[BinaryIO, ...],
+    pipes: tuple[BinaryIO | socket.socket, ...],
 ) -> None:
     kill(process)
     for pipe in pipes:
