@@ -348,3 +348,18 @@ def test_the_worker_watches_obeys_and_tells_what_hinders_it(
     assert {(one["model"], one["severity"]) for one in rung} == {("organs 1", "warning")}
     patrol(ledger, POLICY, now=FROZEN_AT)
     assert [one["code"] for one in events if one["event"] == "watch-failed"] == ["clock-behind"]
+
+
+def test_what_hinders_the_watch_on_one_model_does_not_save_another_from_its_stop_rule(
+    ledger: Ledger, engine: Engine
+) -> None:
+    log(engine, later(20, after=100))
+    watched_at(ledger, 125)  # by a clock that was ahead
+    digest = "e" * 64
+    place = Placement(pipeline="organs", model_id="organs", version="2", digest=digest)
+    ledger.standing.enrol(place, [], decides=True)
+    log(engine, observations(STUDIES), digest=digest)
+    log(engine, later(30, NOISY), digest=digest)
+    freeze_references(ledger, acceptance(frozen_at=FROZEN_AT, model_digest=digest))
+    patrol(ledger, POLICY, now=FROZEN_AT + 35 * STEP)
+    assert ledger.standing.standing("organs")[digest].now is ModelState.SUSPENDED

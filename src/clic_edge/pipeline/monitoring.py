@@ -103,6 +103,8 @@ def newest(references: Iterable[Reference]) -> tuple[Reference, ...]:
 def watch_models(ledger: Ledger, policy: Policy, *, now: datetime) -> Watched:
     """Chart what came since the last time, and return what it says. Doing it twice does no harm.
 
+    What hinders the charts of one model is raised once those of the others are done.
+
     Raises
     ------
     Transient
@@ -113,30 +115,44 @@ def watch_models(ledger: Ledger, policy: Policy, *, now: datetime) -> Watched:
     for one in newest(ledger.monitoring.references()):
         by_model.setdefault(one.model_digest, []).append(one)
     evaluations, strata = list[tuple["Reference", "Evaluation"]](), list["Stratum"]()
+    hindrances = list[ClicEdgeError]()
     for references in by_model.values():
-        done, new = _watch(ledger, references, policy, now=now)
+        try:
+            done, new = _watch(ledger, references, policy, now=now)
+        except ClicEdgeError as error:
+            hindrances.append(error)
+            continue
         evaluations += done
         strata += new
-    open_alarms = ledger.monitoring.alarms(is_open=True)
-    seen = {one.alarm_id for one in ledger.monitoring.acknowledgements()}
+    for hindrance in hindrances:
+        raise hindrance
     return Watched(
         evaluations=tuple(evaluations),
         new_strata=tuple(strata),
         ahead=ledger.observations.ahead_of(now),
-        demands=demands(open_alarms, policy, acknowledged=seen),
+        demands=demanded(ledger, policy),
     )
+
+
+def demanded(ledger: Ledger, policy: Policy) -> tuple[Demand, ...]:
+    """Return what the stop rules ask for, from all alarms that are open, charted now or before."""
+    seen = {one.alarm_id for one in ledger.monitoring.acknowledgements()}
+    return demands(ledger.monitoring.alarms(is_open=True), policy, acknowledged=seen)
 
 
 def patrol(ledger: Ledger, policy: Policy, *, now: datetime) -> None:
     """Watch the models and do what the stop rules say; what hinders it is told, and tried again."""
+    evaluations: tuple[tuple[Reference, Evaluation], ...] = ()
     try:
-        watched = watch_models(ledger, policy, now=now)
-        for demand in watched.demands:
-            obey(ledger, demand)
+        evaluations = watch_models(ledger, policy, now=now).evaluations
     except ClicEdgeError as error:
         telemetry.watch_failed(code=error.code)
-        return
-    for reference, evaluation in watched.evaluations:
+    for demand in demanded(ledger, policy):
+        try:
+            obey(ledger, demand)
+        except ClicEdgeError as error:
+            telemetry.watch_failed(code=error.code)
+    for reference, evaluation in evaluations:
         for alarm in evaluation.opened:
             # The value of a word stays out of the log.
             telemetry.drift_alarm(
