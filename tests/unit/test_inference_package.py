@@ -109,6 +109,18 @@ def test_a_wrong_value_is_named_with_its_key(
     assert key is None or f"{key}: " in sentence
 
 
+def test_a_folder_that_a_link_leads_to_is_no_part_of_a_package(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Its files could change, or be run by a bundle, and no digest would tell."""
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "test").mkdir(exist_ok=True)
+    (folder / "test" / "more").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError) as error:
+        load_package(folder)
+    assert error.value.code == "model-elsewhere"
+
+
 @pytest.mark.parametrize("name", ["model.toml", "model.onnx", "digests.json"])
 def test_a_missing_file_is_named(folder: Path, name: str) -> None:
     (folder / name).unlink()

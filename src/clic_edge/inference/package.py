@@ -143,8 +143,14 @@ def _files(folder: Path, declaration: Declaration) -> tuple[Path, ...]:
 
 
 def _within(folder: Path) -> tuple[Path, ...]:
-    """Return every file in a folder, in whatever depth."""
-    return tuple(sorted(path for path in folder.rglob("*") if path.is_file()))
+    """Return every file in a folder, in whatever depth; raises ConfigError for a linked folder."""
+    paths = sorted(folder.rglob("*"))
+    if any(path.is_symlink() and path.is_dir() for path in paths):
+        raise ConfigError(
+            "model-elsewhere",
+            f"{folder} holds a link to a folder, whose files no digest covers; put them there.",
+        )
+    return tuple(path for path in paths if path.is_file())
 
 
 def _digests(folder: Path, declaration: Declaration) -> dict[str, str]:
