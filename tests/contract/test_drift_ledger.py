@@ -350,6 +350,14 @@ def test_the_worker_watches_obeys_and_tells_what_hinders_it(
     assert [one["code"] for one in events if one["event"] == "watch-failed"] == ["clock-behind"]
 
 
+def test_numbers_at_the_end_of_what_a_float_holds_end_no_worker(
+    ledger: Ledger, engine: Engine
+) -> None:
+    log(engine, later(60, Habit(shift={"input.noise": 2361.0})))
+    for steps in (20, 40, 60, 80):
+        patrol(ledger, POLICY, now=FROZEN_AT + steps * STEP)
+
+
 def test_what_hinders_the_watch_on_one_model_does_not_save_another_from_its_stop_rule(
     ledger: Ledger, engine: Engine
 ) -> None:

@@ -8,7 +8,9 @@ import os
 import select
 import signal
 import socket
+import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import closing, suppress
 from pathlib import Path
@@ -62,6 +64,29 @@ json.dump([reached, sorted(os.environ)], open("reached.json", "w"))
 def folder() -> Iterator[Path]:
     with confinement.scratch() as path:
         yield path
+
+
+def test_what_a_killed_worker_left_is_deleted_and_what_another_holds_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    script = (
+        "import os, signal\n"
+        "from clic_edge.inference.confinement import WorkingFolder\n"
+        "folder = WorkingFolder()\n"
+        "open(folder.name + '/image.nii', 'wb').write(b'pixels')\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    told = os.environ | {"TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], check=False, env=told)
+    (left,) = tmp_path.iterdir()
+    with confinement.scratch() as held:
+        assert left.exists(), "it is young"
+        for one in (left, held):
+            os.utime(one, (0, 0))
+        with confinement.scratch():
+            assert not left.exists()
+            assert held.exists()
 
 
 def run(folder: Path, site: Site, *argv: str, reads: tuple[Path, ...] = ()) -> int:

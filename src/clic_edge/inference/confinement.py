@@ -7,13 +7,16 @@ happens to it is a Defect of the case. `confined.launch` takes the rights away.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +40,9 @@ _KEPT = ("OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "LD_LIBRARY_PATH")
 """What is kept of our environment."""
 SOURCE = Path(clic_edge.__file__).parents[1]
 """Where our own modules are found."""
+_PREFIX = "clic-edge-model-"
+_BEGINS_SECONDS = 60.0
+"""A folder that is younger may be one that its worker is about to hold."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,10 +58,42 @@ class Program:
     """Ends when the thread that started it ends: for a program that the thread waits for."""
 
 
+class WorkingFolder(tempfile.TemporaryDirectory[str]):
+    """A folder for a process to work in, held as long as its worker lives.
+
+    What a worker that was killed left behind is nobody's any more, and deleted first.
+    """
+
+    def __init__(self) -> None:
+        _sweep(Path(tempfile.gettempdir()))
+        super().__init__(prefix=_PREFIX)
+        self._held: int | None = os.open(self.name, os.O_RDONLY)
+        fcntl.flock(self._held, fcntl.LOCK_EX)
+
+    def cleanup(self) -> None:
+        """Delete the folder, and let go of it."""
+        super().cleanup()
+        if self._held is not None:
+            os.close(self._held)
+            self._held = None
+
+
+def _sweep(folder: Path) -> None:
+    for left in folder.glob(f"{_PREFIX}*"):
+        with suppress(OSError):  # another's, held, or gone meanwhile
+            if time.time() - left.stat().st_mtime > _BEGINS_SECONDS:
+                held = os.open(left, os.O_RDONLY | os.O_NOFOLLOW | os.O_DIRECTORY)
+                try:
+                    fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(left)
+                finally:
+                    os.close(held)
+
+
 @contextmanager
 def scratch() -> Iterator[Path]:
     """Yield a folder for a process to work in, and delete it."""
-    with tempfile.TemporaryDirectory(prefix="clic-edge-model-") as name:
+    with WorkingFolder() as name:
         yield Path(name)
 
 

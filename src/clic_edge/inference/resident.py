@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import sys
-import tempfile
 import threading
 import weakref
 from contextlib import suppress
@@ -17,6 +16,7 @@ from clic_edge.inference.confined import wire
 from clic_edge.inference.confinement import (
     SOURCE,
     Program,
+    WorkingFolder,
     environment,
     has_ended,
     kill,
@@ -95,7 +95,7 @@ class _Life:
 
     def __init__(self, module: str, *arguments: str, reads: tuple[Path, ...], site: Site) -> None:
         self._seconds = site.seconds
-        self._folder = tempfile.TemporaryDirectory(prefix="clic-edge-model-")
+        self._folder = WorkingFolder()
         folder = Path(self._folder.name)
         # Sockets, as only these can be shut for a program of the model's own that outlives it.
         asked, asking = socket.socketpair()
@@ -193,7 +193,7 @@ def _give_up(
 
 def _end(
     process: subprocess.Popen[bytes],
-    folder: tempfile.TemporaryDirectory[str],
+    folder: WorkingFolder,
     *,
     pipes: tuple[BinaryIO | socket.socket, ...],
 ) -> None:

@@ -13,7 +13,7 @@ from clic_edge.drift.monitor import alarm_id, evaluate
 from clic_edge.drift.plan import Policy
 from clic_edge.drift.reference import FEWEST, Acceptance, freeze
 from clic_edge.drift.stop import demands
-from clic_edge.errors import ClicEdgeError, ConfigError, Transient
+from clic_edge.errors import ClicEdgeError, ConfigError, Defect, Transient
 from clic_edge.pipeline.standing import move
 
 if TYPE_CHECKING:
@@ -109,6 +109,8 @@ def watch_models(ledger: Ledger, policy: Policy, *, now: datetime) -> Watched:
     ------
     Transient
         ``clock-behind``: more was charted than this clock allows of. As `MonitoringStore.record`.
+    Defect
+        ``not-charted``: the features of a model are no numbers that a chart can hold.
 
     """
     by_model: dict[str, list[Reference]] = {}
@@ -121,6 +123,12 @@ def watch_models(ledger: Ledger, policy: Policy, *, now: datetime) -> Watched:
             done, new = _watch(ledger, references, policy, now=now)
         except ClicEdgeError as error:
             hindrances.append(error)
+            continue
+        except (ArithmeticError, ValueError):
+            # Numbers at the end of what a float can hold may not end the worker.
+            hindrances.append(
+                Defect("not-charted", "A model's features can't be charted; look at its log.")
+            )
             continue
         evaluations += done
         strata += new
