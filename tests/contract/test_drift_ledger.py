@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 from observed import BEGIN, SKYRA, STEP, Habit, acceptance, log, observations
-from servers import postgres_server
 
 from clic_edge import telemetry
 from clic_edge.domain.assessment import Assessment, Reason, Source, Verdict
@@ -19,7 +18,6 @@ from clic_edge.domain.standing import ModelState, Placement
 from clic_edge.drift.plan import Policy
 from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import migrate, open_engine
 from clic_edge.ledger.schema import audit_events, drift_references
 from clic_edge.pipeline.monitoring import (
     STRATUM_CHART,
@@ -30,9 +28,6 @@ from clic_edge.pipeline.monitoring import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from sqlalchemy.engine import Engine
 
     from clic_edge.domain.monitoring import Alarm, ChartPoint, Observation
@@ -41,26 +36,6 @@ POLICY = Policy(responses=((Channel.IMAGE, Response.SUSPEND), (Channel.OUTPUT, R
 STUDIES = 320
 FROZEN_AT = BEGIN + STUDIES * STEP
 NOISY = Habit(shift={"input.noise": 2.0})
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    with postgres_server() as server:
-        yield server.url
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "postgresql":
-        opened = open_engine(request.getfixturevalue("postgres_url"))
-        with opened.begin() as connection:
-            connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-            connection.execute(sa.text("CREATE SCHEMA public"))
-    else:
-        opened = open_engine(f"sqlite:////{tmp_path / 'ledger.sqlite'}")
-    migrate(opened)
-    yield opened
-    opened.dispose()
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from factories import NOW
-from servers import postgres_server
 
 from clic_edge.domain.assessment import Assessment, Reason, Source, Verdict
 from clic_edge.domain.case import CaseState
@@ -65,12 +64,6 @@ class RecordingQueue:
             message = "the queue is broken"
             raise RuntimeError(message)
         self.put_in.append((case_id, attempt))
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    with postgres_server() as server:
-        yield server.url
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])

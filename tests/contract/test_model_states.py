@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
-from servers import postgres_server
 from source import ROOT
 
 from clic_edge.domain.standing import (
@@ -22,13 +21,9 @@ from clic_edge.domain.standing import (
 )
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import migrate, open_engine
 from clic_edge.ledger.schema import model_events
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
-
     from sqlalchemy.engine import Engine
 
     from clic_edge.ledger.standing import StandingStore
@@ -36,26 +31,6 @@ if TYPE_CHECKING:
 S = ModelState
 EVIDENCE = "{}"
 PERSON = "A. Jensen"
-
-
-@pytest.fixture(scope="module")
-def postgres_url() -> Iterator[str]:
-    with postgres_server() as server:
-        yield server.url
-
-
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
-def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "postgresql":
-        opened = open_engine(request.getfixturevalue("postgres_url"))
-        with opened.begin() as connection:
-            connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-            connection.execute(sa.text("CREATE SCHEMA public"))
-    else:
-        opened = open_engine(f"sqlite:///{tmp_path / 'ledger.db'}")
-    migrate(opened)
-    yield opened
-    opened.dispose()
 
 
 @pytest.fixture
