@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pacs": VALUES,
     "ledger": VALUES,
     "drift": VALUES,
+    "board": VALUES | {"config", "ledger", "drift"},
     "deid": VALUES | {"dicom"},
     "results": VALUES | {"dicom"},
     "validation": VALUES | {"inference"},
@@ -32,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "retraining": VALUES
     | {"config", "deid", "dicom", "inference", "ledger", "pacs", "pipeline", "results"}
     | {"training", "validation"},
-    "web": VALUES | {"config", "ledger", "drift", "pacs", "pipeline"},
+    "web": VALUES | {"board", "config", "drift", "ledger", "pacs", "pipeline"},
     "app": EVERYTHING,
     "assembly": EVERYTHING,
     "transports": EVERYTHING,
@@ -92,6 +93,8 @@ ONLY_IN: dict[str, set[str]] = {
     "typer": {"cli"},
     "fastapi": {"web", "cli.web"},
     "starlette": {"web"},
+    "jinja2": {"web"},
+    "markupsafe": {"web"},
     "uvicorn": {"cli.web"},
 }
 """Libraries that stay behind one door."""

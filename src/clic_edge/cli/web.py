@@ -65,15 +65,19 @@ def _listening(settings: Web) -> socket.socket:
 
 def application(appliance: Appliance) -> FastAPI:
     """Return the pages of an appliance."""
-    from clic_edge.web.app import create_app  # noqa: PLC0415 - as above
+    from clic_edge.web.app import Site, create_app  # noqa: PLC0415 - as above
 
     settings = appliance.settings.web
     known = {*_LOCAL, settings.host, *settings.names, urlsplit(settings.url or "").hostname}
     return create_app(
         appliance.ledger,
         appliance.gateway(),
-        viewer_folder=settings.viewer,
-        names=sorted(name for name in known if name),
+        site=Site(
+            viewer_folder=settings.viewer,
+            state_folder=appliance.settings.appliance.state_dir,
+            names=sorted(name for name in known if name),
+            language=appliance.settings.appliance.language,
+        ),
         desk=_desk(appliance),
     )
 

@@ -13,6 +13,7 @@ from clic_edge.ledger.cases import CaseStore
 from clic_edge.ledger.deliveries import DeliveryStore
 from clic_edge.ledger.monitoring import MonitoringStore
 from clic_edge.ledger.observations import ObservationStore
+from clic_edge.ledger.overview import OverviewStore
 from clic_edge.ledger.predictions import PredictionStore
 from clic_edge.ledger.records import RecordStore
 from clic_edge.ledger.shadows import ShadowStore
@@ -34,6 +35,7 @@ class Ledger:
     assessments: AssessmentStore
     monitoring: MonitoringStore
     observations: ObservationStore
+    overview: OverviewStore
     records: RecordStore
     standing: StandingStore
     shadows: ShadowStore
@@ -48,6 +50,7 @@ class Ledger:
             assessments=AssessmentStore(engine),
             monitoring=MonitoringStore(engine),
             observations=ObservationStore(engine),
+            overview=OverviewStore(engine),
             records=RecordStore(engine),
             standing=StandingStore(engine),
             shadows=ShadowStore(engine),

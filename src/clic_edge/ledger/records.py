@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
+HEARTBEAT = "worker-heartbeat"
+"""Name of the cursor that holds when a worker last looked around, in seconds since 1970."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEvent:

@@ -17,6 +17,7 @@ from clic_edge import telemetry
 from clic_edge.deid.crosswalk import drop_expired
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ClicEdgeError
+from clic_edge.ledger.records import HEARTBEAT
 from clic_edge.pipeline.monitoring import patrol
 from clic_edge.pipeline.process import process
 from clic_edge.pipeline.queue import FIRST_ATTEMPTS, LINE_VERSION, RETRIES, WORKFLOW
@@ -139,6 +140,7 @@ class Worker:
         """Take in studies that no event told of, cases that fell out of the queue, readers' words."""
         line, now = self._line, datetime.now(UTC)
         try:
+            line.ledger.records.advance(HEARTBEAT, int(now.timestamp()))
             self._rescue()
             reconcile(
                 line.rules,

@@ -2,31 +2,55 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI, Request
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
 
 from clic_edge.errors import ClicEdgeError, ConfigError, Refusal, Transient
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.database import DatabaseAway, database_away
 from clic_edge.pacs.gateway import ArchiveGateway
 from clic_edge.pipeline.assessing import Desk
-from clic_edge.web import assess, dicomweb, health, models, opening, viewer
+from clic_edge.web import (
+    api,
+    assess,
+    dicomweb,
+    health,
+    models,
+    opening,
+    overview,
+    preferences,
+    viewer,
+)
 from clic_edge.web.pages import plain_page
 from clic_edge.web.protection import Protection
+from clic_edge.web.rendering import Pages
+from clic_edge.web.words import Language
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What the pages know of where they are served."""
+
+    viewer_folder: Path
+    state_folder: Path
+    names: Sequence[str]
+    """Host names that a browser may ask for."""
+    language: Language = "en"
 
 
 def create_app(
     ledger: Ledger,
     archive: ArchiveGateway,
     *,
-    viewer_folder: Path,
-    names: Sequence[str],
+    site: Site,
     desk: Desk | None = None,
 ) -> FastAPI:
-    """Return the application; it answers only when asked by one of the host `names`.
+    """Return the application; it answers only when asked by one of the site's host names.
 
     Another name means that a page from elsewhere has its own name point here, to read the images
     as if they were its own. With a `desk`, readers assess results.
@@ -40,16 +64,21 @@ def create_app(
     app = FastAPI(
         title="clic-edge", lifespan=living, docs_url=None, redoc_url=None, openapi_url=None
     )
+    pages, look = Pages(site.language), overview.Look(ledger, archive, site.state_folder)
     app.include_router(health.router(ledger, archive))
+    app.include_router(overview.router(look, pages))
     app.include_router(opening.router(ledger, archive))
     app.include_router(models.router(ledger))
-    app.include_router(viewer.router(viewer_folder))
+    app.include_router(preferences.router())
+    app.include_router(viewer.router(site.viewer_folder))
     app.include_router(dicomweb.router(archive))
     if desk:
         app.include_router(assess.router(desk))
+    app.mount("/static", StaticFiles(packages=[("clic_edge.web", "static")]))
+    app.mount(api.PATH, api.create_api([overview.api(look)]))
     app.add_exception_handler(ClicEdgeError, _explained)
     app.add_exception_handler(DatabaseAway, _away)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(names), www_redirect=False)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(site.names), www_redirect=False)
     app.add_middleware(Protection)
     return app
 

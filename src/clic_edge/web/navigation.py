@@ -1,0 +1,21 @@
+"""The pages that every page leads to."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from clic_edge.domain.account import Role
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A line of the menu; its words are ``base.NAME``."""
+
+    name: str
+    path: str
+    role: Role = Role.VIEWER
+
+
+MENU: Final = (
+    Entry(name="overview", path="/"),
+    Entry(name="models", path="/models"),
+)

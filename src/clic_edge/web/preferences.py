@@ -1,0 +1,38 @@
+"""`/preferences`: the language and the colours of this browser."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Form
+from starlette.responses import RedirectResponse
+
+from clic_edge.web.access import account_of
+from clic_edge.web.rendering import THEMES
+from clic_edge.web.words import LANGUAGES
+
+_A_YEAR = 365 * 24 * 3600
+
+
+def router() -> APIRouter:
+    """Return the route."""
+    routes = APIRouter(dependencies=[Depends(account_of)])
+
+    @routes.post("/preferences")
+    def prefer(
+        language: Annotated[str, Form()] = "",
+        theme: Annotated[str, Form()] = "",
+        next_path: Annotated[str, Form(alias="next")] = "/",
+    ) -> RedirectResponse:
+        answer = RedirectResponse(local_path(next_path), 303)
+        known = {"language": (language, LANGUAGES), "theme": (theme, THEMES)}
+        for name, (value, values) in known.items():
+            if value in values:
+                answer.set_cookie(name, value, max_age=_A_YEAR, httponly=True, samesite="lax")
+        return answer
+
+    return routes
+
+
+def local_path(asked: str) -> str:
+    """Return a path of this site; the first page for what would lead elsewhere."""
+    is_local = asked.startswith("/") and not asked.startswith(("//", "/\\")) and asked.isprintable()
+    return asked if is_local else "/"
