@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,8 @@ import typer
 from rich.progress import Progress
 
 from clic_edge.cli.console import note, stderr, table
+from clic_edge.cli.granting import site_for
+from clic_edge.cli.options import with_options
 from clic_edge.errors import ConfigError
 from clic_edge.validation.report import Report
 
@@ -21,24 +24,28 @@ if TYPE_CHECKING:
     from clic_edge.validation.pages import Page
 
 
-def validate(
-    package: Annotated[
-        Path, typer.Argument(help="Folder of the model package.", metavar="PACKAGE")
-    ],
-    *,
-    data: Annotated[Path, typer.Option(help="Labelled cases, laid out as the guide says.")],
-    out: Annotated[Path, typer.Option(help="JSON report; HTML, PDF and plot lie beside it.")],
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What `validate` takes."""
+
+    context: typer.Context
+    package: Annotated[Path, typer.Argument(help="Folder of the model package.", metavar="PACKAGE")]
+    data: Annotated[Path, typer.Option(help="Labelled cases, laid out as the guide says.")]
+    out: Annotated[Path, typer.Option(help="JSON report; HTML, PDF and plot lie beside it.")]
     split: Annotated[
         Path | None, typer.Option(help="JSON file whose `validation` lists the cases to take.")
-    ] = None,
+    ] = None
     subjects: Annotated[
         Path | None,
         typer.Option(help="CSV of subgroups: `name`, then sex, age band, scanner, site …"),
-    ] = None,
+    ] = None
     against: Annotated[
         Path | None, typer.Option(help="Another package, compared case by case.")
-    ] = None,
-) -> None:
+    ] = None
+
+
+@with_options(Options)
+def validate(options: Options) -> None:
     """Compare a model with labelled cases: JSON, and HTML and PDF with the same name beside it.
 
     Cases that the model was trained on are left out. A package for images takes photographs with
@@ -47,11 +54,11 @@ def validate(
 
     Example: `clic-edge validate models/hippocampus --data DIR --out report.json`
     """
-    reports = []
+    reports, out, against = [], options.out, options.against
     with Progress(console=stderr) as progress:
-        for one in (package, against) if against else (package,):
+        for one in (options.package, against) if against else (options.package,):
             show = _shown(progress, progress.add_task(one.name, total=None))
-            reports.append(_validated(one, data, split=split, subjects=subjects, progress=show))
+            reports.append(_validated(one, options, show))
     report, other = reports[0], reports[1] if against else None
     out.parent.mkdir(parents=True, exist_ok=True)
     if isinstance(report, Report):
@@ -68,25 +75,23 @@ def validate(
 
 
 def _validated(
-    package: Path,
-    data: Path,
-    *,
-    split: Path | None,
-    subjects: Path | None,
-    progress: Callable[[int, int], None],
+    package: Path, options: Options, progress: Callable[[int, int], None]
 ) -> Report | AnswerReport:
     from clic_edge.inference.package import load_package  # noqa: PLC0415 - slow to load
     from clic_edge.validation.validate import validate as compare  # noqa: PLC0415 - as above
     from clic_edge.validation.validate_images import validate_images  # noqa: PLC0415 - as above
 
+    data, split, site = options.data, options.split, site_for(options.context, package)
     if load_package(package).declaration.image is None:
-        return compare(package, data, split=split, subjects=subjects, progress=progress)
-    if subjects:
+        return compare(
+            package, data, split=split, subjects=options.subjects, progress=progress, site=site
+        )
+    if options.subjects:
         raise ConfigError(
             "validation-subjects",
             "Images have their subgroups in labels.csv; leave out --subjects.",
         )
-    return validate_images(package, data, split=split, progress=progress)
+    return validate_images(package, data, split=split, progress=progress, site=site)
 
 
 def _write_outlines(report: Report, other: Report | None, out: Path) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 from clic_edge.cli import footprint, standing
 from clic_edge.cli.console import note, stdout, table, whole
 from clic_edge.cli.context import context_of
+from clic_edge.cli.granting import site_for
 from clic_edge.config import load_settings
 from clic_edge.errors import ConfigError
 from clic_edge.inference.archive import opened, pack
@@ -21,7 +22,6 @@ from clic_edge.inference.lineage import read_lineage
 from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.package import CARD, DECLARATION, load_package, write_digests
 from clic_edge.inference.signing import SIGNATURE, create_signing_key, sign, verify_signature
-from clic_edge.inference.site import HERE
 from clic_edge.inference.store import install, installed, remove
 from clic_edge.inference.testset import replay, require_same, seal, with_acquisition
 from clic_edge.pipeline.granting import granted
@@ -29,7 +29,6 @@ from clic_edge.pipeline.granting import granted
 if TYPE_CHECKING:
     from clic_edge.config import Settings
     from clic_edge.config.settings import Appliance
-    from clic_edge.inference.site import Site
     from clic_edge.inference.store import Installed
 
 app = typer.Typer(
@@ -86,7 +85,7 @@ def check(context: typer.Context, package: Package) -> None:
     """
     signed = (package / SIGNATURE).exists()
     declared = (load_package(package) if signed else write_digests(package)).declaration
-    runtime = load_runtime(package, _own(context))
+    runtime = load_runtime(package, site_for(context, package))
     stdout.print(f"{declared.id} {declared.version}: the network loads and fits model.toml")
     count = 0
     for one in replay(package, runtime):
@@ -119,7 +118,10 @@ def seal_case(
     Example: `clic-edge models seal my-model phantom.nii.gz --acquisition age_years=40`
     """
     write_digests(package)
-    declared, runtime = load_package(package).declaration, load_runtime(package, _own(context))
+    declared, runtime = (
+        load_package(package).declaration,
+        load_runtime(package, site_for(context, package)),
+    )
     if declared.image:
         from clic_edge.validation.photographs import read_image  # noqa: PLC0415 - slow to load
 
@@ -145,7 +147,7 @@ def sign_package(
 ) -> None:
     """Vouch for a package that loads: write its digests, and your signature over them."""
     write_digests(package)
-    load_runtime(package, _own(context))
+    load_runtime(package, site_for(context, package))
     sign(package, key, at=datetime.now(UTC))
     stdout.print(f"signed: {load_package(package).digest}")
 
@@ -235,12 +237,6 @@ def remove_package(
 
 def _site(context: typer.Context) -> Appliance:
     return load_settings(context_of(context).settings_path).appliance
-
-
-def _own(context: typer.Context) -> Site:
-    """Return what a package that nobody may have signed yet is granted where it is made."""
-    path = context_of(context).settings_path
-    return granted(load_settings(path).runtimes, trusted=False) if path.exists() else HERE
 
 
 def _gate(folder: Path, settings: Settings) -> None:

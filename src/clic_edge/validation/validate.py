@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from clic_edge.errors import ConfigError, Refusal
 from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.package import load_package
+from clic_edge.inference.site import HERE
 from clic_edge.validation.folder import case_names, read_case
 from clic_edge.validation.groups import SUBJECTS, read_groups
 from clic_edge.validation.metrics import compare
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
     from clic_edge.domain.prediction import SegmentDefinition
     from clic_edge.inference.runtime import Runtime
+    from clic_edge.inference.site import Site
     from clic_edge.validation.folder import LabelledVolume
 
     Progress = Callable[[int, int], None]
@@ -32,6 +34,7 @@ def validate(
     split: Path | None = None,
     subjects: Path | None = None,
     progress: Progress = lambda _done, _total: None,
+    site: Site = HERE,
 ) -> Report:
     """Return how the package in `package_folder` does on the cases of `data_folder`.
 
@@ -39,7 +42,8 @@ def validate(
     ``split.json``, the cases that it lists under ``train`` are left out. With `split`, exactly
     the cases that this file lists under ``validation`` are taken. A case outside what the
     package declares is listed as refused. `subjects`, by default ``subjects.csv`` beside the
-    images where there is one, says which subgroups the cases belong to.
+    images where there is one, says which subgroups the cases belong to. `site` says what the package
+    may use.
 
     Raises
     ------
@@ -50,7 +54,7 @@ def validate(
 
     """
     declared = load_package(package_folder).declaration
-    runtime = load_runtime(package_folder)
+    runtime = load_runtime(package_folder, site)
     names = case_names(data_folder)
     selection = select(names, package=package_folder, data=data_folder, split=split, seen=(TRAIN,))
     scored: list[CaseAgreement] = []

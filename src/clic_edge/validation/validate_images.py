@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from clic_edge.errors import ConfigError, Refusal
 from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.package import load_package
+from clic_edge.inference.site import HERE
 from clic_edge.validation.answered import AnsweredCase, AnswerReport
 from clic_edge.validation.metrics import compare_areas
 from clic_edge.validation.photographs import drawn_eyes, labelled_answers
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from clic_edge.inference.image_input import Question
     from clic_edge.inference.package import ModelPackage
     from clic_edge.inference.runtime import Runtime
+    from clic_edge.inference.site import Site
     from clic_edge.validation.photographs import LabelledImage
     from clic_edge.validation.selection import Selection
     from clic_edge.validation.validate import Progress
@@ -47,6 +49,7 @@ def validate_images(
     *,
     split: Path | None = None,
     progress: Progress = lambda _done, _total: None,
+    site: Site = HERE,
 ) -> AnswerReport | Report:
     """Return how a package for images does on those of `data_folder`; see `photographs`.
 
@@ -58,7 +61,11 @@ def validate_images(
     package = load_package(package_folder)
     declared = package.declaration
     images = tuple(_labelled(declared, data_folder))
-    run = _run(package, images, data=data_folder, split=split, progress=progress)
+    names = [one.name for one in images]
+    selection = select(
+        names, package=package_folder, data=data_folder, split=split, seen=(TRAIN, VALIDATION)
+    )
+    run = _run(load_runtime(package_folder, site), images, selection, progress=progress)
     if declared.questions:
         return _answers(package, declared.questions[0], run)
     return _outlines(package, run)
@@ -77,19 +84,13 @@ def _labelled(declared: Declaration, folder: Path) -> Sequence[LabelledImage]:
 
 
 def _run(
-    package: ModelPackage,
+    runtime: Runtime,
     images: Sequence[LabelledImage],
+    selection: Selection,
     *,
-    data: Path,
-    split: Path | None,
     progress: Progress,
 ) -> _Run:
-    names = [one.name for one in images]
-    selection = select(
-        names, package=package.folder, data=data, split=split, seen=(TRAIN, VALIDATION)
-    )
     chosen = frozenset(selection.names)
-    runtime = load_runtime(package.folder)
     found, refused = [], []
     for done, one in enumerate(image for image in images if image.name in chosen):
         progress(done, len(chosen))
