@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, build_role, evt
+from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import (
     Comprehensive3DSRStorage,
     SegmentationStorage,
@@ -21,10 +22,11 @@ from pynetdicom.sop_class import (
     StudyRootQueryRetrieveInformationModelFind,
     Verification,
 )
-from servers import free_port
+from pynetdicom.transport import ThreadedAssociationServer
+from servers import START_SECONDS, free_port
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from pynetdicom.association import Association
 
@@ -39,7 +41,8 @@ class Commitment:
     """Reports on an association of its own to this port; None: on that of the request."""
     reports: int = 1
     """How often it reports."""
-    after_s: float = 0.0
+    after: threading.Event | None = None
+    """What the report waits for; None: it comes at once."""
     reason: int = 0x0112
     """Failure Reason of what it does not hold."""
     status: int = 0x0000
@@ -64,7 +67,8 @@ class Fault:
     """Abort in place of the answer to this instance, counted from 0."""
     abort_after_answer: bool = False
     """Abort just after the answer to the first instance."""
-    answer_after_s: float = 0.0
+    answer_after: threading.Event | None = None
+    """What the answer to an instance waits for; None: it comes at once."""
     matches: tuple[tuple[str, Dataset], ...] = ()
     """Answers to C-FIND, by Query/Retrieve Level."""
     loses: frozenset[int] = frozenset()
@@ -83,6 +87,8 @@ class FaultyPacs:
     """The Transaction UIDs of the commitments that it was asked for."""
     answers: list[int] = field(default_factory=list)
     """What it was answered to its reports."""
+    once_answered: dict[Association, Callable[[], None]] = field(default_factory=dict)
+    """What it does on an association as soon as its next answer has left."""
 
     def held(self, fault: Fault) -> set[str]:
         """Return the SOP Instance UIDs of what it took and did not lose."""
@@ -108,19 +114,29 @@ def faulty_pacs(fault: Fault, port: int | None = None) -> Iterator[FaultyPacs]:
     if fault.refuse_association:
         ae.require_called_aet = True
         ae.ae_title = "SOMEBODY_ELSE"
-    server = ae.start_server(
+    # As `start_server` does, but for half a second's wait at the end.
+    server = ae.make_server(
         ("127.0.0.1", pacs.port),
-        block=False,
         evt_handlers=[
             (evt.EVT_C_STORE, _take, [fault, pacs]),
             (evt.EVT_C_FIND, _find, [fault, pacs]),
             (evt.EVT_N_ACTION, _commit, [fault, pacs]),
+            (evt.EVT_PDU_SENT, _go_on, [pacs]),
         ],
+        server_class=ThreadedAssociationServer,
     )
+    ae._servers.append(server)
+    threading.Thread(target=server.serve_forever, args=[0.05], daemon=True).start()
     try:
         yield pacs
     finally:
         server.shutdown()
+
+
+def _go_on(event: evt.Event, pacs: FaultyPacs) -> None:
+    """Do in a thread what waits for the answer that has just left."""
+    if isinstance(event.pdu, P_DATA_TF) and event.assoc in pacs.once_answered:
+        threading.Thread(target=pacs.once_answered.pop(event.assoc), daemon=True).start()
 
 
 def _take(event: evt.Event, fault: Fault, pacs: FaultyPacs) -> int:
@@ -131,9 +147,10 @@ def _take(event: evt.Event, fault: Fault, pacs: FaultyPacs) -> int:
     ds = event.dataset
     ds.file_meta = event.file_meta
     pacs.received.append(ds)
-    time.sleep(fault.answer_after_s)
+    if fault.answer_after:
+        assert fault.answer_after.wait(START_SECONDS)
     if fault.abort_after_answer:
-        threading.Timer(0.02, event.assoc.abort).start()
+        pacs.once_answered[event.assoc] = event.assoc.abort
     return fault.statuses[min(index, len(fault.statuses) - 1)]
 
 
@@ -166,19 +183,28 @@ def _commit(event: evt.Event, fault: Fault, pacs: FaultyPacs) -> tuple[int, None
     pacs.requests.append(str(information.TransactionUID))
     if not commitment.status:
         # After the answer to the request, as the standard wants it.
-        threading.Timer(
-            max(commitment.after_s, 0.02), _report, [event.assoc, information, fault, pacs]
-        ).start()
+        pacs.once_answered[event.assoc] = partial(
+            _hang_up_or_report, event.assoc, information, fault, pacs
+        )
     return commitment.status, None
+
+
+def _hang_up_or_report(
+    association: Association, request: Dataset, fault: Fault, pacs: FaultyPacs
+) -> None:
+    commitment = fault.commitment
+    assert commitment
+    if commitment.after:
+        assert commitment.after.wait(START_SECONDS)
+    if commitment.hangs_up:
+        association.abort()
+    elif commitment.reports:
+        _report(association, request, fault, pacs)
 
 
 def _report(association: Association, request: Dataset, fault: Fault, pacs: FaultyPacs) -> None:
     commitment, held = fault.commitment, pacs.held(fault)
     assert commitment
-    if commitment.hangs_up:
-        association.abort()
-    if commitment.hangs_up or not commitment.reports:
-        return
     committed, failed = [], []
     for one in request.ReferencedSOPSequence:
         (committed if one.ReferencedSOPInstanceUID in held else failed).append(one)

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 
 PLUGINS = Path("/usr/share/orthanc/plugins")
 POSTGRES_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
-START_SECONDS = 30.0
+START_SECONDS = 120.0
+"""More than anything here takes on a busy machine."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,12 +105,20 @@ def free_port() -> int:
     """Return a loopback port that nobody listens on.
 
     It lies below those that the kernel gives to outgoing connections: one of them could take it
-    before the server does.
+    before the server does. No test gets it again, nor one in another process of this run.
     """
+    worker, workers = (
+        int(os.environ.get(f"PYTEST_XDIST_{name}", fallback).removeprefix("gw"))
+        for name, fallback in (("WORKER", "gw0"), ("WORKER_COUNT", "1"))
+    )
     while True:
-        port = 10_000 + secrets.randbelow(22_000)
-        if _can_be_bound(port):
+        port = 10_000 + secrets.randbelow(22_000 // workers) * workers + worker
+        if port not in _GIVEN and _can_be_bound(port):
+            _GIVEN.add(port)
             return port
+
+
+_GIVEN: set[int] = set()
 
 
 def _can_be_bound(port: int) -> bool:

@@ -62,7 +62,8 @@ def test_a_case_waits_while_its_pacs_is_down_others_go_on_and_it_is_delivered_on
     site: Site,
 ) -> None:
     study_id = site.send(hippocampus_study(202, description="away"))
-    case = _await_reason(site, study_id, "destination-unreachable")
+    case = site.await_case(study_id, CaseState.WAITING)
+    assert case.code == "destination-unreachable"
     assert case.next_attempt_at is not None
     assert case.reason == f"Nothing answers at 127.0.0.1:{OFTEN_DOWN}."
     other = site.send(hippocampus_study(203, description="steady"))
@@ -79,8 +80,8 @@ def test_one_of_two_destinations_that_is_down_does_not_keep_results_from_the_oth
     site: Site,
 ) -> None:
     study_id = site.send(hippocampus_study(204, description="both"))
-    case = _await_reason(site, study_id, "destination-unreachable")
-    wait_for(lambda: len(results_in(site.pacs, study_id)) == 2, "the other has the results")
+    case = _await_told(site, study_id, "Nothing answers at")
+    assert len(results_in(site.pacs, study_id)) == 2, "the other has the results"
     with faulty_pacs(Fault(), OFTEN_DOWN) as pacs:
         site.await_case(study_id, CaseState.DELIVERED)
     assert _received(pacs) == _results(site, case)
@@ -94,8 +95,7 @@ def test_one_of_two_destinations_that_is_down_does_not_keep_results_from_the_oth
 def test_only_what_the_pacs_rejected_is_sent_again(site: Site) -> None:
     with faulty_pacs(Fault(statuses=(0x0000, 0xA900, 0xA900)), OFTEN_DOWN) as rejecting:
         study_id = site.send(hippocampus_study(205, description="away"))
-        case = _await_reason(site, study_id, "destination-rejected")
-        assert case.reason == "away took 1 of 3 objects (0xA900)."
+        case = _await_told(site, study_id, "away took 1 of 3 objects (0xA900).")
     with faulty_pacs(Fault(), OFTEN_DOWN) as pacs:
         site.await_case(study_id, CaseState.DELIVERED)
     assert [ds.SOPClassUID for ds in rejecting.received][:1] == [SegmentationStorage]
@@ -114,8 +114,7 @@ def test_a_pacs_that_is_out_of_resources_is_asked_again_until_it_has_some(site: 
 def test_an_association_that_the_pacs_aborts_is_tried_again(site: Site) -> None:
     with faulty_pacs(Fault(abort_at=1), OFTEN_DOWN) as aborting:
         study_id = site.send(hippocampus_study(207, description="away"))
-        case = _await_reason(site, study_id, "destination-rejected")
-        assert "association ended" in case.reason
+        case = _await_told(site, study_id, "association ended")
     with faulty_pacs(Fault(), OFTEN_DOWN) as pacs:
         site.await_case(study_id, CaseState.DELIVERED)
     assert [*_received(aborting)[:1], *_received(pacs)] == _results(site, case)
@@ -124,24 +123,29 @@ def test_an_association_that_the_pacs_aborts_is_tried_again(site: Site) -> None:
 def test_a_pacs_that_does_not_know_us_is_tried_again(site: Site) -> None:
     with faulty_pacs(Fault(refuse_association=True), OFTEN_DOWN):
         study_id = site.send(hippocampus_study(208, description="away"))
-        case = _await_reason(site, study_id, "association-refused")
-        assert "does it know our AE title?" in case.reason
+        case = _await_told(site, study_id, "does it know our AE title?")
     with faulty_pacs(Fault(), OFTEN_DOWN) as pacs:
         site.await_case(study_id, CaseState.DELIVERED)
     assert _received(pacs) == _results(site, case)
 
 
-def _await_reason(site: Site, study_id: str, code: str) -> Case:
-    """Return the study's case once it waits for the reason given; it may be tried at any time."""
-    found: list[Case] = []
+def _await_told(site: Site, study_id: str, words: str) -> Case:
+    """Return the study's case once it has waited for a reason with these words.
 
-    def waits() -> bool:
-        cases = site.cases(study_id)
-        found[:] = [c for c in cases if c.state is CaseState.WAITING and c.code == code]
-        return bool(found)
+    It may be running again, and have waited for another reason since.
+    """
 
-    wait_for(waits, f"the case waits for {code}")
-    return found[0]
+    def told() -> list[Case]:
+        audit = site.ledger.records.audit
+        return [
+            case
+            for case in site.cases(study_id)
+            for event in audit(case.case_id)
+            if event.action == "waiting" and words in event.detail
+        ]
+
+    wait_for(told, f"the case waits, and says: {words}")
+    return told()[0]
 
 
 def _received(pacs: FaultyPacs) -> list[str]:

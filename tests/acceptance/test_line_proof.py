@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,14 +28,20 @@ if TYPE_CHECKING:
     from clic_edge.domain.case import Case
 
 pytestmark = pytest.mark.servers
-STARTED_BY_TESTS, REPORTS, QUERIED = free_port(), free_port(), free_port()
-COMMITS = f"""
+COMMITTING, TARDY, REPORTS, QUERIED = (free_port() for _ in range(4))
+PATIENT, HASTY = 120, 0.5
+"""Seconds for a report: more than it takes on a busy machine, and less than a test keeps it back."""
+COMMITS = """
 [commitment]
 way = "own-association"
-port = {REPORTS}
-timeout_s = 2
+port = {port}
+timeout_s = {timeout_s}
 """
-PROFILES = {"commits": COMMITS, "asked": 'confirm = "c-find"\n'}
+PROFILES = {
+    "commits": COMMITS.format(port=REPORTS, timeout_s=PATIENT),
+    "tardy": COMMITS.format(port=REPORTS, timeout_s=HASTY),
+    "asked": 'confirm = "c-find"\n',
+}
 
 
 def _destination(folder: Path, name: str, port: int) -> str:
@@ -52,9 +59,11 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "commits": pipeline_toml(
                 "commits", description='"commits"', destinations='["commits"]'
             ),
+            "tardy": pipeline_toml("tardy", description='"tardy"', destinations='["tardy"]'),
             "asked": pipeline_toml("asked", description='"asked"', destinations='["asked"]'),
         },
-        destinations=_destination(profiles, "commits", STARTED_BY_TESTS)
+        destinations=_destination(profiles, "commits", COMMITTING)
+        + _destination(profiles, "tardy", TARDY)
         + _destination(profiles, "asked", QUERIED),
         reconcile_seconds=NEVER,
     )
@@ -68,7 +77,7 @@ def _statuses(site: Site, case: Case) -> set[str]:
 
 def test_a_case_is_delivered_when_the_pacs_has_committed_itself(site: Site) -> None:
     fault = Fault(commitment=Commitment(report_port=REPORTS))
-    with faulty_pacs(fault, STARTED_BY_TESTS) as pacs:
+    with faulty_pacs(fault, COMMITTING) as pacs:
         study_id = site.send(hippocampus_study(401, description="commits"))
         case = site.await_case(study_id, CaseState.DELIVERED)
     assert _statuses(site, case) == {"commitment: committed"}
@@ -77,7 +86,7 @@ def test_a_case_is_delivered_when_the_pacs_has_committed_itself(site: Site) -> N
 
 def test_what_a_pacs_lost_is_sent_again_until_it_holds_it(site: Site) -> None:
     fault = Fault(loses=frozenset({0}), commitment=Commitment(report_port=REPORTS))
-    with faulty_pacs(fault, STARTED_BY_TESTS) as pacs:
+    with faulty_pacs(fault, COMMITTING) as pacs:
         study_id = site.send(hippocampus_study(402, description="commits"))
         case = site.await_case(study_id, CaseState.DELIVERED)
     assert case.attempt >= 1
@@ -90,14 +99,16 @@ def test_what_a_pacs_lost_is_sent_again_until_it_holds_it(site: Site) -> None:
 def test_a_report_that_does_not_come_keeps_the_case_waiting_and_a_late_one_counts(
     site: Site,
 ) -> None:
-    fault = Fault(commitment=Commitment(report_port=REPORTS, after_s=3))
-    with faulty_pacs(fault, STARTED_BY_TESTS) as pacs:
-        study_id = site.send(hippocampus_study(403, description="commits"))
+    time = threading.Event()
+    fault = Fault(commitment=Commitment(report_port=REPORTS, after=time))
+    with faulty_pacs(fault, TARDY) as pacs:
+        study_id = site.send(hippocampus_study(403, description="tardy"))
         wait_for(
             lambda: any(case.code == "commitment-pending" for case in site.cases(study_id)),
             "the case waits for the report",
             CASE_SECONDS,
         )
+        time.set()
         case = site.await_case(study_id, CaseState.DELIVERED)
     assert _statuses(site, case) == {"commitment: committed"}
     assert len({ds.SOPInstanceUID for ds in pacs.received}) == len(pacs.received)

@@ -32,18 +32,18 @@ pytestmark = pytest.mark.servers
 STUDY = Patient().study_instance_uid
 SEG, SR = make_results()
 BOTH = (SEG, SR)
-SAME = CommitmentTerms(same_association=True, listens=False, timeout_s=5)
-OWN = CommitmentTerms(same_association=False, listens=True, timeout_s=5)
+SAME = CommitmentTerms(same_association=True, listens=False, timeout_s=60)
+OWN = CommitmentTerms(same_association=False, listens=True, timeout_s=60)
 HASTY = CommitmentTerms(same_association=False, listens=True, timeout_s=0.1)
 
 
 def _peer(pacs: FaultyPacs) -> DimsePeer:
-    return DimsePeer(host="127.0.0.1", port=pacs.port, called_ae_title=AE_TITLE, timeout_s=5)
+    return DimsePeer(host="127.0.0.1", port=pacs.port, called_ae_title=AE_TITLE, timeout_s=60)
 
 
 def _orthanc_peer(server: OrthancServer) -> DimsePeer:
     return DimsePeer(
-        host="127.0.0.1", port=server.dicom_port, called_ae_title=server.ae_title, timeout_s=10
+        host="127.0.0.1", port=server.dicom_port, called_ae_title=server.ae_title, timeout_s=60
     )
 
 
@@ -87,7 +87,7 @@ def _orthanc_by_c_find() -> Iterator[tuple[Destination, Witness, OrthancServer]]
 @contextmanager
 def _orthanc_by_qido_rs() -> Iterator[tuple[Destination, Witness, OrthancServer]]:
     with orthanc_server() as server:
-        peer = DicomwebPeer(url=f"{server.url}/dicom-web", timeout_s=10)
+        peer = DicomwebPeer(url=f"{server.url}/dicom-web", timeout_s=60)
         yield DicomwebDestination("pacs", peer), DicomwebWitness("pacs", peer), server
 
 
@@ -141,7 +141,7 @@ def test_a_confirmation_takes_the_place_of_the_receipt() -> None:
 
 
 def test_a_report_on_the_association_of_the_request_counts() -> None:
-    with _pacs_with_both(Fault(commitment=Commitment(after_s=0.2))) as pacs:
+    with _pacs_with_both(Fault(commitment=Commitment())) as pacs:
         confirmations = _witness(pacs, SAME, Reports()).confirm(BOTH, study_instance_uid=STUDY)
         wait_for(lambda: bool(pacs.answers), "our answer to the report")
     assert _says(confirmations) == [(True, "committed")] * 2
@@ -162,7 +162,7 @@ def test_a_report_on_another_association_counts(*, proposes_roles: bool) -> None
 
 def test_a_pacs_that_ends_the_association_and_reports_on_another_counts_too() -> None:
     port, reports = free_port(), Reports()
-    either = CommitmentTerms(same_association=True, listens=True, timeout_s=5)
+    either = CommitmentTerms(same_association=True, listens=True, timeout_s=60)
     commitment = Commitment(report_port=port)
     with listening(port, reports), _pacs_with_both(Fault(commitment=commitment)) as pacs:
         confirmations = _witness(pacs, either, reports).confirm(BOTH, study_instance_uid=STUDY)
@@ -182,18 +182,21 @@ def test_a_report_that_comes_twice_is_answered_twice_and_counts_once() -> None:
 
 
 def test_a_report_that_comes_late_counts_when_we_ask_again() -> None:
-    port, reports = free_port(), Reports()
-    fault = Fault(commitment=Commitment(report_port=port, after_s=0.5))
+    port, reports, time = free_port(), Reports(), threading.Event()
+    fault = Fault(commitment=Commitment(report_port=port, after=time))
     with listening(port, reports), _pacs_with_both(fault) as pacs:
         witness = _witness(pacs, HASTY, reports)
         with pytest.raises(Transient) as caught:
             witness.confirm(BOTH, study_instance_uid=STUDY)
         assert caught.value.code == "commitment-pending"
+        time.set()
         wait_for(lambda: bool(pacs.answers), "the late report")
         assert _says(witness.confirm([SR], study_instance_uid=STUDY)) == [(True, "committed")]
         assert len(pacs.requests) == 1
+        time.clear()
         with pytest.raises(Transient):
             witness.confirm([SR], study_instance_uid=STUDY)
+        time.set()
     assert len(set(pacs.requests)) == 2
 
 
@@ -207,12 +210,13 @@ def test_without_a_report_the_case_waits_and_a_new_request_is_asked() -> None:
 
 
 def test_a_report_on_a_request_from_before_a_restart_is_answered_and_forgotten() -> None:
-    port, before, after = free_port(), Reports(), Reports()
-    fault = Fault(commitment=Commitment(report_port=port, after_s=0.4))
+    port, before, after, time = free_port(), Reports(), Reports(), threading.Event()
+    fault = Fault(commitment=Commitment(report_port=port, after=time))
     with _pacs_with_both(fault) as pacs:
         with pytest.raises(Transient):
             _witness(pacs, HASTY, before).confirm(BOTH, study_instance_uid=STUDY)
         with listening(port, after):
+            time.set()
             wait_for(lambda: bool(pacs.answers), "the report after the restart")
             witness = _witness(pacs, OWN, after)
             assert _says(witness.confirm([SR], study_instance_uid=STUDY)) == [(True, "committed")]
@@ -247,7 +251,7 @@ def test_an_instance_that_the_report_does_not_name_is_not_committed() -> None:
         item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = "1.2", "1.2.1"
         report.ReferencedSOPSequence = [item]
         assert _send_report(port, report) == 0x0000
-        found = reports.wait(transaction, 5, lambda: True)
+        found = reports.wait(transaction, 60, lambda: True)
     assert found
     assert [found.status(uid) for uid in ("1.2.1", "1.2.2")] == ["committed", "not named"]
 
@@ -392,7 +396,7 @@ def test_a_web_query_that_fails_proves_nothing_and_an_unknown_series_holds_nothi
     status: int, code: str | None
 ) -> None:
     with answering_http(status) as url:
-        witness = DicomwebWitness("pacs", DicomwebPeer(url=url, timeout_s=5))
+        witness = DicomwebWitness("pacs", DicomwebPeer(url=url, timeout_s=60))
         if code is None:
             assert _says(witness.confirm([SEG], study_instance_uid=STUDY)) == [(False, "not found")]
             return

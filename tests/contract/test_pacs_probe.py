@@ -54,13 +54,13 @@ class Site:
         """Let the destination be a PACS on loopback."""
         self.settings.write_text(
             f'[destinations.pacs]\nkind = "dimse"\nhost = "127.0.0.1"\nport = {port}\n'
-            f'called_ae_title = "{called_ae_title}"\ntimeout_s = 5\n{more}'
+            f'called_ae_title = "{called_ae_title}"\ntimeout_s = 30\n{more}'
         )
 
     def web(self, url: str) -> None:
         """Let the destination be a DICOMweb service."""
         self.settings.write_text(
-            f'[destinations.pacs]\nkind = "dicomweb"\nurl = "{url}"\ntimeout_s = 5\n'
+            f'[destinations.pacs]\nkind = "dicomweb"\nurl = "{url}"\ntimeout_s = 30\n'
         )
 
     def run(self, *words: str) -> Result:
@@ -124,7 +124,7 @@ def test_orthanc_over_the_web(site: Site) -> None:
 
 @pytest.mark.parametrize("asks", [True, False])
 def test_a_report_on_the_same_association_is_told(site: Site, *, asks: bool) -> None:
-    with faulty_pacs(Fault(commitment=Commitment(after_s=0.1))) as pacs:
+    with faulty_pacs(Fault(commitment=Commitment())) as pacs:
         site.dimse(pacs.port, AE_TITLE)
         output, found = site.probe(*["--commitment"] * asks)
         assert (len(pacs.requests), pacs.received) == (int(asks), [])
@@ -169,7 +169,7 @@ def test_a_pacs_that_answers_no_query_proves_nothing(site: Site) -> None:
 def test_each_class_has_its_own_answer() -> None:
     fault = Fault(sop_classes=(SegmentationStorage,), transfer_syntaxes=("1.2.840.10008.1.2",))
     with faulty_pacs(fault) as pacs:
-        peer = DimsePeer(host="127.0.0.1", port=pacs.port, called_ae_title=AE_TITLE, timeout_s=5)
+        peer = DimsePeer(host="127.0.0.1", port=pacs.port, called_ae_title=AE_TITLE, timeout_s=30)
         found: dict[str, Offer] = {one.sop_class.name: one for one in offers(peer)}
     assert found["Segmentation"].syntaxes == ("implicit",)
     assert found["Segmentation"].accepted
@@ -204,14 +204,14 @@ def test_a_web_service_that_is_not_there_or_not_for_us_is_said(site: Site) -> No
     assert isinstance(ran.exception, Transient)
     for status, answer in ((401, "user or password"), (404, "HTTP 404")):
         with answering_http(status) as url:
-            found = services(DicomwebPeer(url=url, timeout_s=5))
+            found = services(DicomwebPeer(url=url, timeout_s=30))
         store = next(one for one in found if one.name == "STOW-RS")
         assert (store.offered, answer in store.answer) == (False, True)
 
 
 def test_a_server_that_does_not_speak_tls_is_not_trusted() -> None:
     with answering_http(200) as url, pytest.raises(Transient) as caught:
-        services(DicomwebPeer(url=url.replace("http:", "https:"), timeout_s=5))
+        services(DicomwebPeer(url=url.replace("http:", "https:"), timeout_s=30))
     assert caught.value.code == "destination-unreachable"
     assert "certificate" in caught.value.sentence
 

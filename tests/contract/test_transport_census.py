@@ -24,13 +24,13 @@ STUDY = Patient().study_instance_uid
 def _by_c_find(server: OrthancServer) -> StudyCensus:
     return DimseCensus(
         DimsePeer(
-            host="127.0.0.1", port=server.dicom_port, called_ae_title=server.ae_title, timeout_s=10
+            host="127.0.0.1", port=server.dicom_port, called_ae_title=server.ae_title, timeout_s=60
         )
     )
 
 
 def _by_qido_rs(server: OrthancServer) -> StudyCensus:
-    return DicomwebCensus(DicomwebPeer(url=f"{server.url}/dicom-web", timeout_s=10))
+    return DicomwebCensus(DicomwebPeer(url=f"{server.url}/dicom-web", timeout_s=60))
 
 
 @pytest.mark.parametrize("census_of", [_by_c_find, _by_qido_rs], ids=["c_find", "qido_rs"])
@@ -53,7 +53,7 @@ def _match(**values: object) -> Dataset:
 
 
 def _peer(pacs: FaultyPacs) -> DimsePeer:
-    return DimsePeer(host="127.0.0.1", port=pacs.port, called_ae_title=AE_TITLE, timeout_s=10)
+    return DimsePeer(host="127.0.0.1", port=pacs.port, called_ae_title=AE_TITLE, timeout_s=60)
 
 
 def test_series_and_instances_are_counted_where_the_pacs_leaves_the_number_empty() -> None:
@@ -76,7 +76,7 @@ def test_a_failed_query_is_asked_again_later() -> None:
 
 def test_a_failed_web_query_is_asked_again_later_and_names_no_study() -> None:
     with answering_http(500) as url, pytest.raises(Transient) as caught:
-        DicomwebCensus(DicomwebPeer(url=url, timeout_s=5)).count_instances(STUDY)
+        DicomwebCensus(DicomwebPeer(url=url, timeout_s=60)).count_instances(STUDY)
     assert caught.value.code == "destination-unavailable"
     assert STUDY not in str(caught.value)
     assert caught.value.__cause__ is None

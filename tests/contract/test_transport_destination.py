@@ -58,7 +58,7 @@ def _instances(server: OrthancServer) -> list[Dataset]:
 def _orthanc_by_c_store(_: Path) -> Iterator[Setting]:
     with orthanc_server() as server:
         peer = DimsePeer(
-            host="127.0.0.1", port=server.dicom_port, called_ae_title=server.ae_title, timeout_s=10
+            host="127.0.0.1", port=server.dicom_port, called_ae_title=server.ae_title, timeout_s=60
         )
         yield Setting(destination=DimseDestination("pacs", peer), held=lambda: _instances(server))
 
@@ -66,7 +66,7 @@ def _orthanc_by_c_store(_: Path) -> Iterator[Setting]:
 @contextmanager
 def _orthanc_by_stow_rs(_: Path) -> Iterator[Setting]:
     with orthanc_server() as server:
-        peer = DicomwebPeer(url=f"{server.url}/dicom-web", timeout_s=10)
+        peer = DicomwebPeer(url=f"{server.url}/dicom-web", timeout_s=60)
         yield Setting(
             destination=DicomwebDestination("pacs", peer), held=lambda: _instances(server)
         )
@@ -76,7 +76,7 @@ def _orthanc_by_stow_rs(_: Path) -> Iterator[Setting]:
 def _dcmtk_storescp(_: Path) -> Iterator[Setting]:
     with dcmtk_receiver() as receiver:
         peer = DimsePeer(
-            host="127.0.0.1", port=receiver.port, called_ae_title=receiver.ae_title, timeout_s=10
+            host="127.0.0.1", port=receiver.port, called_ae_title=receiver.ae_title, timeout_s=60
         )
         yield Setting(
             destination=DimseDestination("pacs", peer), held=lambda: _files(receiver.folder)
@@ -87,7 +87,7 @@ def _dcmtk_storescp(_: Path) -> Iterator[Setting]:
 def _dcmtk_storescp_that_takes_implicit_vr_only(_: Path) -> Iterator[Setting]:
     with dcmtk_receiver("+xi") as receiver:
         peer = DimsePeer(
-            host="127.0.0.1", port=receiver.port, called_ae_title=receiver.ae_title, timeout_s=10
+            host="127.0.0.1", port=receiver.port, called_ae_title=receiver.ae_title, timeout_s=60
         )
         yield Setting(
             destination=DimseDestination("pacs", peer), held=lambda: _files(receiver.folder)

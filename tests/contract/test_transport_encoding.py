@@ -62,7 +62,7 @@ def _packing(way: str) -> Encoding:
 
 
 def _to(pacs: FaultyPacs, encoding: Encoding) -> DimseDestination:
-    peer = DimsePeer(host="127.0.0.1", port=pacs.port, called_ae_title=AE_TITLE, timeout_s=10)
+    peer = DimsePeer(host="127.0.0.1", port=pacs.port, called_ae_title=AE_TITLE, timeout_s=60)
     return DimseDestination("pacs", peer, encoding)
 
 
@@ -124,7 +124,7 @@ def test_implicit_vr_changes_no_attribute_of_an_object() -> None:
 def test_a_real_pacs_reads_what_was_deflated() -> None:
     with dcmtk_receiver("+xd") as receiver:
         peer = DimsePeer(
-            host="127.0.0.1", port=receiver.port, called_ae_title=receiver.ae_title, timeout_s=10
+            host="127.0.0.1", port=receiver.port, called_ae_title=receiver.ae_title, timeout_s=60
         )
         assert _statuses(DimseDestination("pacs", peer, DEFLATED), [SEG]) == ["0x0000"]
         (path,) = receiver.folder.iterdir()
@@ -143,7 +143,7 @@ def test_bytes_are_packed_and_bits_go_as_they_are(way: str, *, web: bool) -> Non
     with orthanc_server() as server:
         destination: Destination
         if web:
-            peer = DicomwebPeer(url=f"{server.url}/dicom-web", timeout_s=10)
+            peer = DicomwebPeer(url=f"{server.url}/dicom-web", timeout_s=60)
             destination = DicomwebDestination("pacs", peer, _packing(way))
         else:
             dimse = DimsePeer(
@@ -187,7 +187,7 @@ def test_a_name_that_the_character_set_lacks_is_not_sent_wrongly() -> None:
 def test_over_the_web_too() -> None:
     foreign = make_result(ResultKind.SR, patient=POLE)
     with orthanc_server() as server:
-        peer = DicomwebPeer(url=f"{server.url}/dicom-web", timeout_s=10)
+        peer = DicomwebPeer(url=f"{server.url}/dicom-web", timeout_s=60)
         destination = DicomwebDestination("pacs", peer, LATIN)
         assert _statuses(destination, [foreign]) == ["not writable in ISO_IR 100"]
         statuses = _statuses(destination, [foreign, SEG])

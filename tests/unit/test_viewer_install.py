@@ -156,7 +156,7 @@ def registry(content: bytes | None) -> Iterator[str]:
             """Say nothing."""
 
     with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever).start()
+        threading.Thread(target=server.serve_forever, args=[0.01]).start()
         yield f"http://127.0.0.1:{server.server_port}"
         server.shutdown()
 
