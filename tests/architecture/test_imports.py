@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "ledger": VALUES,
     "drift": VALUES,
     "board": VALUES | {"config", "ledger", "drift"},
+    "drawing": VALUES,
     "deid": VALUES | {"dicom"},
     "results": VALUES | {"dicom"},
     "validation": VALUES | {"inference"},
