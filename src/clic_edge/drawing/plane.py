@@ -151,7 +151,7 @@ def axis_across(on: Plane, look: Look, label: str = "") -> Iterator[str]:
     marks, decimals = ticks(on.across, max(2, round((on.right - on.left) / 70)))
     yield _floor(on, look)
     for value in marks:
-        yield _below(on, look, on.x(value), say_fixed(value, look.language, decimals))
+        yield _below(on, on.x(value), say_fixed(value, look.language, decimals), look=look)
     if label:
         middle = (on.left + on.right) / 2
         yield text(middle, on.bottom + 30, label, text_anchor="middle", fill=look.theme.quiet)
@@ -163,7 +163,7 @@ def axis_of_days(on: Plane, look: Look) -> Iterator[str]:
     yield _floor(on, look)
     most = max(2.0, (on.right - on.left) / _BETWEEN_DAYS)
     for day, words in _named_days(first, last, most, look=look):
-        yield _below(on, look, on.day(day), words)
+        yield _below(on, on.day(day), words, look=look)
 
 
 def _named_days(first: int, last: int, most: float, *, look: Look) -> Iterator[tuple[date, str]]:
@@ -190,7 +190,7 @@ def _floor(on: Plane, look: Look) -> str:
     return line((on.left, on.bottom), (on.right, on.bottom), stroke=look.theme.quiet)
 
 
-def _below(on: Plane, look: Look, x: float, words: str) -> str:
+def _below(on: Plane, x: float, words: str, *, look: Look) -> str:
     tick = line((x, on.bottom), (x, on.bottom + 4), stroke=look.theme.quiet)
     kept = min(on.right - len(words) * 2.6, max(on.left, x))
     said = text(kept, on.bottom + 16, words, text_anchor="middle", fill=look.theme.quiet)
