@@ -57,6 +57,21 @@ class Protocol(Table):
         return self
 
 
+class PixelGate(Table):
+    """A small network that says by the pixels whether a study is one that the model was made for."""
+
+    network: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*\.onnx$")]
+    """Its ONNX file in the package's folder. It is given pictures (n, channels, rows, columns) of
+    0 to 1, and answers (n, 1): how sure it is, 0 to 1. Of an image it sees the image; of a volume
+    the middle planes along the three axes of `orientation`, and their mean counts."""
+    size: tuple[Annotated[int, Field(ge=8, le=512)], Annotated[int, Field(ge=8, le=512)]]
+    """Rows and columns that it sees."""
+    least: Annotated[float, Field(gt=0, lt=1)]
+    """Less sure than this, and the study is refused."""
+    shows: Words
+    """What it should show, for the reader: "a colour photograph of the fundus"."""
+
+
 class Regulatory(Table):
     """What the law says of it (Regulation (EU) 2017/745, MDR)."""
 

@@ -18,6 +18,7 @@ from clic_edge.inference.attributes import AttributeNames  # noqa: TC001 - pydan
 from clic_edge.inference.card import (
     Dataset,
     Performance,
+    PixelGate,
     Population,
     Protocol,
     Regulatory,
@@ -140,6 +141,8 @@ class Declaration(Table):
     """Whom a site writes to."""
     population: Population | None = None
     protocol: Protocol | None = None
+    gate: PixelGate | None = None
+    """What looks at the pixels first; None where attributes alone decide."""
     regulatory: Regulatory | None = None
     training: tuple[Dataset, ...] = ()
     """What it was trained on."""
@@ -277,6 +280,8 @@ class Declaration(Table):
             raise ValueError("a package for slides gives one or two 'segments', and its 'scores'")
         if len(self.segments) == 2 and self.operating_point is None:  # noqa: PLR2004 - a mark
             raise ValueError("tiles are marked from the 'threshold' of an 'operating_point'")
+        if self.gate:
+            raise ValueError("a package for slides has no 'gate'; its tissue is looked for instead")
         return self
 
     @model_validator(mode="after")
@@ -362,6 +367,7 @@ def _valid_keys(place: list[str]) -> list[str]:
         "operating_point": OperatingPoint,
         "population": Population,
         "protocol": Protocol,
+        "gate": PixelGate,
         "regulatory": Regulatory,
         "training": Dataset,
         "performance": Performance,

@@ -14,6 +14,9 @@ from clic_edge.inference.site import HERE
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from clic_edge.inference.card import PixelGate
+    from clic_edge.inference.declaration import Declaration
+    from clic_edge.inference.pixel_gate import Gated
     from clic_edge.inference.runtime import Runtime
     from clic_edge.inference.site import Site
 
@@ -31,10 +34,11 @@ def load_runtime(folder: Path, site: Site = HERE) -> Runtime:
         ``runtime-unknown``: nothing installed has that name. What the runtime raises of the
         package.
     Defect
-        What the runtime raises of the package.
+        What the runtime raises of the package; ``gate-network``.
 
     """
-    name = read_declaration(folder / DECLARATION).runtime
+    declared = read_declaration(folder / DECLARATION)
+    name = declared.runtime
     installed = entry_points(group=RUNTIMES)
     if name not in installed.names:
         (nearest,) = get_close_matches(name, installed.names, n=1, cutoff=0)
@@ -42,4 +46,18 @@ def load_runtime(folder: Path, site: Site = HERE) -> Runtime:
             "runtime-unknown", f"{folder} asks for the runtime '{name}'; is it '{nearest}'?"
         )
     runtime: Runtime = installed[name].load().load(folder, site)
-    return runtime
+    return (
+        _gated(runtime, declared.gate, declared=declared, folder=folder)
+        if declared.gate
+        else runtime
+    )
+
+
+def _gated(runtime: Runtime, gate: PixelGate, *, declared: Declaration, folder: Path) -> Gated:
+    from clic_edge.inference.onnx import OnnxNetwork  # noqa: PLC0415 - few packages have a gate
+    from clic_edge.inference.pixel_gate import Gate, Gated  # noqa: PLC0415 - as above
+
+    judge = OnnxNetwork(folder / gate.network, ("CPUExecutionProvider",))
+    channels = declared.image.channels if declared.image else 1
+    orientation = declared.volume.orientation if declared.volume else None
+    return Gated(runtime, judge, Gate(gate, channels=channels, orientation=orientation))

@@ -4,6 +4,7 @@
 models/hippocampus/
   model.toml     what the model is, takes and gives (`declaration.Declaration`)
   model.onnx     the network: (n, 1, x, y, z) normalised intensities to (n, classes, x, y, z) logits
+  gate.onnx      a small network that looks at the pixels first (`pixel_gate`), if it has one
   test/          cases with the answers that the package gave when it was made, if it has any
   lineage.json   where the network comes from (`lineage`), if `clic-edge train` made it
   digests.json   SHA-256 of each of these files; a byte that differs stops the appliance
@@ -139,7 +140,8 @@ def _files(folder: Path, declaration: Declaration) -> tuple[Path, ...]:
     weights = folder / declaration.weights
     network = _within(weights) if weights.is_dir() else (weights,)
     lineage = [path for path in (folder / LINEAGE,) if path.exists()]
-    return folder / DECLARATION, *network, *lineage, *_within(folder / TEST_SET)
+    gate = [folder / declaration.gate.network] if declaration.gate else []
+    return folder / DECLARATION, *network, *gate, *lineage, *_within(folder / TEST_SET)
 
 
 def _within(folder: Path) -> tuple[Path, ...]:
