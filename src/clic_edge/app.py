@@ -9,8 +9,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from clic_edge.config import cross_check, load_pipelines, load_settings, read_secret
+from clic_edge.domain.standing import Serving
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.database import migrate, open_engine
 from clic_edge.pacs.orthanc import OrthancArchive
@@ -95,6 +97,7 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
     from clic_edge.assembly import build_line, commitment_ports  # noqa: PLC0415 - as above
     from clic_edge.pacs.commitment import Reports, listening  # noqa: PLC0415 - as above
     from clic_edge.pipeline.monitoring import policy_of  # noqa: PLC0415 - as above
+    from clic_edge.pipeline.standing import enrol  # noqa: PLC0415 - as above
     from clic_edge.pipeline.worker import Pace, Worker, durably  # noqa: PLC0415 - as above
 
     settings = appliance.settings
@@ -108,12 +111,18 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
         ledger=appliance.ledger,
         reports=reports,
     )
+    instance = uuid4().hex
     for pipeline in line.pipelines:
-        line.pipeline(pipeline.settings.name)  # its models enter the history
+        enrol(
+            pipeline,
+            appliance.ledger.standing,
+            by=Serving(instance=instance, name=settings.appliance.name),
+        )
     if settings.worker.metrics_port:
         telemetry.serve_metrics(settings.worker.metrics_port)
     pace = Pace(
         name=settings.appliance.name,
+        instance=instance,
         concurrent_cases=settings.worker.concurrent_cases,
         reconcile_seconds=settings.worker.reconcile_seconds,
         watch_seconds=60 * settings.monitoring.every_minutes,

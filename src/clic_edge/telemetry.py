@@ -41,6 +41,7 @@ Event = Literal[
     "sweep-failed",
     "drift-alarm",
     "watch-failed",
+    "clock-jumped",
     "foreign-log",
     "foreign-warning",
     "uncaught-error",
@@ -152,6 +153,11 @@ def drift_alarm(*, model: str, chart: str, severity: str) -> None:
     """Say that a chart of a model opened an alarm."""
     level: Level = "info" if severity == "advisory" else "warning"
     _tell("drift-alarm", level, model=model, chart=chart, severity=severity)
+
+
+def clock_jumped(*, seconds: float) -> None:
+    """Say that the wall clock was moved by hours at once; nothing expires for a day."""
+    _tell("clock-jumped", "error", seconds=round(seconds))
 
 
 def watch_failed(*, code: str) -> None:

@@ -24,6 +24,7 @@ from clic_edge.pipeline.monitoring import (
     freeze_references,
     obey,
     patrol,
+    turn_back,
     watch_models,
 )
 
@@ -292,6 +293,114 @@ def test_a_stop_rule_takes_the_model_out_of_where_it_is_active_and_says_why(
     if moves:
         assert moves[0].reason.startswith("The monitor's chart of input.noise has left its limits")
     assert obey(ledger, demand) == (), "doing it twice does no harm"
+
+
+def active(ledger: Ledger) -> Placement:
+    place = Placement(pipeline="organs", model_id="organs", version="1", digest="d" * 64)
+    ledger.standing.enrol(place, [], decides=True)
+    return place
+
+
+def now_is(ledger: Ledger) -> ModelState:
+    return ledger.standing.standing("organs")["d" * 64].now
+
+
+def patrolled(ledger: Ledger, steps: float) -> ModelState:
+    patrol(ledger, POLICY, now=FROZEN_AT + steps * STEP)
+    return now_is(ledger)
+
+
+def test_who_makes_a_model_active_has_answered_until_a_chart_confirms_anew(
+    ledger: Ledger, engine: Engine
+) -> None:
+    place = active(ledger)
+    log(engine, later(30, NOISY))
+    assert patrolled(ledger, 35) is ModelState.SUSPENDED
+    ledger.standing.move(place, ModelState.ACTIVE, person="Ida", reason="Coil.", evidence="{}")
+    log(engine, later(5, NOISY, after=30))
+    assert patrolled(ledger, 41) is ModelState.ACTIVE
+    assert ledger.monitoring.acknowledgements() == ()
+    log(engine, later(140, after=40))
+    assert patrolled(ledger, 190) is ModelState.ACTIVE
+    log(engine, later(30, NOISY, after=190))
+    assert patrolled(ledger, 225) is ModelState.SUSPENDED
+
+
+def test_an_alarm_that_came_and_went_between_two_looks_stops_the_model_once(
+    ledger: Ledger, engine: Engine
+) -> None:
+    place = active(ledger)
+    log(engine, later(30, NOISY))
+    log(engine, later(140, after=40))
+    assert patrolled(ledger, 190) is ModelState.SUSPENDED
+    (noise,) = [one for one in ledger.monitoring.alarms() if one.chart == "input.noise"]
+    assert noise.closed_at is not None
+    assert noise.acted_at is not None
+    ledger.standing.move(place, ModelState.ACTIVE, person="Ida", reason="Coil.", evidence="{}")
+    assert patrolled(ledger, 195) is ModelState.ACTIVE
+
+
+def test_alarms_of_a_reference_that_another_took_the_place_of_close(
+    ledger: Ledger, engine: Engine
+) -> None:
+    log(engine, later(30, NOISY))
+    before = watched_at(ledger, 35)
+    assert {one.closed_at for one in before} == {None}
+    freeze_references(
+        ledger, acceptance(frozen_at=FROZEN_AT + 40 * STEP, frozen_by="Bo"), since=FROZEN_AT
+    )
+    assert ledger.monitoring.alarms(is_open=True) == ()
+    newest = [one for one in ledger.monitoring.references() if one.stratum == SKYRA][-1]
+    assert {one.closed_why for one in ledger.monitoring.alarms()} == {
+        f"superseded by reference {newest.reference_id}"
+    }
+    assert watch_models(ledger, POLICY, now=FROZEN_AT + 45 * STEP).demands == ()
+
+
+def test_a_reference_for_a_scanner_closes_the_alarm_that_it_had_none(
+    ledger: Ledger, engine: Engine
+) -> None:
+    updated = replace(SKYRA, software_versions="E12")
+    log(engine, later(40, Habit(stratum=updated)))
+    watched_at(ledger, 45)
+    freeze_references(
+        ledger, acceptance(frozen_at=FROZEN_AT + 50 * STEP), since=FROZEN_AT + STEP / 2
+    )
+    (alarm,) = ledger.monitoring.alarms()
+    assert alarm.closed_why.startswith("accepted as reference")
+
+
+def test_nobody_reads_back_to_the_last_study_of_a_scanner_that_is_gone(
+    ledger: Ledger, engine: Engine
+) -> None:
+    gone = replace(SKYRA, model_name="Avanto")
+    log(engine, observations(40, begin=BEGIN + STEP / 3, habit=Habit(stratum=gone)))
+    freeze_references(ledger, acceptance(frozen_at=FROZEN_AT))
+    log(engine, later(60))
+    for steps in (20.5, 70):
+        watched_at(ledger, steps)
+        newest = {one.stratum: one for one in ledger.monitoring.references()}
+        assert newest.keys() == {SKYRA, gone, EVERY}
+        until = {ledger.monitoring.progress(one.reference_id)[0] for one in newest.values()}
+        assert until == {FROZEN_AT + min(steps - 0.5, 60) * STEP}
+
+
+def test_after_a_clock_that_ran_a_year_ahead_a_person_lets_the_charts_go_on(
+    ledger: Ledger, engine: Engine
+) -> None:
+    place = active(ledger)
+    year = timedelta(days=365)
+    log(engine, [replace(one, at=one.at + year) for one in later(5)])
+    patrol(ledger, POLICY, now=FROZEN_AT + year + 20 * STEP)
+    log(engine, later(30, NOISY, after=10))
+    assert patrolled(ledger, 20) is ModelState.ACTIVE, "nothing is charted while it is behind"
+    with pytest.raises(ConfigError) as caught:
+        turn_back(ledger, now=FROZEN_AT + 11 * STEP, by="stop rule")
+    assert caught.value.code == "person-unnamed"
+    assert turn_back(ledger, now=FROZEN_AT + 11 * STEP, by="Ida") == 2
+    assert turn_back(ledger, now=FROZEN_AT + 11 * STEP, by="Ida") == 0
+    assert patrolled(ledger, 45) is ModelState.SUSPENDED
+    assert now_is(ledger) is ledger.standing.standing(place.pipeline)[place.digest].now
 
 
 def test_a_model_without_reference_is_watched_by_nobody(engine: Engine) -> None:

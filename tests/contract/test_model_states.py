@@ -18,10 +18,11 @@ from clic_edge.domain.standing import (
     TRANSITIONS,
     ModelState,
     Placement,
+    Serving,
 )
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.schema import model_events
+from clic_edge.ledger.schema import model_events, serving
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -216,6 +217,26 @@ def test_another_model_in_the_file_does_not_take_the_place_of_one_that_a_person_
     standing.move(placed("b"), S.SUSPENDED, person=PERSON, reason="It missed two.")
     standing.enrol(placed("d"), [placed("b")], decides=True)
     assert states(standing) == {"a": S.SHADOW, "b": S.SUSPENDED, "c": S.SHADOW, "d": S.ACTIVE}
+
+
+def test_a_worker_whose_file_names_another_model_waits_until_the_first_has_gone(
+    standing: StandingStore, engine: Engine
+) -> None:
+    first, second = Serving(instance="1", name="one"), Serving(instance="2", name="two")
+    standing.enrol(placed("a"), [placed("b")], decides=True, by=first)
+    standing.enrol(placed("a"), [], decides=True, by=second)
+    standing.enrol(placed("b"), [], decides=False, by=Serving(instance="3", name="persons decide"))
+    for _ in range(2):
+        with pytest.raises(ConfigError) as caught:
+            standing.enrol(placed("b"), [], decides=True, by=second)
+        assert caught.value.code == "pipeline-differs"
+        standing.still_serving("1")
+    assert states(standing) == {"a": S.ACTIVE, "b": S.SHADOW}
+    with engine.begin() as connection:  # it crashed, while its clock ran ahead
+        later = datetime.now(UTC) + timedelta(days=365)
+        connection.execute(serving.update().where(serving.c.instance == "1").values(until=later))
+    standing.enrol(placed("b"), [], decides=True, by=second)
+    assert states(standing) == {"a": S.SHADOW, "b": S.ACTIVE}
 
 
 def test_two_workers_that_start_together_write_the_same_once(standing: StandingStore) -> None:

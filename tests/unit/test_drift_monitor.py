@@ -369,7 +369,11 @@ def test_a_stop_rule_takes_the_strongest_response_of_what_nobody_acknowledged() 
 
 @pytest.mark.parametrize(
     "changes",
-    [{"severity": Severity.WARNING}, {"severity": Severity.ADVISORY}, {"closed_at": BEGIN}],
+    [
+        {"severity": Severity.WARNING},
+        {"severity": Severity.ADVISORY},
+        {"closed_at": BEGIN, "acted_at": BEGIN},
+    ],
 )
 def test_warnings_advice_and_what_is_over_ask_for_nothing(changes: dict[str, object]) -> None:
     policy = Policy(responses=((Channel.OUTPUT, Response.SUSPEND),))

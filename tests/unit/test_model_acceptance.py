@@ -276,11 +276,15 @@ def test_a_file_that_is_no_acceptance_report_is_refused_by_name() -> None:
         assert caught.value.code == "acceptance-unreadable"
 
 
-def test_a_site_without_a_key_takes_reports_as_they_are(bench: Bench) -> None:
-    report = report_of(bench).model_copy(update={"signature": ""})
-    second = bench.placement("second")
-    promote(bench.ledger.standing, second, report, key=None, person=PERSON, reason="Good.")
-    assert bench.states()["second"] is S.ACTIVE
+def test_where_the_sites_key_is_not_found_no_report_is_taken(bench: Bench) -> None:
+    out = bench.folder / "unsigned.json"
+    out.write_text(report_of(bench).model_copy(update={"signature": ""}).model_dump_json())
+    (bench.folder / "state" / "deid.key").unlink()
+    words = ("--pipeline", "brain", "--report", str(out), *WHO, "--why", "Good.")
+    result = called(bench, "promote", "second", *words)
+    assert isinstance(result.exception, ConfigError)
+    assert result.exception.code == "key-missing"
+    assert bench.states()["second"] is S.SHADOW
 
 
 # --- the commands

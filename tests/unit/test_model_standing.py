@@ -15,7 +15,7 @@ from sites import patient
 
 from clic_edge.assembly import make_ready
 from clic_edge.domain.case import CaseState
-from clic_edge.domain.standing import ModelState
+from clic_edge.domain.standing import ModelState, Serving
 from clic_edge.errors import ConfigError
 from clic_edge.inference.admission import Admission
 from clic_edge.inference.footprint import Sample, write_note
@@ -24,7 +24,7 @@ from clic_edge.inference.package import load_package
 from clic_edge.pacs.commitment import Reports
 from clic_edge.pipeline.process import settle
 from clic_edge.pipeline.stages import accept, predict
-from clic_edge.pipeline.standing import move
+from clic_edge.pipeline.standing import enrol, move
 from clic_edge.pipeline.telling import write
 
 if TYPE_CHECKING:
@@ -299,6 +299,28 @@ def test_a_package_that_is_replaced_before_it_is_loaded_speaks_by_its_own_state(
     assert versions == ["0.1", "0.1", "0.1", "0.2"], "first, second, first steps down, the new one"
 
 
+# --- two workers with different files
+
+
+def test_workers_whose_files_differ_do_not_take_turns_and_the_second_says_so(bench: Bench) -> None:
+    ours = bench.line()
+    (pipeline,) = ours.pipelines
+    enrol(pipeline, bench.ledger.standing, by=Serving(instance="1", name="edge"))
+    bench.name_models("second", "first")
+    theirs = bench.line()
+    (other,) = theirs.pipelines
+    for _ in range(2):
+        with pytest.raises(ConfigError) as caught:
+            enrol(other, bench.ledger.standing, by=Serving(instance="2", name="edge"))
+        assert caught.value.code == "pipeline-differs"
+        for line in (theirs, ours):
+            line.pipeline("brain")
+            assert bench.states() == {"first": S.ACTIVE, "second": S.SHADOW}
+    bench.ledger.standing.end_serving("1")
+    enrol(other, bench.ledger.standing, by=Serving(instance="2", name="edge"))
+    assert bench.states() == {"first": S.SHADOW, "second": S.ACTIVE}
+
+
 # --- memory
 
 
@@ -326,7 +348,10 @@ def test_a_case_waits_while_memory_is_short_and_the_worker_goes_on(bench: Bench)
     [
         ("", "why", "person-unnamed"),
         ("  ", "why", "person-unnamed"),
-        ("Configuration", "why", "person-unnamed"),
+        ("Configuration", "why", "person-reserved"),
+        (" stop rule", "why", "person-reserved"),
+        ("Stop-Rule", "why", "person-reserved"),
+        ("ＳＴＯＰ　ｒｕｌｅ", "why", "person-reserved"),
         ("A" * 65, "why", "person-unnamed"),
         (PERSON, " ", "reason-missing"),
     ],

@@ -200,6 +200,22 @@ def acknowledge(
     stdout.print(Text(f"acknowledged: {found.sentence}"))
 
 
+@app.command("turn-back")
+def turn_back(context: typer.Context, *, by: Person) -> None:
+    """Let the charts go on from now, where a clock that ran ahead took them beyond it.
+
+    Set the clock right first. What was charted under the wrong time stays as it is.
+
+    Example: `clic-edge drift turn-back --by "Ida Fysiker"`
+    """
+    from clic_edge.pipeline.monitoring import turn_back as turned  # noqa: PLC0415 - SciPy is slow to load
+
+    count = turned(ledger_of(context), now=datetime.now(UTC), by=by)
+    stdout.print(
+        f"{count} references go on from now" if count else "no chart is ahead of the clock"
+    )
+
+
 def _ledger_and_policy(context: typer.Context) -> tuple[Ledger, Policy]:
     from clic_edge.pipeline.monitoring import policy_of  # noqa: PLC0415 - SciPy is slow to load
 

@@ -62,6 +62,7 @@ def accept(
     from clic_edge.pipeline.acceptance_report import signed  # noqa: PLC0415 - as above
 
     appliance = _open(context)
+    key = _key(appliance)
     placed = _placement(appliance, model, _pipeline(appliance, pipeline))
     evidence = acceptance.Evidence(
         replayed=_replayed(appliance.settings, model),
@@ -70,7 +71,7 @@ def accept(
     )
     limits = _pipeline(appliance, pipeline).acceptance
     report = acceptance.examine(placed, evidence, limits, person=by, at=datetime.now(UTC))
-    report = signed(report, _key(appliance))
+    report = signed(report, key)
     _write(out, report.model_dump_json(indent=1) + "\n")
     _show(report)
     note(f"see {out}")
@@ -248,11 +249,10 @@ def _replayed(settings: Settings, model: str) -> tuple[Replayed, ...]:
     return tuple(replay(folder, load_runtime(folder, site)))
 
 
-def _key(appliance: Appliance) -> DeidKey | None:
+def _key(appliance: Appliance) -> DeidKey:
     from clic_edge.deid.keys import load_key  # noqa: PLC0415 - as above
 
-    path = appliance.settings.appliance.deid_key
-    return load_key(path) if path.exists() else None
+    return load_key(appliance.settings.appliance.deid_key)
 
 
 def _text(path: Path) -> str:

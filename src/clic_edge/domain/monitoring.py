@@ -203,6 +203,10 @@ class Alarm:
     opened_at: datetime
     confirmed_at: datetime | None = None
     closed_at: datetime | None = None
+    closed_why: str = ""
+    """Where no chart closed it: what took the place of its reference."""
+    acted_at: datetime | None = None
+    """When a stop rule first did what it asks for; a warning is seen to as well."""
     sentence: str
     """What moved, by how much, since when."""
     is_event: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
@@ -44,7 +46,11 @@ TRANSITIONS: Mapping[ModelState | None, frozenset[ModelState]] = MappingProxyTyp
 """Where a person, or a stop rule, may move a model; `None` is a model that nobody has seen yet."""
 
 CONFIGURATION = "configuration"
-"""Who moves a model when the site's files decide; no person may go by this name."""
+"""Who moves a model when the site's files decide."""
+STOP_RULE = "stop rule"
+"""Who moves a model when a chart or a constancy run asks for it."""
+SYSTEM_NAMES = frozenset({CONFIGURATION, STOP_RULE, "clic edge", "monitor", "system"})
+"""No person may go by one of these."""
 LONGEST_NAME = 64
 """Letters of the name of who decides."""
 BY_CONFIGURATION: Mapping[ModelState | None, frozenset[ModelState]] = MappingProxyType(
@@ -61,6 +67,12 @@ BY_CONFIGURATION: Mapping[ModelState | None, frozenset[ModelState]] = MappingPro
 """Where the site's files may move one: never out of what a person ended."""
 
 
+def is_reserved(name: str) -> bool:
+    """Whether a name, however it is written, is one by which the appliance itself acts."""
+    folded = unicodedata.normalize("NFKC", name).casefold()
+    return " ".join(re.split(r"[\s_-]+", folded)).strip() in SYSTEM_NAMES
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """One model, to the byte, in one pipeline: what has a state."""
@@ -70,6 +82,16 @@ class Placement:
     version: str
     digest: str
     """As `ModelIdentity.digest`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """A worker that is running now, and has the say on what its pipelines' files name."""
+
+    instance: str
+    """Of this one run of the process."""
+    name: str
+    """Of the appliance."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

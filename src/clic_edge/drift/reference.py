@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clic_edge.domain.monitoring import Channel, NumberColumn, Reference, WordColumn
+from clic_edge.domain.standing import is_reserved
 from clic_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def freeze(
         ``reference-too-small``, ``reference-unsigned``.
 
     """
-    if not acceptance.frozen_by.strip():
+    if not acceptance.frozen_by.strip() or is_reserved(acceptance.frozen_by):
         raise ConfigError("reference-unsigned", "Say who accepts the reference, by name.")
     kept = sorted((one for one in observations if one.stratum == stratum), key=lambda one: one.at)
     if len(kept) < FEWEST:

@@ -35,15 +35,16 @@ class Demand:
 def demands(
     alarms: Iterable[Alarm], policy: Policy, *, acknowledged: Collection[str]
 ) -> tuple[Demand, ...]:
-    """Return the strongest response for each model that its open alarms to act on ask for.
+    """Return the strongest response for each model that its alarms to act on ask for.
 
     What a person has acknowledged asks for nothing more, and neither do warnings and what a
-    provisional reference says.
+    provisional reference says. One that has closed asks where no stop rule has seen it yet.
     """
     responses = dict(policy.responses)
     asking: dict[str, list[tuple[Response, Alarm]]] = {}
     for one in alarms:
-        is_seen = one.closed_at is not None or one.alarm_id in acknowledged
+        is_over = one.closed_at is not None and one.acted_at is not None
+        is_seen = is_over or one.alarm_id in acknowledged
         if one.severity is Severity.ACTION and not is_seen:
             response = responses.get(one.channel, Response.WARN)
             asking.setdefault(one.model_digest, []).append((response, one))

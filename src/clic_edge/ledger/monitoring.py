@@ -23,6 +23,7 @@ from clic_edge.domain.monitoring import (
     Stratum,
     Turn,
 )
+from clic_edge.domain.standing import is_reserved
 from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.ledger.schema import (
     audit_events,
@@ -35,7 +36,7 @@ from clic_edge.ledger.schema import (
 from clic_edge.ledger.sql import insert_once, insert_or_replace
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import date, datetime
 
     from sqlalchemy.engine import Engine
@@ -150,7 +151,7 @@ class MonitoringStore:
 
         """
         person, reason = acknowledgement.person.strip(), acknowledgement.reason.strip()
-        if not person or not reason:
+        if not person or not reason or is_reserved(person):
             raise ConfigError(
                 "acknowledgement-unsigned", "Say who acknowledges the alarm, and what it was."
             )
@@ -174,6 +175,66 @@ class MonitoringStore:
             detail = f"{alarm.chart} by {person}: {reason}"
             _audit(connection, acknowledgement.at, "alarm-acknowledged", detail=detail)
         return alarm
+
+    def supersede(self, earlier: Collection[str], *, by: str, at: datetime) -> int:
+        """Close what is open on references that another took the place of; return how many."""
+        old = drift_alarms.c.reference_id.in_(earlier) & drift_alarms.c.closed_at.is_(None)
+        with self._engine.begin() as connection:
+            return _close(connection, old, at=at, note=f"superseded by reference {by}")
+
+    def accept_stratum(self, reference: Reference) -> int:
+        """Close the alarms that a stratum has no reference, now that it has one; return how many."""
+        parts = asdict(reference.stratum)
+        here = sa.and_(*(drift_alarms.c[name] == value for name, value in parts.items()))
+        own = (drift_alarms.c.model_digest == reference.model_digest) & here
+        open_ones = own & drift_alarms.c.reference_id.is_(None) & drift_alarms.c.closed_at.is_(None)
+        with self._engine.begin() as connection:
+            note = f"accepted as reference {reference.reference_id}"
+            return _close(connection, open_ones, at=reference.frozen_at, note=note)
+
+    def acted(self, alarms: Iterable[str], *, at: datetime) -> None:
+        """Keep that the stop rule has done what alarms ask for; the first time counts."""
+        first = drift_alarms.c.alarm_id.in_(list(alarms)) & drift_alarms.c.acted_at.is_(None)
+        with self._engine.begin() as connection:
+            connection.execute(drift_alarms.update().where(first).values(acted_at=at))
+
+    def asking(self) -> tuple[Alarm, ...]:
+        """Return the alarms to act on that are open, or that no stop rule has seen; oldest first.
+
+        One that opened and closed between two looks asks as well as one that stands.
+        """
+        stands = drift_alarms.c.closed_at.is_(None) | drift_alarms.c.acted_at.is_(None)
+        query = sa.select(drift_alarms).where(
+            (drift_alarms.c.severity == Severity.ACTION)
+            & stands
+            & (drift_alarms.c.closed_why == "")
+        )
+        query = query.order_by(drift_alarms.c.opened_at, drift_alarms.c.alarm_id)
+        with self._engine.connect() as connection:
+            return tuple(_alarm(row) for row in connection.execute(query))
+
+    def turn_back(self, reference_ids: Collection[str], *, to: datetime, by: str) -> int:
+        """Let charts go on from a moment, where a clock that ran ahead had taken them beyond it.
+
+        Raises
+        ------
+        ConfigError
+            ``person-unnamed``.
+
+        """
+        if not by.strip() or is_reserved(by):
+            raise ConfigError("person-unnamed", "Say who decides, by name.")
+        ahead = drift_progress.c.reference_id.in_(reference_ids) & (
+            drift_progress.c.charted_until > to
+        )
+        with self._engine.begin() as connection:
+            turned = connection.execute(
+                drift_progress.update().where(ahead).values(charted_until=to)
+            ).rowcount
+            if turned:
+                detail = f"{turned} references go on from {to:%Y-%m-%d %H:%M} UTC, by {by.strip()}"
+                _audit(connection, to, "charts-turned-back", detail=detail)
+        return turned
 
     def acknowledgements(self) -> tuple[Acknowledgement, ...]:
         """Return who has seen which alarm, oldest first."""
@@ -249,6 +310,24 @@ def _close_event(connection: sa.Connection, alarm: Alarm, at: datetime) -> None:
         return
     this = (drift_alarms.c.alarm_id == alarm.alarm_id) & drift_alarms.c.closed_at.is_(None)
     connection.execute(drift_alarms.update().where(this).values(closed_at=at))
+
+
+def _close(
+    connection: sa.Connection, which: sa.ColumnElement[bool], *, at: datetime, note: str
+) -> int:
+    rows = connection.execute(sa.select(drift_alarms.c.alarm_id, drift_alarms.c.chart).where(which))
+    closed = rows.all()
+    for row in closed:
+        this = drift_alarms.c.alarm_id == row.alarm_id
+        values = {"closed_at": at, "closed_why": note}
+        connection.execute(drift_alarms.update().where(this).values(values))
+        _audit(connection, at, "alarm-closed", detail=f"{_plain(row.chart)}: {note}")
+    return len(closed)
+
+
+def _plain(chart: str) -> str:
+    """Return a chart's name without the word that came new: it was read from a file."""
+    return chart.partition("=")[0]
 
 
 def _audit(connection: sa.Connection, at: datetime, action: str, *, detail: str) -> None:

@@ -158,6 +158,17 @@ model_events = sa.Table(
 )
 """Only ever added to; `link` is over the row and the link before it."""
 
+serving = sa.Table(
+    "serving",
+    metadata,
+    sa.Column("pipeline", sa.String(64), primary_key=True),
+    sa.Column("instance", sa.String(32), primary_key=True),
+    sa.Column("name", sa.String(64), nullable=False),
+    sa.Column("model_digest", sa.String(64), nullable=False),
+    sa.Column("until", UtcDateTime, nullable=False),
+)
+"""Workers that run, each with the model that its file names; a row is void after `until`."""
+
 result_objects = sa.Table(
     "result_objects",
     metadata,
@@ -264,6 +275,8 @@ drift_alarms = sa.Table(
     sa.Column("opened_at", UtcDateTime, nullable=False, index=True),
     sa.Column("confirmed_at", UtcDateTime),
     sa.Column("closed_at", UtcDateTime),
+    sa.Column("closed_why", sa.String(64), nullable=False, server_default=""),
+    sa.Column("acted_at", UtcDateTime),
     sa.Column("sentence", sa.Text, nullable=False),
     sa.Column("is_event", sa.Boolean, nullable=False),
 )

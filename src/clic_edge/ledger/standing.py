@@ -20,11 +20,14 @@ from clic_edge.domain.standing import (
 )
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.ledger.schema import model_events
+from clic_edge.ledger.serving import claim, leave, renew
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from sqlalchemy.engine import Engine
+
+    from clic_edge.domain.standing import Serving
 
 _LOCK = 0x434C4944  # "CLID": two workers never append the same link
 _NOT_HASHED = {"link"}
@@ -62,58 +65,64 @@ class StandingStore:
                 "acceptance-missing",
                 "A model becomes active by `clic-edge models promote`, with an acceptance report.",
             )
-        table = BY_CONFIGURATION if person == CONFIGURATION else TRANSITIONS
         with self._engine.begin() as connection:
             _lock(connection)
-            standing = _newest(_events(connection, placement.pipeline))
-            before = standing.get(placement.digest)
-            _require_allowed(before.now if before else None, to, table=table)
             if to is ModelState.ACTIVE:
-                for other in standing.values():
-                    if other.now is ModelState.ACTIVE:
-                        why = f"{placement.model_id} {placement.version} took its place: {reason}"
-                        _append(
-                            connection,
-                            other.placement,
-                            ModelState.SHADOW,
-                            person=person,
-                            reason=why,
-                        )
+                _make_room(connection, placement, person=person, reason=reason)
             return _append(
                 connection, placement, to, person=person, reason=reason, evidence=evidence
             )
 
     def enrol(
-        self, model: Placement | None, challengers: Collection[Placement], *, decides: bool
+        self,
+        model: Placement | None,
+        challengers: Collection[Placement],
+        *,
+        decides: bool,
+        by: Serving | None = None,
     ) -> None:
         """Take note of the models that a pipeline's file names; nothing is written twice.
 
         Where the file `decides`, its `model` becomes active when it is another than the file
         named before, unless a person has made one active; and models that nobody has seen go
         into the shadow. A model that a person suspended or retired stays that. Where it does not
-        decide, models that nobody has seen are installed.
+        decide, models that nobody has seen are installed. `by` names the worker whose file it is.
+
+        Raises
+        ------
+        ConfigError
+            ``pipeline-differs``: another worker's file names another model, and that one runs.
+
         """
         named = [*([model] if model else []), *challengers]
         if not named:
             return
-        events = self.history(named[0].pipeline)
-        seen = _newest(events)
-        if model and decides and _is_new(model, events):
-            self._by_configuration(model, ModelState.ACTIVE)
-            named.remove(model)
-        unseen = ModelState.SHADOW if decides else ModelState.INSTALLED
-        for one in named:
-            if one.digest not in seen:
-                self._by_configuration(one, unseen)
+        with self._engine.begin() as connection:
+            _lock(connection)
+            if model and decides and by:
+                claim(connection, model, by)
+            events = _events(connection, named[0].pipeline)
+            seen = set(_newest(events))
+            why = {"person": CONFIGURATION, "reason": "The pipeline's file names it."}
+            if model and decides and _is_new(model, events):
+                _make_room(connection, model, **why)
+                _append(connection, model, ModelState.ACTIVE, **why)
+                seen.add(model.digest)
+            unseen = ModelState.SHADOW if decides else ModelState.INSTALLED
+            for one in named:
+                if one.digest not in seen:
+                    _append(connection, one, unseen, **why)
+                    seen.add(one.digest)
 
-    def _by_configuration(self, placement: Placement, to: ModelState) -> None:
-        try:
-            reason = "The pipeline's file names it."
-            self.move(placement, to, person=CONFIGURATION, reason=reason)
-        except ConfigError:
-            # Another worker was faster, or a person.
-            if placement.digest not in self.standing(placement.pipeline):
-                raise
+    def still_serving(self, instance: str) -> None:
+        """Keep that a worker runs on."""
+        with self._engine.begin() as connection:
+            renew(connection, instance)
+
+    def end_serving(self, instance: str) -> None:
+        """Forget a worker that ends."""
+        with self._engine.begin() as connection:
+            leave(connection, instance)
 
     def standing(self, pipeline: str) -> Mapping[str, StateEvent]:
         """Return the newest event of each model of a pipeline, by digest."""
@@ -188,6 +197,16 @@ def _lock(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
+def _make_room(
+    connection: sa.Connection, placement: Placement, *, person: str, reason: str
+) -> None:
+    """Send the model that is active into the shadow."""
+    why = f"{placement.model_id} {placement.version} took its place: {reason}"
+    for other in _newest(_events(connection, placement.pipeline)).values():
+        if other.now is ModelState.ACTIVE and other.placement.digest != placement.digest:
+            _append(connection, other.placement, ModelState.SHADOW, person=person, reason=why)
+
+
 def _append(
     connection: sa.Connection,
     placement: Placement,
@@ -201,6 +220,8 @@ def _append(
     row = connection.execute(last.order_by(model_events.c.seq.desc()).limit(1)).one_or_none()
     seq, previous = (row.seq, row.link) if row else (0, "")
     before = _newest(_events(connection, placement.pipeline)).get(placement.digest)
+    table = BY_CONFIGURATION if person == CONFIGURATION else TRANSITIONS
+    _require_allowed(before.now if before else None, to, table=table)
     event = StateEvent(
         seq=seq + 1,
         at=datetime.now(UTC),

@@ -202,7 +202,7 @@ def promote(
     placement: Placement,
     report: AcceptanceReport,
     *,
-    key: DeidKey | None,
+    key: DeidKey,
     person: str,
     reason: str,
 ) -> StateEvent:
@@ -252,11 +252,11 @@ def _require_about(report: AcceptanceReport, placement: Placement) -> None:
         )
 
 
-def _require_sound(report: AcceptanceReport, key: DeidKey | None) -> None:
+def _require_sound(report: AcceptanceReport, key: DeidKey) -> None:
     missed = [one.name for one in report.criteria if not one.met]
     if missed or not report.criteria:
         raise ConfigError("acceptance-not-met", f"The report does not reach: {'; '.join(missed)}.")
-    if key and not is_signed(report, key):
+    if not is_signed(report, key):
         raise ConfigError(
             "acceptance-signature", "The report is not signed with this site's key, or was changed."
         )

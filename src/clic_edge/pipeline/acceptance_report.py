@@ -47,7 +47,7 @@ class AcceptanceReport(_Strict):
     person: str
     criteria: tuple[Criterion, ...]
     signature: str = ""
-    """Ed25519 under the site's key, hexadecimal; empty where the site has none."""
+    """Ed25519 under the site's key, hexadecimal; empty before it is signed."""
 
     @property
     def is_met(self) -> bool:
@@ -60,10 +60,8 @@ class AcceptanceReport(_Strict):
         return _CONTEXT + self.model_dump_json(exclude={"signature"}).encode()
 
 
-def signed(report: AcceptanceReport, key: DeidKey | None) -> AcceptanceReport:
-    """Return the report with the site's signature, or as it is where the site has no key."""
-    if key is None:
-        return report
+def signed(report: AcceptanceReport, key: DeidKey) -> AcceptanceReport:
+    """Return the report with the site's signature."""
     signature = signing_key(key).sign(report.signed).hex()
     return report.model_copy(update={"signature": signature})
 

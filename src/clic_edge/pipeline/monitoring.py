@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from datetime import timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from clic_edge import telemetry
-from clic_edge.domain.monitoring import EVERY, Alarm, Channel, Direction, Response, Severity
-from clic_edge.domain.standing import ModelState
+from clic_edge.domain.monitoring import (
+    EVERY,
+    Alarm,
+    Channel,
+    Direction,
+    Evaluation,
+    Response,
+    Severity,
+)
+from clic_edge.domain.standing import ModelState, is_reserved
 from clic_edge.drift.monitor import alarm_id, evaluate
 from clic_edge.drift.plan import Policy
 from clic_edge.drift.reference import FEWEST, Acceptance, freeze
 from clic_edge.drift.stop import demands
 from clic_edge.errors import ClicEdgeError, ConfigError, Defect, Transient
-from clic_edge.pipeline.standing import move
+from clic_edge.pipeline.standing import take_out
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import datetime
 
     from clic_edge.config import Settings
-    from clic_edge.domain.monitoring import Evaluation, Observation, Reference, Stratum
-    from clic_edge.domain.standing import StateEvent
+    from clic_edge.domain.monitoring import ChartMemory, Observation, Reference, Stratum
+    from clic_edge.domain.standing import Placement, StateEvent
     from clic_edge.drift.stop import Demand
     from clic_edge.ledger import Ledger
 
 SETTLED = timedelta(seconds=60)
 """What is younger may not have been committed yet, and is charted the next time."""
 STRATUM_CHART = "stratum"
-STOP_RULE = "stop rule"
-"""Who moves a model when no person does."""
 _STATES = {Response.SHADOW: ModelState.SHADOW, Response.SUSPEND: ModelState.SUSPENDED}
 
 
@@ -91,7 +96,32 @@ def freeze_references(
     )
     for reference in frozen:
         ledger.monitoring.freeze(reference)
+        ledger.monitoring.accept_stratum(reference)
+    close_superseded(ledger, now=acceptance.frozen_at)
     return frozen
+
+
+def close_superseded(ledger: Ledger, *, now: datetime) -> None:
+    """Close what is open on references that are charted no more: nothing else ever would."""
+    references = ledger.monitoring.references()
+    for current in newest(references):
+        earlier = [
+            one.reference_id
+            for one in references
+            if (one.model_digest, one.stratum) == (current.model_digest, current.stratum)
+            and one is not current
+        ]
+        if earlier:
+            ledger.monitoring.supersede(earlier, by=current.reference_id, at=now)
+
+
+def turn_back(ledger: Ledger, *, now: datetime, by: str) -> int:
+    """Let the charts go on from now, where a clock that ran ahead took them beyond it.
+
+    Return how many references they are of. Raises ConfigError ``person-unnamed``.
+    """
+    current = [one.reference_id for one in newest(ledger.monitoring.references())]
+    return ledger.monitoring.turn_back(current, to=now, by=by)
 
 
 def newest(references: Iterable[Reference]) -> tuple[Reference, ...]:
@@ -113,6 +143,7 @@ def watch_models(ledger: Ledger, policy: Policy, *, now: datetime) -> Watched:
         ``not-charted``: the features of a model are no numbers that a chart can hold.
 
     """
+    close_superseded(ledger, now=now)
     by_model: dict[str, list[Reference]] = {}
     for one in newest(ledger.monitoring.references()):
         by_model.setdefault(one.model_digest, []).append(one)
@@ -143,9 +174,9 @@ def watch_models(ledger: Ledger, policy: Policy, *, now: datetime) -> Watched:
 
 
 def demanded(ledger: Ledger, policy: Policy) -> tuple[Demand, ...]:
-    """Return what the stop rules ask for, from all alarms that are open, charted now or before."""
+    """Return what the stop rules ask for: for what is open, and for what they have not seen yet."""
     seen = {one.alarm_id for one in ledger.monitoring.acknowledgements()}
-    return demands(ledger.monitoring.alarms(is_open=True), policy, acknowledged=seen)
+    return demands(ledger.monitoring.asking(), policy, acknowledged=seen)
 
 
 def patrol(ledger: Ledger, policy: Policy, *, now: datetime) -> None:
@@ -173,26 +204,40 @@ def patrol(ledger: Ledger, policy: Policy, *, now: datetime) -> None:
 def obey(ledger: Ledger, demand: Demand) -> tuple[StateEvent, ...]:
     """Take the model out of every pipeline where it is active, as a stop rule demands it.
 
-    Only a person can make it active again. Return the moves: none for a warning, and none where
-    the model is not active any more.
+    Only a person can make it active again, and has thereby answered what had stopped it: it stays
+    active until a chart confirms anew. Return the moves: none for a warning, and none where the
+    model is not active any more.
     """
-    to = _STATES.get(demand.response)
-    if to is None:
-        return ()
+    moves = list["StateEvent"]()
+    if to := _STATES.get(demand.response):
+        for place, event in _active(ledger, demand.model_digest):
+            if unanswered := [one for one in demand.alarms if not _is_answered(one, event)]:
+                reason = _reason(unanswered[0])
+                moves.append(take_out(ledger.standing, place, to, reason=reason))
+    ledger.monitoring.acted((one.alarm_id for one in demand.alarms), at=datetime.now(UTC))
+    return tuple(moves)
+
+
+def _active(ledger: Ledger, model_digest: str) -> list[tuple[Placement, StateEvent]]:
     standing = {one.placement: one for one in ledger.standing.history()}
-    active = [
-        place
+    return [
+        (place, event)
         for place, event in standing.items()
-        if place.digest == demand.model_digest and event.now is ModelState.ACTIVE
+        if place.digest == model_digest and event.now is ModelState.ACTIVE
     ]
-    first = demand.alarms[0]
-    # Readers may see the reason, so it names the chart and no value of an image.
-    reason = (
-        f"The monitor's chart of {first.chart.partition('=')[0]} has left its limits on "
-        f"{first.opened_at:%Y-%m-%d} (alarm {first.alarm_id[:8]})."
-    )
-    return tuple(
-        move(ledger.standing, place, to, person=STOP_RULE, reason=reason) for place in active
+
+
+def _is_answered(alarm: Alarm, active: StateEvent) -> bool:
+    """Whether a person made the model active after the stop rule had acted on the alarm."""
+    by_a_person = not is_reserved(active.person)
+    return by_a_person and alarm.acted_at is not None and alarm.acted_at <= active.at
+
+
+def _reason(alarm: Alarm) -> str:
+    # Readers may see it, so it names the chart and no value of an image.
+    return (
+        f"The monitor's chart of {alarm.chart.partition('=')[0]} has left its limits on "
+        f"{alarm.opened_at:%Y-%m-%d} (alarm {alarm.alarm_id[:8]})."
     )
 
 
@@ -206,7 +251,8 @@ def _watch(
     if max(begins.values()) > now:
         raise Transient(
             "clock-behind",
-            "The clock is behind the last study that was charted; set it right, then evaluate.",
+            "The clock is behind the last study that was charted: set it right; where it is right "
+            "now and ran ahead before, `clic-edge drift turn-back` goes on from now.",
         )
     observations = ledger.observations.of_model(
         references[0].model_digest, after=min(begins.values()), until=now - SETTLED
@@ -215,14 +261,28 @@ def _watch(
     for one in references:
         since, memory = progress[one.reference_id]
         after = begins[one.reference_id]
+        if not observations or observations[-1].at <= after:
+            continue
         fresh = [seen for seen in observations if seen.at > after and seen.stratum == one.stratum]
+        evaluation = (
+            evaluate(one, fresh, policy=policy, memory=memory)
+            if fresh
+            else _nothing(memory, until=after)
+        )
+        # All scanners go on together: nobody reads back to the last study of one that is gone.
+        moved_on = replace(evaluation, charted_until=observations[-1].at)
+        ledger.monitoring.record(one.reference_id, moved_on, since=since)
         if fresh:
-            evaluation = evaluate(one, fresh, policy=policy, memory=memory)
-            ledger.monitoring.record(one.reference_id, evaluation, since=since)
             done.append((one, evaluation))
     alarms = _new_strata(references, observations)
     new = [one.stratum for one in alarms if ledger.monitoring.open([one])]
     return done, new
+
+
+def _nothing(memory: tuple[ChartMemory, ...], *, until: datetime) -> Evaluation:
+    return Evaluation(
+        charted=0, charted_until=until, points=(), opened=(), turned=(), memory=memory
+    )
 
 
 def _new_strata(

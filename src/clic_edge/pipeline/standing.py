@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from clic_edge import telemetry
 from clic_edge.domain.standing import (
-    CONFIGURATION,
     LONGEST_NAME,
+    STOP_RULE,
     ModelState,
     Placement,
+    is_reserved,
 )
 from clic_edge.errors import ClicEdgeError, ConfigError, Refusal
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clic_edge.domain.prediction import ModelIdentity
-    from clic_edge.domain.standing import StateEvent
+    from clic_edge.domain.standing import Serving, StateEvent
     from clic_edge.inference.runtime import Runtime
     from clic_edge.ledger.standing import StandingStore
     from clic_edge.pipeline.line import ReadyPipeline
@@ -65,7 +66,7 @@ def placement(pipeline: str, model: ModelIdentity) -> Placement:
 def move(
     standing: StandingStore, placement: Placement, to: ModelState, *, person: str, reason: str
 ) -> StateEvent:
-    """Move a model to a state, by a person or a stop rule; `promote` is the way to active.
+    """Move a model to a state, by a person; `promote` is the way to active.
 
     Who looks after the line calls this: at a model's next case it holds.
 
@@ -77,7 +78,20 @@ def move(
 
     """
     require_signed(person, reason)
-    event = standing.move(placement, to, person=person.strip(), reason=in_one_line(reason))
+    return _moved(standing, placement, to, person=person.strip(), reason=reason)
+
+
+def take_out(
+    standing: StandingStore, placement: Placement, to: ModelState, *, reason: str
+) -> StateEvent:
+    """Move a model to a state by a stop rule. Raises ConfigError ``transition-not-allowed``."""
+    return _moved(standing, placement, to, person=STOP_RULE, reason=reason)
+
+
+def _moved(
+    standing: StandingStore, placement: Placement, to: ModelState, *, person: str, reason: str
+) -> StateEvent:
+    event = standing.move(placement, to, person=person, reason=in_one_line(reason))
     telemetry.model_moved(pipeline=placement.pipeline, model=told(placement), state=to)
     return event
 
@@ -95,11 +109,22 @@ def in_one_line(reason: str) -> str:
 
 
 def require_named(person: str) -> None:
-    """Return where the name is one that a person may go by. Raises ConfigError ``person-unnamed``."""
+    """Return where the name is one that a person may go by.
+
+    Raises
+    ------
+    ConfigError
+        ``person-unnamed``; ``person-reserved``: the appliance itself acts by it.
+
+    """
     name = person.strip()
-    if not name or len(name) > LONGEST_NAME or name.casefold() == CONFIGURATION:
+    if not name or len(name) > LONGEST_NAME:
         raise ConfigError(
             "person-unnamed", f"Say who decides, by a name of at most {LONGEST_NAME} letters."
+        )
+    if is_reserved(name):
+        raise ConfigError(
+            "person-reserved", "The appliance itself acts by that name; give a person's."
         )
 
 
@@ -111,7 +136,8 @@ def told(placement: Placement) -> str:
 def cast(pipeline: ReadyPipeline, standing: StandingStore) -> ReadyPipeline:
     """Return the pipeline with the model that is active now, and those in its shadow.
 
-    Models that nobody has seen enter the history first. A package that is broken stays where the
+    Models that nobody has seen enter the history first; what is known does not move by it, only
+    by `enrol`. A package that is broken stays where the
     file names it, so that its cases are quarantined and its failures in the shadow are told.
     """
     seats = _seats(pipeline, standing)
@@ -139,14 +165,35 @@ def cast(pipeline: ReadyPipeline, standing: StandingStore) -> ReadyPipeline:
     )
 
 
+def enrol(pipeline: ReadyPipeline, standing: StandingStore, *, by: Serving) -> None:
+    """Let a worker that starts say which models its pipeline's file names.
+
+    Raises
+    ------
+    ConfigError
+        ``pipeline-differs``: another worker runs it, whose file names another model.
+
+    """
+    places = [
+        placement(pipeline.settings.name, one) if one else None
+        for one in map(_identity, pipeline.candidates)
+    ]
+    if places:
+        challengers = [one for one in places[1:] if one]
+        standing.enrol(places[0], challengers, decides=pipeline.file_decides, by=by)
+
+
 def _seats(pipeline: ReadyPipeline, standing: StandingStore) -> list[_Seat]:
     identities = [_identity(one) for one in pipeline.candidates]
     name = pipeline.settings.name
-    places = [placement(name, one) if one else None for one in identities]
-    if places:
-        challengers = [one for one in places[1:] if one]
-        standing.enrol(places[0], challengers, decides=pipeline.file_decides)
     events = standing.standing(name)
+    unseen = [
+        placement(name, one) if one and one.digest not in events else None for one in identities
+    ]
+    if any(unseen):
+        challengers = [one for one in unseen[1:] if one]
+        standing.enrol(unseen[0], challengers, decides=pipeline.file_decides)
+        events = standing.standing(name)
     return [
         _Seat(
             candidate=candidate,

@@ -5,6 +5,7 @@ Killed at any moment and started again, it goes on behind the last stage that wa
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -18,6 +19,7 @@ from clic_edge.deid.crosswalk import drop_expired
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ClicEdgeError
 from clic_edge.ledger.records import HEARTBEAT
+from clic_edge.pipeline.clock import Clock, misdated
 from clic_edge.pipeline.monitoring import patrol
 from clic_edge.pipeline.process import process
 from clic_edge.pipeline.queue import FIRST_ATTEMPTS, LINE_VERSION, RETRIES, WORKFLOW
@@ -48,6 +50,8 @@ class Pace:
     """Names this worker in the queue: what it held when it died is its own when it is back."""
     concurrent_cases: int
     reconcile_seconds: float
+    instance: str = ""
+    """Of this one run, as the ledger knows it since its models were enrolled."""
     watch_seconds: float = 0.0
     """How often the models are watched; 0 for never."""
 
@@ -88,6 +92,7 @@ class Worker:
         self._crosswalks = crosswalks
         self._policy = policy
         self._watched_at = datetime.min.replace(tzinfo=UTC)
+        self._clock = Clock()
 
     def run(self, stop: threading.Event, step: Step = durably) -> None:
         """Work until `stop` is set, then finish the stages in hand."""
@@ -117,12 +122,15 @@ class Worker:
                 )
             telemetry.worker_started()
             while True:
+                now = self._clock.look()
                 self.look_for_missed()
-                sweep(self._crosswalks, datetime.now(UTC))
-                self.watch(datetime.now(UTC))
+                if self._clock.is_trusted:
+                    sweep(self._crosswalks, now)
+                self.watch(now)
                 if stop.wait(self._pace.reconcile_seconds):
                     return
         finally:
+            self._leave()
             DBOS.destroy(workflow_completion_timeout_sec=_FINISH_SECONDS)
 
     def watch(self, now: datetime) -> None:
@@ -141,6 +149,7 @@ class Worker:
         line, now = self._line, datetime.now(UTC)
         try:
             line.ledger.records.advance(HEARTBEAT, int(now.timestamp()))
+            line.ledger.standing.still_serving(self._pace.instance)
             self._rescue()
             reconcile(
                 line.rules,
@@ -161,5 +170,12 @@ class Worker:
             if not state.is_end:
                 count = sum(case.state is state for case in under_way)
                 telemetry.open_cases(state=state, count=count)
-        for case in self._queue.stranded(under_way):
+        stranded = {case.case_id: case for case in self._queue.stranded(under_way)}
+        latest = datetime.now(UTC) + line.patience.give_up_after
+        stranded |= {case.case_id: case for case in misdated(under_way, latest=latest)}
+        for case in stranded.values():
             line.ledger.cases.rescue(case)
+
+    def _leave(self) -> None:
+        with suppress(DBAPIError):  # it is forgotten in minutes anyhow
+            self._line.ledger.standing.end_serving(self._pace.instance)
