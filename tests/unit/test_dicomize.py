@@ -21,7 +21,13 @@ from typer.testing import CliRunner
 from clic_edge.cli import app, console
 from clic_edge.dicom.jpeg import clean_codestream
 from clic_edge.dicom.orders import Order, read_form, read_worklist
-from clic_edge.dicom.photograph_objects import REGIONS, PhotographKind, View, photograph_object
+from clic_edge.dicom.photograph_objects import (
+    REGIONS,
+    PhotographKind,
+    Sitting,
+    View,
+    photograph_object,
+)
 from clic_edge.dicom.photographs import read_photograph
 from clic_edge.errors import ClicEdgeError, ConfigError, Refusal, Transient
 from clic_edge.pacs.association import DimsePeer
@@ -63,7 +69,8 @@ def made(
 ) -> Dataset:
     view = View(kind=kind, region=REGIONS["eye"], laterality=laterality, is_clean=True)
     photograph = read_photograph(path)
-    content = photograph_object(photograph, order, view, number=1, taken_at=NOW, study_at=NOW)
+    sitting = Sitting.of([photograph], began_at=NOW)
+    content = photograph_object(photograph, order, view, number=1, taken_at=NOW, sitting=sitting)
     return dcmread(io.BytesIO(content))
 
 
@@ -167,7 +174,8 @@ def test_the_same_photograph_and_order_have_the_same_identifiers(photo: Path) ->
     assert other.StudyInstanceUID != first.StudyInstanceUID
     picture(seed=9).save(photo)
     later = made(photo)
-    assert later.SeriesInstanceUID == first.SeriesInstanceUID
+    assert later.StudyInstanceUID == first.StudyInstanceUID
+    assert later.SeriesInstanceUID != first.SeriesInstanceUID, "both have the number 1"
     assert later.SOPInstanceUID != first.SOPInstanceUID
 
 

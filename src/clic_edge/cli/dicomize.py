@@ -17,6 +17,7 @@ from clic_edge.dicom.photograph_objects import (
     DEVICES,
     REGIONS,
     PhotographKind,
+    Sitting,
     View,
     photograph_object,
     require_answers,
@@ -104,8 +105,9 @@ def dicomize(asked: Asked) -> None:
     moments = [
         _taken(asked, one, path) for one, path in zip(photographs, asked.photos, strict=True)
     ]
+    sitting = Sitting.of(photographs, began_at=min(moments))
     files = [
-        photograph_object(one, order, view, number=n, taken_at=at, study_at=min(moments))
+        photograph_object(one, order, view, number=n, taken_at=at, sitting=sitting)
         for n, (one, at) in enumerate(zip(photographs, moments, strict=True), 1)
     ]
     if asked.out:

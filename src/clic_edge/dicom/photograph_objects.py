@@ -5,6 +5,7 @@ PS3.3 A.32.4 (VL photographic), A.32.11 (dermoscopic), A.41 (ophthalmic, 8 bit),
 
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import dataclass
 from enum import StrEnum
@@ -30,6 +31,7 @@ from clic_edge.domain.prediction import Code
 from clic_edge.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from datetime import datetime
 
     from clic_edge.dicom.orders import Order
@@ -110,6 +112,22 @@ class View:
     """Somebody has looked: the picture shows neither text nor a face."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sitting:
+    """The photographs that become one series."""
+
+    began_at: datetime
+    """When the first of them was taken."""
+    digest: str
+    """Of all of them: others of the same order are another series, with numbers of its own."""
+
+    @classmethod
+    def of(cls, photographs: Sequence[Photograph], *, began_at: datetime) -> Sitting:
+        """Return the sitting of photographs in this order."""
+        whole = hashlib.sha256("\n".join(one.digest for one in photographs).encode())
+        return cls(began_at=began_at, digest=whole.hexdigest())
+
+
 def require_answers(view: View) -> None:
     """Return where all is said that the kind of object needs, as DICOM wants it.
 
@@ -129,11 +147,10 @@ def photograph_object(
     *,
     number: int,
     taken_at: datetime,
-    study_at: datetime,
+    sitting: Sitting,
 ) -> bytes:
-    """Return a Part 10 file; the same photograph, order and view have the same identifiers.
+    """Return a Part 10 file; the same photograph, order, view and sitting have the same identifiers.
 
-    `study_at` is when the first photograph of the study was taken.
     Raises ConfigError as `require_answers`.
     """
     require_answers(view)
@@ -141,11 +158,9 @@ def photograph_object(
     ds = Dataset()
     ds.SOPClassUID, ds.Modality = sop_class, modality
     ds.SpecificCharacterSet = "ISO_IR 192"
-    _patient_and_study(ds, order, study_at)
-    study, region = ds.StudyInstanceUID, view.region.value
-    ds.SeriesInstanceUID = derive_uid(
-        "photographs", study, view.kind, region, view.laterality, view.description
-    )
+    _patient_and_study(ds, order, sitting.began_at)
+    told = (view.kind, view.region.value, view.laterality, view.description)
+    ds.SeriesInstanceUID = derive_uid("photographs", ds.StudyInstanceUID, *told, sitting.digest)
     ds.SOPInstanceUID = derive_uid("photograph", ds.SeriesInstanceUID, photograph.digest)
     ds.SeriesNumber, ds.InstanceNumber = 1 + list(PhotographKind).index(view.kind), number
     if view.description:
