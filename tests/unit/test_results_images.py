@@ -10,11 +10,14 @@ import highdicom
 import numpy as np
 import pydicom
 import pytest
+from edits import as_file
 from factories import Shots, make_shot, skin
 from image_cases import image_analysis
 from model_packages import write_image_package
 from programs import assert_readable_report, errors_in, stored
 from pydicom.dataset import Dataset
+from pydicom.pixels.utils import pack_bits
+from pydicom.uid import generate_uid
 from written import write_all
 
 from clic_edge.domain.result import ResultKind
@@ -22,6 +25,7 @@ from clic_edge.errors import Defect
 from clic_edge.inference.loading import load_runtime
 from clic_edge.results.check import check
 from clic_edge.results.check_pixel_grid import check_pixel_grid
+from clic_edge.results.edited import compare
 from clic_edge.results.seg_fractional import SegFractionalWriter
 
 if TYPE_CHECKING:
@@ -245,3 +249,39 @@ def test_it_is_told_in_danish_too(runtime: Runtime) -> None:
     analysis = image_analysis(runtime, [photograph()], language="da")
     results = write_all(analysis)
     check(results, analysis)
+
+
+def _with_mask(ours: pydicom.FileDataset, mask: np.ndarray) -> pydicom.Dataset:
+    """Return our segmentation of an image as a viewer saves it, with another mask."""
+    edited = pydicom.dcmread(io.BytesIO(as_file(ours)))
+    edited.SOPInstanceUID = edited.file_meta.MediaStorageSOPInstanceUID = generate_uid()
+    edited.PixelData = pack_bits(mask.astype(np.uint8)[np.newaxis])
+    return edited
+
+
+def test_a_readers_edit_of_an_image_is_measured_in_its_pixels(
+    results: tuple[ResultObject, ...],
+) -> None:
+    ours = read(results, ResultKind.SEG)
+    before = np.atleast_3d(ours.pixel_array).reshape(ours.Rows, ours.Columns).astype(bool)
+    after = before.copy()
+    after.ravel()[np.flatnonzero(before)[::2]] = False
+    (one,) = compare(_with_mask(ours, after), ours)
+    assert one.dice == pytest.approx(2 * after.sum() / (before.sum() + after.sum()))
+    assert (one.is_empty, one.was_empty, one.volume_mm3) == (False, False, None)
+    (nothing,) = compare(_with_mask(ours, np.zeros_like(before)), ours)
+    assert (nothing.is_empty, nothing.dice) == (True, 0)
+
+
+def test_an_edit_on_another_image_is_not_measured(results: tuple[ResultObject, ...]) -> None:
+    ours = read(results, ResultKind.SEG)
+    theirs = _with_mask(ours, np.ones((ours.Rows, ours.Columns), np.bool_))
+    shared, (frame,) = (
+        theirs.SharedFunctionalGroupsSequence[0],
+        theirs.PerFrameFunctionalGroupsSequence,
+    )
+    group = frame if "DerivationImageSequence" in frame else shared
+    group.DerivationImageSequence[0].SourceImageSequence[0].ReferencedSOPInstanceUID = "2.25.9"
+    with pytest.raises(Defect) as raised:
+        compare(theirs, ours)
+    assert raised.value.code == "edited-elsewhere"

@@ -178,7 +178,7 @@ def _judged(one: EditedSegment) -> tuple[Verdict, Reason | None]:
     """Return what the reader has said by drawing."""
     if one.dice == 1:
         return Verdict.ACCEPTED, None
-    if not one.volume_mm3:
+    if one.is_empty:
         return Verdict.REJECTED, Reason.FALSE_POSITIVE
     if one.was_empty:
         return Verdict.MODIFIED, Reason.MISSED

@@ -36,7 +36,7 @@ def labels_of(
         of the model's.
 
     """
-    if theirs.get("FrameOfReferenceUID") != ours.FrameOfReferenceUID:
+    if theirs.get("FrameOfReferenceUID") != ours.get("FrameOfReferenceUID"):
         raise elsewhere()
     with translated("edited-unreadable", "The edited segmentation can't be read."):
         found = {

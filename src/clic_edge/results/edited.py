@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -35,7 +35,10 @@ class EditedSegment:
     """Whether we had found nothing there."""
     dice: float
     """Overlap with ours, 0 to 1; 1 where both are empty."""
-    volume_mm3: float
+    is_empty: bool
+    """Whether the reader has left nothing there."""
+    volume_mm3: float | None
+    """None of an image that lies nowhere in space."""
 
 
 def is_version_of(theirs: Dataset, ours: Dataset) -> bool:
@@ -69,35 +72,80 @@ def compare(theirs: Dataset, ours: Dataset) -> tuple[EditedSegment, ...]:
     Raises
     ------
     Defect
-        ``edited-unreadable``; ``edited-elsewhere``: it doesn't lie on the planes of ours.
+        ``edited-unreadable``; ``edited-elsewhere``: it doesn't lie on the planes of ours, or,
+        where those lie nowhere in space, on its images.
 
     """
-    if theirs.get("FrameOfReferenceUID") != ours.FrameOfReferenceUID:
+    if theirs.get("FrameOfReferenceUID") != ours.get("FrameOfReferenceUID"):
         raise elsewhere()
     with translated("edited-unreadable", "The edited segmentation can't be read."):
         if (theirs.Rows, theirs.Columns) != (ours.Rows, ours.Columns):
             raise elsewhere()
-        measures = ours.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
-        planes = _Planes(float(measures.SpacingBetweenSlices))
-        before = _masks(ours, planes)
-        planes.close()
-        after = _masks(theirs, planes)
-        row_step, column_step = (float(one) for one in measures.PixelSpacing)
-        voxel_mm3 = row_step * column_step * float(measures.SpacingBetweenSlices)
+        voxel_mm3, places = _grid_of(ours)
+        before = _masks(ours, places)
+        places.close()
+        after = _masks(theirs, places)
         return tuple(
             EditedSegment(
                 tracking_uid=uid,
                 was_empty=not _count(before[own]),
+                is_empty=not _count(after[other]),
                 dice=_dice(before[own], after[other]),
-                volume_mm3=voxel_mm3 * _count(after[other]),
+                volume_mm3=None if voxel_mm3 is None else voxel_mm3 * _count(after[other]),
             )
             for uid, own, other in matched_segments(segments_of(theirs), segments_of(ours))
         )
 
 
+def _grid_of(ours: Dataset) -> tuple[float | None, _Places]:
+    """Return the volume of a voxel, and how frames find their place: in space, or by their image."""
+    if "FrameOfReferenceUID" not in ours:
+        return None, _Images()
+    measures = ours.SharedFunctionalGroupsSequence[0].PixelMeasuresSequence[0]
+    row_step, column_step = (float(one) for one in measures.PixelSpacing)
+    step = float(measures.SpacingBetweenSlices)
+    return row_step * column_step * step, _Planes(step)
+
+
 def elsewhere() -> Defect:
     """Return what is raised of a segmentation that lies beside the images."""
     return Defect("edited-elsewhere", "The edited segmentation lies on other planes than ours.")
+
+
+class _Places(Protocol):
+    """Numbers the places of frames."""
+
+    def close(self) -> None:
+        """Let what is known be ours: from here on a frame must belong to it."""
+        ...
+
+    def number(self, frame: Dataset, ds: Dataset) -> int:
+        """Return the number of a frame's place. Raises Defect ``edited-elsewhere``."""
+        ...
+
+
+class _Images:
+    """Numbers images that lie nowhere in space: a frame lies on the one that it was made from."""
+
+    def __init__(self) -> None:
+        self._numbers: dict[tuple[str, int], int] = {}
+        self._is_closed = False
+
+    def close(self) -> None:
+        """See `_Places`."""
+        self._is_closed = True
+
+    def number(self, frame: Dataset, ds: Dataset) -> int:
+        """See `_Places`."""
+        shared = ds.SharedFunctionalGroupsSequence[0]
+        (source, *_) = group_of(frame, shared, "DerivationImageSequence").SourceImageSequence
+        number = int(source.get("ReferencedFrameNumber") or 1)
+        key = str(source.ReferencedSOPInstanceUID), number
+        if key not in self._numbers:
+            if self._is_closed:
+                raise elsewhere()
+            self._numbers[key] = len(self._numbers)
+        return self._numbers[key]
 
 
 class _Planes:
@@ -113,8 +161,15 @@ class _Planes:
         """Let what is known be ours: from here on a plane must lie in its stack."""
         self._own = len(self._known)
 
-    def number(self, lies: NDArray[np.float64]) -> int:
+    def number(self, frame: Dataset, ds: Dataset) -> int:
         """Return a plane's number. Raises Defect where it is no neighbour of the planes before."""
+        shared = ds.SharedFunctionalGroupsSequence[0]
+        lies = corners(
+            group_of(frame, shared, "PlanePositionSequence").ImagePositionPatient,
+            group_of(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient,
+            group_of(frame, shared, "PixelMeasuresSequence").PixelSpacing,
+            size=(int(ds.Rows), int(ds.Columns)),
+        )
         key = tuple(lies.ravel())
         if key not in self._numbers:
             self._numbers[key] = self._find(lies)
@@ -157,10 +212,10 @@ _Masks = defaultdict[int, dict[int, "NDArray[np.bool_]"]]
 """By Segment Number, then by plane."""
 
 
-def _masks(ds: Dataset, planes: _Planes) -> _Masks:
+def _masks(ds: Dataset, places: _Places) -> _Masks:
     masks: _Masks = defaultdict(dict)
     numbers = [int(one.SegmentNumber) for one in segments_of(ds)]
-    for (number, plane), pixels in zip(_places(ds, planes), pixels_of(ds), strict=True):
+    for (number, plane), pixels in zip(_placed(ds, places), pixels_of(ds), strict=True):
         if number == BACKGROUND:  # a label map: every segment in one frame
             for one in numbers:
                 masks[one][plane] = pixels == one
@@ -170,19 +225,13 @@ def _masks(ds: Dataset, planes: _Planes) -> _Masks:
     return masks
 
 
-def _places(ds: Dataset, planes: _Planes) -> Iterator[tuple[int, int]]:
-    shared, size = ds.SharedFunctionalGroupsSequence[0], (int(ds.Rows), int(ds.Columns))
+def _placed(ds: Dataset, places: _Places) -> Iterator[tuple[int, int]]:
+    shared = ds.SharedFunctionalGroupsSequence[0]
     for frame in ds.PerFrameFunctionalGroupsSequence:
-        lies = corners(
-            group_of(frame, shared, "PlanePositionSequence").ImagePositionPatient,
-            group_of(frame, shared, "PlaneOrientationSequence").ImageOrientationPatient,
-            group_of(frame, shared, "PixelMeasuresSequence").PixelSpacing,
-            size=size,
-        )
         number = BACKGROUND
         if ds.SegmentationType != "LABELMAP":
             number = int(group_of(frame, shared, SEGMENT).ReferencedSegmentNumber)
-        yield number, planes.number(lies)
+        yield number, places.number(frame, ds)
 
 
 def matched_segments(theirs: list[Dataset], ours: list[Dataset]) -> Iterator[tuple[str, int, int]]:
