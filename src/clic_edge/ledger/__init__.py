@@ -16,6 +16,7 @@ from clic_edge.ledger.observations import ObservationStore
 from clic_edge.ledger.overview import OverviewStore
 from clic_edge.ledger.predictions import PredictionStore
 from clic_edge.ledger.records import RecordStore
+from clic_edge.ledger.search import SearchStore
 from clic_edge.ledger.shadows import ShadowStore
 from clic_edge.ledger.standing import StandingStore
 
@@ -37,6 +38,7 @@ class Ledger:
     observations: ObservationStore
     overview: OverviewStore
     records: RecordStore
+    search: SearchStore
     standing: StandingStore
     shadows: ShadowStore
 
@@ -52,6 +54,7 @@ class Ledger:
             observations=ObservationStore(engine),
             overview=OverviewStore(engine),
             records=RecordStore(engine),
+            search=SearchStore(engine),
             standing=StandingStore(engine),
             shadows=ShadowStore(engine),
         )

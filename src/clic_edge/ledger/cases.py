@@ -29,7 +29,7 @@ _RETRYABLE = (
     CaseState.QUARANTINED,
 )
 _STALE = "late images made a new case"
-_COLUMNS = [cases.c[name] for name in Case.__dataclass_fields__]
+COLUMNS = [cases.c[name] for name in Case.__dataclass_fields__]
 
 
 class CaseQueue(Protocol):
@@ -187,8 +187,8 @@ class CaseStore:
                 self._enqueue(connection, case.case_id, case.attempt + 1, delay=delay)
         return CaseState.WAITING
 
-    def retry(self, case_id: str) -> Case:
-        """Run a case again now, at a person's request.
+    def retry(self, case_id: str, *, asked: str = "run again by request") -> Case:
+        """Run a case again now, at a person's request; `asked` says in the audit whose, and why.
 
         Raises
         ------
@@ -205,7 +205,7 @@ class CaseStore:
                 )
             if case.state is not CaseState.WAITING:
                 set_aside(connection, case_id)
-            self._again(connection, case, "run again by request")
+            self._again(connection, case, asked)
             return _one(connection, case_id)
 
     def rescue(self, case: Case) -> None:
@@ -277,13 +277,13 @@ class CaseStore:
         return tuple(reversed(newest))
 
     def _select(self, where: sa.ColumnElement[bool], newest: int | None = None) -> tuple[Case, ...]:
-        query = sa.select(*_COLUMNS).where(where)
+        query = sa.select(*COLUMNS).where(where)
         if newest is None:
             query = query.order_by(cases.c.received_at, cases.c.case_id)
         else:
             query = query.order_by(cases.c.received_at.desc(), cases.c.case_id).limit(newest)
         with self._engine.connect() as connection:
-            return tuple(_case(row) for row in connection.execute(query))
+            return tuple(case_of(row) for row in connection.execute(query))
 
 
 def _current(case: Case) -> sa.ColumnElement[bool]:
@@ -301,16 +301,17 @@ def _current_name(connection: sa.Connection, content_id: str) -> str:
 
 
 def _one(connection: sa.Connection, case_id: str) -> Case:
-    query = sa.select(*_COLUMNS).where(cases.c.case_id == case_id)
+    query = sa.select(*COLUMNS).where(cases.c.case_id == case_id)
     row = connection.execute(query).one_or_none()
     if row is None:
         raise ConfigError(
             "no-such-case", f"There is no case {case_id}; see `clic-edge cases list`."
         )
-    return _case(row)
+    return case_of(row)
 
 
-def _case(row: sa.Row[tuple[object, ...]]) -> Case:
+def case_of(row: sa.Row[tuple[object, ...]]) -> Case:
+    """Return what a row of `COLUMNS` says."""
     values = dict(row._mapping)
     values["state"] = CaseState(values["state"])
     values["series_ids"] = tuple(values["series_ids"])

@@ -45,6 +45,8 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
+OF_SCANNERS = "name IN ('input.manufacturer', 'input.model_name', 'input.software_versions')"
+
 cases = sa.Table(
     "cases",
     metadata,
@@ -63,6 +65,8 @@ cases = sa.Table(
     sa.Column("next_attempt_at", UtcDateTime),
     sa.Column("superseded_by", sa.String(64)),
     sa.Column("study_digest", sa.String(64), nullable=False, index=True),
+    sa.Index("ix_cases_state_received_at", "state", "received_at"),
+    sa.Index("ix_cases_code_received_at", "code", "received_at"),
 )
 """`study_digest` finds a study again that the archive has under another handle: another patient."""
 
@@ -72,9 +76,9 @@ predictions = sa.Table(
     sa.Column("prediction_id", sa.String(64), primary_key=True),
     sa.Column("case_id", sa.ForeignKey("cases.case_id"), nullable=False, index=True),
     sa.Column("series_id", sa.String(64), nullable=False),
-    sa.Column("subject_id", sa.String(64), nullable=False),
+    sa.Column("subject_id", sa.String(64), nullable=False, index=True),
     sa.Column("series_uid", sa.String(64), nullable=False),
-    sa.Column("model_id", sa.String(64), nullable=False),
+    sa.Column("model_id", sa.String(64), nullable=False, index=True),
     sa.Column("model_version", sa.String(64), nullable=False),
     sa.Column("model_digest", sa.String(64), nullable=False, index=True),
     sa.Column("device", sa.String(32), nullable=False),
@@ -88,7 +92,15 @@ prediction_features = sa.Table(
     sa.Column("name", sa.String(64), primary_key=True),
     sa.Column("number", sa.Float),
     sa.Column("text", sa.String(256), nullable=False),
+    sa.Index(
+        "ix_prediction_features_scanner",
+        "name",
+        "text",
+        sqlite_where=sa.text(OF_SCANNERS),
+        postgresql_where=sa.text(OF_SCANNERS),
+    ),
 )
+"""The index holds what tells scanners apart, and none of the many numbers."""
 
 segmentations = sa.Table(
     "segmentations",

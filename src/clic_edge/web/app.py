@@ -18,6 +18,7 @@ from clic_edge.pipeline.assessing import Desk
 from clic_edge.web import (
     api,
     assess,
+    cases,
     dicomweb,
     health,
     models,
@@ -67,6 +68,7 @@ def create_app(
     pages, look = Pages(site.language), overview.Look(ledger, archive, site.state_folder)
     app.include_router(health.router(ledger, archive))
     app.include_router(overview.router(look, pages))
+    app.include_router(cases.router(ledger, pages))
     app.include_router(opening.router(ledger, archive))
     app.include_router(models.router(ledger))
     app.include_router(preferences.router())
@@ -75,7 +77,7 @@ def create_app(
     if desk:
         app.include_router(assess.router(desk))
     app.mount("/static", StaticFiles(packages=[("clic_edge.web", "static")]))
-    app.mount(api.PATH, api.create_api([overview.api(look)]))
+    app.mount(api.PATH, api.create_api([overview.api(look), cases.api(ledger)]))
     app.add_exception_handler(ClicEdgeError, _explained)
     app.add_exception_handler(DatabaseAway, _away)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(site.names), www_redirect=False)

@@ -17,5 +17,6 @@ class Entry:
 
 MENU: Final = (
     Entry(name="overview", path="/"),
+    Entry(name="cases", path="/cases"),
     Entry(name="models", path="/models"),
 )
