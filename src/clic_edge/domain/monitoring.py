@@ -32,6 +32,8 @@ class Channel(StrEnum):
     """How often series were refused, failed, or were overridden by readers."""
     READERS = "readers"
     """How far readers' own segments are from ours: ground truth, as far as there is one."""
+    CONSTANCY = "constancy"
+    """What the model says of the phantoms of its constancy set."""
 
 
 class Direction(StrEnum):

@@ -23,6 +23,10 @@ _TOGETHER = {
     "before: look at single cases.",
     frozenset({Channel.TIMING}): "Only the times moved: think of the machine, not of the model.",
     frozenset({Channel.RATES}): "More series are refused, failed or overridden: read the reasons.",
+    frozenset(
+        {Channel.CONSTANCY}
+    ): "The phantoms of the constancy set, which never change, are seen "
+    "otherwise: think of model, library, driver and machine.",
     frozenset({Channel.READERS}): "Readers draw something else than before while nothing else "
     "moved: think of the model's errors, or of the readers' practice.",
 }

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from clic_edge.ledger.assessments import AssessmentStore
 from clic_edge.ledger.cases import CaseStore
+from clic_edge.ledger.constancy import ConstancyStore
 from clic_edge.ledger.deliveries import DeliveryStore
 from clic_edge.ledger.monitoring import MonitoringStore
 from clic_edge.ledger.observations import ObservationStore
@@ -34,6 +35,7 @@ class Ledger:
     predictions: PredictionStore
     deliveries: DeliveryStore
     assessments: AssessmentStore
+    constancy: ConstancyStore
     monitoring: MonitoringStore
     observations: ObservationStore
     overview: OverviewStore
@@ -50,6 +52,7 @@ class Ledger:
             predictions=PredictionStore(engine),
             deliveries=DeliveryStore(engine),
             assessments=AssessmentStore(engine),
+            constancy=ConstancyStore(engine),
             monitoring=MonitoringStore(engine),
             observations=ObservationStore(engine),
             overview=OverviewStore(engine),

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from clic_edge.domain.assessment import Verdict
+from clic_edge.domain.constancy import CONSTANCY_MARK
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.monitoring import EVERY, Observation, Stratum
 from clic_edge.ledger.schema import (
     assessments,
+    cases,
     prediction_features,
     predictions,
     series_refusals,
@@ -67,6 +69,10 @@ class ObservationStore:
 
 
 _Span = tuple["datetime | None", "datetime"]
+_OF_PHANTOMS = sa.select(cases.c.case_id).where(
+    cases.c.pipeline.startswith(CONSTANCY_MARK, autoescape=True)
+)
+"""Cases of which the monitor knows nothing: what constancy makes is no patient's."""
 
 
 def _within(column: sa.ColumnElement[datetime], span: _Span) -> sa.ColumnElement[bool]:
@@ -78,7 +84,11 @@ def _within(column: sa.ColumnElement[datetime], span: _Span) -> sa.ColumnElement
 def _of_predictions(
     connection: sa.Connection, model_digest: str, span: _Span
 ) -> Iterator[Observation]:
-    chosen = (predictions.c.model_digest == model_digest) & _within(predictions.c.created_at, span)
+    chosen = (
+        (predictions.c.model_digest == model_digest)
+        & _within(predictions.c.created_at, span)
+        & predictions.c.case_id.not_in(_OF_PHANTOMS)
+    )
     moments = sa.select(predictions.c.prediction_id, predictions.c.created_at).where(chosen)
     found = sa.select(prediction_features).join(predictions).where(chosen)
     features: dict[str, list[Feature]] = {}
@@ -101,6 +111,7 @@ def _of_refusals(
         # What the site refuses is no word of the model's.
         .where(series_refusals.c.code != "model-suspended")
         .where(_within(series_refusals.c.at, span))
+        .where(series_refusals.c.case_id.not_in(_OF_PHANTOMS))
     )
     for row in connection.execute(query):
         features = _refused(refused=not row.withheld, failed=row.withheld)

@@ -301,3 +301,78 @@ drift_acknowledgements = sa.Table(
     sa.Column("person", sa.String(64), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
 )
+
+constancy_records = sa.Table(
+    "constancy_records",
+    metadata,
+    sa.Column("record_id", sa.String(16), primary_key=True),
+    sa.Column("protocol", sa.String(64), nullable=False),
+    sa.Column("pipeline", sa.String(64), nullable=False),
+    sa.Column("model_digest", sa.String(64), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("content", sa.LargeBinary, nullable=False),
+)
+"""`digest` seals `content`, and is written into the audit trail with it."""
+
+constancy_runs = sa.Table(
+    "constancy_runs",
+    metadata,
+    sa.Column("run_id", sa.String(32), primary_key=True),
+    sa.Column("protocol", sa.String(64), nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    sa.Column("pipeline", sa.String(64), nullable=False),
+    sa.Column("model_id", sa.String(64), nullable=False),
+    sa.Column("model_version", sa.String(64), nullable=False),
+    sa.Column("model_digest", sa.String(64), nullable=False),
+    sa.Column("record_id", sa.ForeignKey("constancy_records.record_id")),
+    sa.Column("started_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("started_by", sa.String(64), nullable=False),
+    sa.Column("alive_at", UtcDateTime, nullable=False),
+    sa.Column("ended_at", UtcDateTime),
+    sa.Column("verdict", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("environment", sa.Text, nullable=False),
+)
+"""`alive_at` is when its process last said that it goes on."""
+
+constancy_results = sa.Table(
+    "constancy_results",
+    metadata,
+    sa.Column("run_id", sa.ForeignKey("constancy_runs.run_id"), primary_key=True),
+    sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("case", sa.String(64), nullable=False),
+    sa.Column("quantity", sa.String(256), nullable=False),
+    sa.Column("unit", sa.String(32), nullable=False),
+    sa.Column("value", sa.Float),
+    sa.Column("expected", sa.Float),
+    sa.Column("tolerance", sa.Float),
+    sa.Column("said", sa.Text, nullable=False),
+    sa.Column("passed", sa.Boolean, nullable=False),
+)
+
+constancy_studies = sa.Table(
+    "constancy_studies",
+    metadata,
+    sa.Column("study_id", sa.String(64), primary_key=True),
+    sa.Column("run_id", sa.ForeignKey("constancy_runs.run_id"), nullable=False),
+    sa.Column("case", sa.String(64), nullable=False),
+    sa.Column("pipeline", sa.String(64), nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False),
+)
+"""What was announced and may lie in the archive; a row goes when its study has been removed."""
+
+acceptance_reports = sa.Table(
+    "acceptance_reports",
+    metadata,
+    sa.Column("report_id", sa.String(32), primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("pipeline", sa.String(64), nullable=False),
+    sa.Column("model_id", sa.String(64), nullable=False),
+    sa.Column("version", sa.String(64), nullable=False),
+    sa.Column("digest", sa.String(64), nullable=False),
+    sa.Column("person", sa.String(64), nullable=False),
+    sa.Column("accepted", sa.Boolean, nullable=False),
+    sa.Column("json", sa.Text, nullable=False),
+    sa.Column("pdf", sa.LargeBinary, nullable=False),
+)

@@ -1,15 +1,14 @@
-"""Two statements that SQLite and PostgreSQL spell alike, but SQLAlchemy keeps apart."""
+"""Statements that SQLite and PostgreSQL know both, but SQLAlchemy keeps apart."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-
-    import sqlalchemy as sa
 
     Row = Mapping[str, object]
 
@@ -34,3 +33,12 @@ def insert_or_replace(connection: sa.Connection, table: sa.Table, row: Row) -> N
     values = {name: value for name, value in row.items() if name not in keys}
     statement = _insert(connection, table).values(**row)
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values))
+
+
+def begin_writing(connection: sa.Connection, lock: int) -> None:
+    """Let one writer at a time read and then write; `lock` is what PostgreSQL calls it by."""
+    if connection.dialect.name == "postgresql":
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(lock)))
+    else:
+        # The driver begins a transaction at the first write only, and here the reading counts.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -21,6 +21,7 @@ from clic_edge.domain.standing import (
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.ledger.schema import model_events
 from clic_edge.ledger.serving import claim, leave, renew
+from clic_edge.ledger.sql import begin_writing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -66,7 +67,7 @@ class StandingStore:
                 "A model becomes active by `clic-edge models promote`, with an acceptance report.",
             )
         with self._engine.begin() as connection:
-            _lock(connection)
+            begin_writing(connection, _LOCK)
             if to is ModelState.ACTIVE:
                 _make_room(connection, placement, person=person, reason=reason)
             return _append(
@@ -98,7 +99,7 @@ class StandingStore:
         if not named:
             return
         with self._engine.begin() as connection:
-            _lock(connection)
+            begin_writing(connection, _LOCK)
             if model and decides and by:
                 claim(connection, model, by)
             events = _events(connection, named[0].pipeline)
@@ -186,15 +187,6 @@ def _require_allowed(
         "transition-not-allowed",
         f"A model that is {was or 'not known here'} can't become {to}; from there it goes {ways}.",
     )
-
-
-def _lock(connection: sa.Connection) -> None:
-    """Let one writer at a time see the end of the chain."""
-    if connection.dialect.name == "postgresql":
-        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-    else:
-        # The driver begins a transaction at the first write only, and here the reading counts.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
 def _make_room(

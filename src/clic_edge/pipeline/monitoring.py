@@ -57,7 +57,11 @@ def policy_of(settings: Settings) -> Policy:
     return Policy(
         false_alarms_per_year=monitoring.false_alarms_per_year,
         smallest_group=monitoring.smallest_group,
-        responses=tuple((one, Response(getattr(monitoring.stop, one))) for one in Channel),
+        responses=tuple(
+            (one, Response(getattr(monitoring.stop, one)))
+            for one in Channel
+            if one is not Channel.CONSTANCY
+        ),
     )
 
 
@@ -235,6 +239,11 @@ def _is_answered(alarm: Alarm, active: StateEvent) -> bool:
 
 def _reason(alarm: Alarm) -> str:
     # Readers may see it, so it names the chart and no value of an image.
+    if alarm.channel is Channel.CONSTANCY:
+        return (
+            f"The constancy check of {alarm.opened_at:%Y-%m-%d} found that the model does not say "
+            f"of its phantoms what it was accepted with (alarm {alarm.alarm_id[:8]})."
+        )
     return (
         f"The monitor's chart of {alarm.chart.partition('=')[0]} has left its limits on "
         f"{alarm.opened_at:%Y-%m-%d} (alarm {alarm.alarm_id[:8]})."
