@@ -95,6 +95,7 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
     """Run the worker until `stop` is set. Raises ConfigError instead of starting half-way."""
     from clic_edge import telemetry  # noqa: PLC0415 - the plugin needs none of these
     from clic_edge.assembly import build_line, commitment_ports  # noqa: PLC0415 - as above
+    from clic_edge.notify.post import delivering  # noqa: PLC0415 - as above
     from clic_edge.pacs.commitment import Reports, listening  # noqa: PLC0415 - as above
     from clic_edge.pipeline.monitoring import policy_of  # noqa: PLC0415 - as above
     from clic_edge.pipeline.standing import enrol  # noqa: PLC0415 - as above
@@ -135,9 +136,10 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
         crosswalks=settings.appliance.crosswalks,
         policy=policy_of(settings),
     )
-    with ExitStack() as ports:
+    with ExitStack() as beside:
         for port in commitment_ports(settings, appliance.pipelines):
-            ports.enter_context(listening(port, reports))
+            beside.enter_context(listening(port, reports))
+        beside.enter_context(delivering(settings, appliance.ledger))
         worker.run(stop, step or durably)
 
 

@@ -42,6 +42,9 @@ Event = Literal[
     "drift-alarm",
     "watch-failed",
     "clock-jumped",
+    "notices-sent",
+    "notice-failed",
+    "notices-given-up",
     "foreign-log",
     "foreign-warning",
     "uncaught-error",
@@ -67,6 +70,7 @@ class Fields(TypedDict, total=False):
     severity: str
     category: str
     chart: str
+    channel: str
     error: str
     place: str
 
@@ -163,6 +167,21 @@ def clock_jumped(*, seconds: float) -> None:
 def watch_failed(*, code: str) -> None:
     """Say that the models could not be watched this time; it is tried again later."""
     _tell("watch-failed", "warning", code=code)
+
+
+def notices_sent(*, channel: str, count: int) -> None:
+    """Say that notices went out by a channel."""
+    _tell("notices-sent", channel=channel, count=count)
+
+
+def notice_failed(*, channel: str, code: str) -> None:
+    """Say that notices did not go out; they are tried again."""
+    _tell("notice-failed", "warning", channel=channel, code=code)
+
+
+def notices_given_up(*, channel: str, count: int) -> None:
+    """Say that notices are tried no more."""
+    _tell("notices-given-up", "error", channel=channel, count=count)
 
 
 def receipt_came(*, case_id: str, destination: str, accepted: bool) -> None:

@@ -29,6 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "results": VALUES | {"dicom"},
     "validation": VALUES | {"inference"},
     "training": VALUES | {"config", "inference", "validation"},
+    "notify": VALUES | {"config", "ledger", "telemetry"},
     "pipeline": VALUES
     | {"config", "telemetry", "deid", "dicom", "drift", "inference", "ledger", "pacs", "results"},
     "retraining": VALUES
@@ -53,6 +54,7 @@ MUST_NOT_KNOW = {
     "telemetry",
     "validation",
     "training",
+    "notify",
     "ledger.predictions",
 }
 
@@ -88,7 +90,7 @@ ONLY_IN: dict[str, set[str]] = {
     "pynetdicom": {"pacs"},
     "dicomweb_client": {"pacs"},
     "requests": {"pacs"},
-    "httpx": {"pacs", "inference.model_server", "demo", "web.install"},
+    "httpx": {"notify.webhook", "pacs", "inference.model_server", "demo", "web.install"},
     "sqlalchemy": {"ledger", "app", "pipeline.queue", "pipeline.worker"},
     "dbos": {"pipeline.queue", "pipeline.worker"},
     "typer": {"cli"},

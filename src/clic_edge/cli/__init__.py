@@ -21,6 +21,7 @@ from clic_edge.cli import (
     folder,
     model,
     models,
+    notify,
     pacs,
     predictions,
     retrain,
@@ -59,6 +60,7 @@ app.add_typer(models.app, name="models")
 app.command()(predictions.predictions)
 app.command()(assessments.assessments)
 app.add_typer(drift.app, name="drift")
+app.add_typer(notify.app, name="notify")
 app.command()(model.validate)
 app.command()(train.train)
 app.command()(retrain.retrain)

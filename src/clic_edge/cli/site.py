@@ -72,10 +72,12 @@ def _verdict(error: ClicEdgeError | None) -> tuple[Text, str]:
 def _files(appliance: Appliance) -> Iterator[Finding]:
     from clic_edge.assembly import make_ready  # noqa: PLC0415 - loads what a worker needs
     from clic_edge.deid.keys import load_key  # noqa: PLC0415 - as above
+    from clic_edge.notify.post import channels_of  # noqa: PLC0415 - as above
     from clic_edge.pacs.commitment import Reports  # noqa: PLC0415 - as above
 
     settings = appliance.settings
     yield "de-identification key", _error_of(lambda: load_key(settings.appliance.deid_key))
+    yield "notices", _error_of(lambda: channels_of(settings))
     for pipeline in appliance.pipelines:
         name = f"pipeline {pipeline.name}"
         yield name, _error_of(lambda of=pipeline: make_ready(settings, of, Reports()).runtime())

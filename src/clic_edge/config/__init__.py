@@ -7,6 +7,7 @@ from clic_edge.config.destination import (
     kinds_for,
     profile_path,
 )
+from clic_edge.config.notify import Email, Notify, Syslog, Webhook
 from clic_edge.config.pipeline import (
     Acceptance,
     Completeness,
@@ -36,14 +37,18 @@ __all__ = [
     "DestinationProfile",
     "DicomwebDestination",
     "DimseDestination",
+    "Email",
     "FolderDestination",
     "ModelServer",
+    "Notify",
     "Pattern",
     "Pipeline",
     "Rule",
     "Runtimes",
     "Settings",
+    "Syslog",
     "VolumeChoices",
+    "Webhook",
     "cross_check",
     "destination_profile",
     "kinds_for",

@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from clic_edge.config.notify import Notify
 from clic_edge.config.runtimes import Runtimes
 from clic_edge.config.toml import RelativePath, Strict, WebAddress, absolute, read_toml
 from clic_edge.errors import ConfigError
@@ -242,6 +243,7 @@ class Settings(Strict):
     web: Web = Field(default_factory=Web)
     runtimes: Runtimes = Field(default_factory=Runtimes)
     monitoring: Monitoring = Field(default_factory=Monitoring)
+    notify: Notify = Field(default_factory=Notify)
     retraining: Retraining = Field(default_factory=Retraining)
     destinations: Annotated[
         Mapping[str, Annotated[Destination, Field(discriminator="kind")]],

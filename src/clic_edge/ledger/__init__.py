@@ -13,6 +13,7 @@ from clic_edge.ledger.cases import CaseStore
 from clic_edge.ledger.constancy import ConstancyStore
 from clic_edge.ledger.deliveries import DeliveryStore
 from clic_edge.ledger.monitoring import MonitoringStore
+from clic_edge.ledger.notices import NoticeStore
 from clic_edge.ledger.observations import ObservationStore
 from clic_edge.ledger.overview import OverviewStore
 from clic_edge.ledger.predictions import PredictionStore
@@ -37,6 +38,7 @@ class Ledger:
     assessments: AssessmentStore
     constancy: ConstancyStore
     monitoring: MonitoringStore
+    notices: NoticeStore
     observations: ObservationStore
     overview: OverviewStore
     records: RecordStore
@@ -54,6 +56,7 @@ class Ledger:
             assessments=AssessmentStore(engine),
             constancy=ConstancyStore(engine),
             monitoring=MonitoringStore(engine),
+            notices=NoticeStore(engine),
             observations=ObservationStore(engine),
             overview=OverviewStore(engine),
             records=RecordStore(engine),

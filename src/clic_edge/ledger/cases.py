@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from clic_edge.domain.case import Case, CaseState
 from clic_edge.errors import ConfigError
+from clic_edge.ledger.announcing import case_quarantined
 from clic_edge.ledger.deliveries import set_aside
 from clic_edge.ledger.schema import audit_events, cases, segmentations
 from clic_edge.ledger.schema import predictions as predictions_table
@@ -163,6 +164,8 @@ class CaseStore:
                 return _one(connection, case.case_id).state
             if state in (CaseState.DELIVERED, CaseState.SUPERSEDED):
                 _drop_segmentations(connection, case.case_id)
+            if state is CaseState.QUARANTINED:
+                case_quarantined(connection, case, code=code)
             _audit(connection, case.case_id, state, detail=reason)
             return state
 

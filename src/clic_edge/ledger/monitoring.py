@@ -25,6 +25,7 @@ from clic_edge.domain.monitoring import (
 )
 from clic_edge.domain.standing import is_reserved
 from clic_edge.errors import ConfigError, Defect, Transient
+from clic_edge.ledger.announcing import alarm_opened, alarm_turned
 from clic_edge.ledger.schema import (
     audit_events,
     drift_acknowledgements,
@@ -291,6 +292,7 @@ def _open(connection: sa.Connection, alarm: Alarm) -> int:
     new = insert_once(connection, drift_alarms, [row])
     if new:
         _audit(connection, alarm.opened_at, "alarm-opened", detail=alarm.sentence)
+        alarm_opened(connection, alarm)
     return new
 
 
@@ -303,6 +305,7 @@ def _move(connection: sa.Connection, turn: AlarmTurn) -> None:
     values = confirmed if turn.turn is Turn.CONFIRMED else {"closed_at": turn.at}
     this = drift_alarms.c.alarm_id == turn.alarm_id
     connection.execute(drift_alarms.update().where(this).values(**values))
+    alarm_turned(connection, turn)
 
 
 def _close_event(connection: sa.Connection, alarm: Alarm, at: datetime) -> None:

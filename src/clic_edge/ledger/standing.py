@@ -19,6 +19,7 @@ from clic_edge.domain.standing import (
     StateEvent,
 )
 from clic_edge.errors import ConfigError, Defect
+from clic_edge.ledger.announcing import model_moved
 from clic_edge.ledger.schema import model_events
 from clic_edge.ledger.serving import claim, leave, renew
 from clic_edge.ledger.sql import begin_writing
@@ -227,6 +228,7 @@ def _append(
     )
     link = _link(previous, event)
     connection.execute(model_events.insert().values(**_row(event) | {"link": link}))
+    model_moved(connection, event)
     return replace(event, link=link)
 
 

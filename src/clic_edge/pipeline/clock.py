@@ -45,13 +45,18 @@ class Clock:
         self._looked = (wall(), since_boot())
         self._jumped: float | None = None
 
-    def look(self) -> datetime:
-        """Return the wall clock's moment; say it where the clock jumped since the last look."""
+    def look(self, tell: Callable[[timedelta], None] | None = None) -> datetime:
+        """Return the wall clock's moment; say it where the clock jumped since the last look.
+
+        `tell` is given by how much, backwards below zero.
+        """
         (wall_before, boot_before), now = self._looked, (self._wall(), self._since_boot())
         jump = now[0] - wall_before - timedelta(seconds=now[1] - boot_before)
         if abs(jump) >= JUMP:
             telemetry.clock_jumped(seconds=jump.total_seconds())
             self._jumped = now[1]
+            if tell:
+                tell(jump)
         self._looked = now
         return now[0]
 

@@ -16,6 +16,7 @@ from clic_edge.domain.monitoring import (
     Response,
     Severity,
 )
+from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 from clic_edge.domain.standing import ModelState, is_reserved
 from clic_edge.drift.monitor import alarm_id, evaluate
 from clic_edge.drift.plan import Policy
@@ -190,6 +191,7 @@ def patrol(ledger: Ledger, policy: Policy, *, now: datetime) -> None:
         evaluations = watch_models(ledger, policy, now=now).evaluations
     except ClicEdgeError as error:
         telemetry.watch_failed(code=error.code)
+        _tell_hindrance(ledger, error.code)
     for demand in demanded(ledger, policy):
         try:
             obey(ledger, demand)
@@ -203,6 +205,22 @@ def patrol(ledger: Ledger, policy: Policy, *, now: datetime) -> None:
                 chart=alarm.chart.partition("=")[0],
                 severity=alarm.severity,
             )
+
+
+def _tell_hindrance(ledger: Ledger, code: str) -> None:
+    """Let people know, once a day, that a model is not watched."""
+    now = datetime.now(UTC)
+    if code != "charted-elsewhere":  # another process does it
+        ledger.notices.put(
+            Notice(
+                kind=NoticeKind.WATCH_FAILED,
+                key=f"{code} {now:%Y-%m-%d}",
+                at=now,
+                urgency=Urgency.ERROR,
+                detail=code,
+                path="/alarms",
+            )
+        )
 
 
 def obey(ledger: Ledger, demand: Demand) -> tuple[StateEvent, ...]:

@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from clic_edge import telemetry
 from clic_edge.deid.crosswalk import drop_expired
 from clic_edge.domain.case import CaseState
+from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 from clic_edge.errors import ClicEdgeError
 from clic_edge.ledger.records import HEARTBEAT
 from clic_edge.pipeline.clock import Clock, misdated
@@ -122,7 +123,7 @@ class Worker:
                 )
             telemetry.worker_started()
             while True:
-                now = self._clock.look()
+                now = self._clock.look(self._tell_jump)
                 self.look_for_missed()
                 if self._clock.is_trusted:
                     sweep(self._crosswalks, now)
@@ -175,6 +176,19 @@ class Worker:
         stranded |= {case.case_id: case for case in misdated(under_way, latest=latest)}
         for case in stranded.values():
             line.ledger.cases.rescue(case)
+
+    def _tell_jump(self, by: timedelta) -> None:
+        now = datetime.now(UTC)
+        notice = Notice(
+            kind=NoticeKind.CLOCK_JUMPED,
+            key=f"{self._pace.name} {now.isoformat()}",
+            at=now,
+            urgency=Urgency.ERROR,
+            about=self._pace.name,
+            detail=f"{by / timedelta(hours=1):+.0f}",
+        )
+        with suppress(DBAPIError):  # the log has it
+            self._line.ledger.notices.put(notice)
 
     def _leave(self) -> None:
         with suppress(DBAPIError):  # it is forgotten in minutes anyhow

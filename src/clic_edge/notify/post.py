@@ -1,0 +1,75 @@
+"""Settings to channels, and the postman beside the worker."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from clic_edge.config import read_secret
+from clic_edge.notify.lookout import Lookout
+from clic_edge.notify.mail import Mail
+from clic_edge.notify.postman import Patience, Postman
+from clic_edge.notify.syslog import Lines
+from clic_edge.notify.webhook import Hook
+from clic_edge.notify.wording import Letterhead
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from clic_edge.config import Settings
+    from clic_edge.ledger import Ledger
+    from clic_edge.notify.channel import Channel
+
+
+def channels_of(settings: Settings) -> tuple[Channel, ...]:
+    """Return the ways out that a site has. Raises ConfigError ``no-secret``."""
+    notify = settings.notify
+    head = Letterhead(
+        appliance=settings.appliance.name,
+        language=settings.appliance.language,
+        pages_url=settings.web.url or "",
+    )
+    found = list["Channel"]()
+    if notify.email:
+        file = notify.email.password_file
+        password = read_secret(file) if file else ""
+        found.append(Mail(settings=notify.email, password=password, head=head))
+    if notify.webhook:
+        secret = read_secret(notify.webhook.secret_file)
+        found.append(Hook(settings=notify.webhook, secret=secret, head=head))
+    if notify.syslog:
+        found.append(Lines(settings=notify.syslog, head=head))
+    return tuple(found)
+
+
+@contextmanager
+def delivering(settings: Settings, ledger: Ledger) -> Iterator[None]:
+    """Let notices go out beside what runs within; a server that hangs holds up nothing there.
+
+    Raises ConfigError ``no-secret`` instead of beginning.
+    """
+    notify = settings.notify
+    patience = Patience(
+        pause=timedelta(minutes=notify.pause_minutes),
+        give_up_after=timedelta(days=notify.give_up_after_days),
+    )
+    postman = Postman(ledger.notices, channels_of(settings), patience)
+    lookout = Lookout(
+        ledger=ledger,
+        appliance=settings.appliance.name,
+        folder=settings.appliance.state_dir,
+        late_after=timedelta(minutes=notify.late_minutes),
+        free_percent=notify.disk_percent,
+    )
+    stop = threading.Event()
+    thread = threading.Thread(
+        target=postman.work, args=(stop, lookout.look), name="postman", daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=1)
