@@ -8,18 +8,22 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from logins import ADMINISTRATOR, CHEAP, add_account, signed_in
 from servers import wait_for
 from sites import ROOT
 
 from clic_edge.app import Appliance
 from clic_edge.cli.web import server_of
+from clic_edge.domain.account import Role
 from clic_edge.ledger.cases import Admission, CaseStore
 from clic_edge.ledger.database import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
+    import httpx
     from servers import OrthancServer
 
 VIEWER = ROOT / "build" / "viewer"
@@ -32,6 +36,10 @@ class Pages:
 
     url: str
     appliance: Appliance
+
+    def browser(self) -> AbstractContextManager[httpx.Client]:
+        """Return a browser in which the administrator has logged in."""
+        return signed_in(self.url)
 
     def admit(self, study_id: str) -> str:
         """Write a case of a study to the ledger; return its id."""
@@ -57,7 +65,7 @@ def served(
 def open_appliance(
     folder: Path, orthanc: OrthancServer, *, viewer: Path = VIEWER, more: str = ""
 ) -> Appliance:
-    """Write settings, with `more` in `[orthanc]`, and an empty ledger."""
+    """Write settings, with `more` in `[orthanc]`, and a ledger that knows an administrator."""
     settings = folder / "clic-edge.toml"
     settings.write_text(
         f'[appliance]\nstate_dir = "{folder}"\npipelines = "{ROOT}/configs/pipelines"\n'
@@ -67,13 +75,20 @@ def open_appliance(
     )
     appliance = Appliance.open(settings)
     migrate(appliance.engine)
+    _add_administrator(appliance)
     return appliance
+
+
+def _add_administrator(appliance: Appliance) -> None:
+    if not appliance.ledger.accounts.find(ADMINISTRATOR):
+        add_account(appliance.ledger, ADMINISTRATOR, Role.ADMINISTRATOR)
 
 
 @contextmanager
 def serving(appliance: Appliance) -> Iterator[str]:
-    """Serve an appliance's pages in a thread; yield their address."""
-    server = server_of(appliance)
+    """Serve an appliance's pages in a thread, to an administrator; yield their address."""
+    _add_administrator(appliance)
+    server = server_of(appliance, CHEAP)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

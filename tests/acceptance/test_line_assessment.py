@@ -12,6 +12,7 @@ import httpx
 import pydicom
 import pytest
 from edits import edited_copy
+from logins import signed_in
 from pages import serving
 from servers import send_datasets, wait_for
 from sites import (
@@ -88,7 +89,7 @@ def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Read]:
         (root,) = roots_in(site.pacs, study_id)
         (link,) = re.findall(rf"{URL}(/assess/\S+)", "\n".join(texts_of(root)))
         appliance = Appliance.open(site.settings)
-        with serving(appliance) as url, httpx.Client(base_url=url, trust_env=False) as client:
+        with serving(appliance) as url, signed_in(url) as client:
             yield Read(site=site, study_id=study_id, case_id=case.case_id, link=link, client=client)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from benches import PERSON, Bench, make_bench
 from browsers import CHROMIUM, SHOTS
+from logins import sign_in
 from pages import serving
 
 from clic_edge.domain.standing import ModelState
@@ -46,6 +47,7 @@ def page(request: pytest.FixtureRequest, url: str) -> Iterator[Page]:
         page = browser.new_page(
             viewport={"width": 1200, "height": 1000}, color_scheme=request.param
         )
+        sign_in(page.context, url.removesuffix("/models"))
         page.goto(url)
         SHOTS.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=SHOTS / f"models-{request.param}.png", full_page=True)

@@ -13,6 +13,7 @@ import pytest
 from analyses import analysis_of, series_in
 from browsers import IS_DRAWN, LOAD_SECONDS, Look, Viewer, chromium, dice, viewer_in
 from factories import Stack, make_series, series_of
+from logins import sign_in
 from pages import VIEWER, Pages, served, serving
 from scipy.spatial.transform import Rotation
 from servers import orthanc_server
@@ -64,8 +65,11 @@ def archive(browser: BrowserContext) -> Iterator[OrthancServer]:  # noqa: ARG001
 
 
 @pytest.fixture(scope="module")
-def pages(tmp_path_factory: pytest.TempPathFactory, archive: OrthancServer) -> Iterator[Pages]:
+def pages(
+    tmp_path_factory: pytest.TempPathFactory, archive: OrthancServer, browser: BrowserContext
+) -> Iterator[Pages]:
     with served(tmp_path_factory.mktemp("pages"), archive) as pages:
+        sign_in(browser, pages.url)
         yield pages
 
 
@@ -435,6 +439,7 @@ def test_what_the_model_found_is_opened_from_the_case_that_delivered_it(
         study_id = site.send(hippocampus_study(718))
         case = site.await_case(study_id, CaseState.DELIVERED)
         with serving(Appliance.open(site.settings)) as url:
+            sign_in(viewer.page.context, url)
             viewer.open(f"{url}/open/{case.case_id}")
             viewer.shoot("viewer-hippocampus")
             look = viewer.look()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from logins import submit_login
 from servers import kill, require, wait_for
 
 if TYPE_CHECKING:
@@ -38,7 +39,11 @@ def test_the_demo_that_stays_opens_its_result_until_it_is_interrupted(tmp_path: 
         )
         assert demo.poll() is None, output.read_text()
         (link,) = re.findall(r"open (http://127\.0\.0\.1:\d+/open/\S+)", output.read_text())
-        answer = httpx.get(link, trust_env=False)
+        ((name, password),) = re.findall(r"as (\w+) with the password (\S+)", output.read_text())
+        with httpx.Client(base_url=link.partition("/open/")[0], trust_env=False) as browser:
+            assert browser.get(link).headers["Location"].startswith("/login")
+            assert submit_login(browser, name, password).status_code == httpx.codes.SEE_OTHER
+            answer = browser.get(link)
         assert answer.status_code == httpx.codes.SEE_OTHER
         assert "initialSeriesInstanceUID" in answer.headers["Location"]
         demo.send_signal(signal.SIGINT)

@@ -35,7 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "retraining": VALUES
     | {"config", "deid", "dicom", "inference", "ledger", "pacs", "pipeline", "results"}
     | {"training", "validation"},
-    "web": VALUES | {"board", "config", "drift", "ledger", "pacs", "pipeline"},
+    "accounts": VALUES | {"config", "ledger"},
+    "web": VALUES | {"accounts", "board", "config", "drift", "ledger", "pacs", "pipeline"},
     "app": EVERYTHING,
     "assembly": EVERYTHING,
     "transports": EVERYTHING,
@@ -90,9 +91,13 @@ ONLY_IN: dict[str, set[str]] = {
     "pynetdicom": {"pacs"},
     "dicomweb_client": {"pacs"},
     "requests": {"pacs"},
-    "httpx": {"notify.webhook", "pacs", "inference.model_server", "demo", "web.install"},
+    "httpx": {
+        *("accounts", "notify.webhook", "pacs", "inference.model_server", "demo", "web.install"),
+    },
     "sqlalchemy": {"ledger", "app", "pipeline.queue", "pipeline.worker"},
     "dbos": {"pipeline.queue", "pipeline.worker"},
+    "argon2": {"accounts"},
+    "joserfc": {"accounts"},
     "typer": {"cli"},
     "fastapi": {"web", "cli.web"},
     "starlette": {"web"},

@@ -14,6 +14,7 @@ from typing import IO, TYPE_CHECKING
 import httpx
 import pytest
 from factories import CANARY, Stack, make_datasets
+from logins import signed_in
 from pages import Pages, open_appliance, served, serving
 from results_in_code import make_result
 from servers import (
@@ -77,7 +78,7 @@ def pages(
 
 @pytest.fixture
 def browser(pages: Pages) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=pages.url, trust_env=False, timeout=30) as client:
+    with pages.browser() as client:
         yield client
 
 
@@ -212,7 +213,7 @@ def named(tmp_path_factory: pytest.TempPathFactory, viewer: Path) -> Iterator[ht
             send_datasets(datasets, archive)
         with (
             served(tmp_path_factory.mktemp("named"), archive, viewer=viewer) as pages,
-            httpx.Client(base_url=pages.url, trust_env=False) as browser,
+            pages.browser() as browser,
         ):
             yield browser
 
@@ -245,7 +246,8 @@ def test_other_paths_of_the_archive_are_not_there(pages: Pages, path: str) -> No
     # A client of our own: httpx would tidy the path up before it is sent.
     request = httpx.Request("GET", httpx.URL(pages.url))
     request.url = httpx.URL(pages.url, raw_path=f"/dicom-web/{path}".encode())
-    with httpx.Client(trust_env=False) as client:
+    with pages.browser() as client:
+        request.headers["Cookie"] = cookie_of(client)
         assert client.send(request).status_code == httpx.codes.NOT_FOUND
 
 
@@ -255,15 +257,25 @@ def test_the_archive_gets_the_password_of_the_settings_and_the_browser_hears_of_
     (tmp_path / "password").write_text("right\n")
     more = f'username = "clic"\npassword_file = "{tmp_path}/password"\n'
     users = {"AuthenticationEnabled": True, "RegisteredUsers": {"clic": "right", "web": "own"}}
-    own = {"auth": ("web", "own"), "trust_env": False}
     with orthanc_server(OrthancOptions(configuration=users)) as archive:
-        with served(tmp_path, archive, viewer=viewer, more=more) as pages:
-            assert httpx.get(f"{pages.url}/dicom-web/studies", trust_env=False).json() == []
+        with (
+            served(tmp_path, archive, viewer=viewer, more=more) as pages,
+            pages.browser() as browser,
+        ):
+            assert browser.get("/dicom-web/studies").json() == []
         (tmp_path / "password").write_text("wrong\n")
-        with served(tmp_path, archive, viewer=viewer, more=more) as pages:
-            refused = httpx.get(f"{pages.url}/dicom-web/studies", **own)  # type: ignore[arg-type] # as httpx takes them
+        with (
+            served(tmp_path, archive, viewer=viewer, more=more) as pages,
+            pages.browser() as browser,
+        ):
+            refused = browser.get("/dicom-web/studies")
     assert refused.status_code == httpx.codes.SERVICE_UNAVAILABLE
     assert "WWW-Authenticate" not in refused.headers
+
+
+def cookie_of(client: httpx.Client) -> str:
+    """Return the session that a request of one's own making sends."""
+    return "; ".join(f"{one.name}={one.value}" for one in client.cookies.jar)
 
 
 # --- what the browser is told
@@ -342,13 +354,17 @@ def test_a_file_that_is_not_there_is_not_the_page(browser: httpx.Client) -> None
 def test_no_path_leads_out_of_the_viewers_folder(pages: Pages, path: str) -> None:
     request = httpx.Request("GET", httpx.URL(pages.url))
     request.url = httpx.URL(pages.url, raw_path=f"/viewer/{path}".encode())
-    with httpx.Client(trust_env=False) as client:
+    with pages.browser() as client:
+        request.headers["Cookie"] = cookie_of(client)
         assert "secret" not in client.send(request).text
 
 
 def test_a_site_without_viewer_is_told_what_to_run(tmp_path: Path, archive: OrthancServer) -> None:
-    with served(tmp_path, archive, viewer=tmp_path / "none") as pages:
-        answer = httpx.get(f"{pages.url}/viewer/", trust_env=False)
+    with (
+        served(tmp_path, archive, viewer=tmp_path / "none") as pages,
+        pages.browser() as browser,
+    ):
+        answer = browser.get("/viewer/")
     assert answer.status_code == httpx.codes.NOT_FOUND
     assert re.search("make viewer.*clic-edge viewer install", answer.text)
 
@@ -379,7 +395,7 @@ def test_no_log_names_a_study_whatever_is_asked(tmp_path: Path, viewer: Path) ->
 def ask_everything(url: str, case_id: str, dataset: Dataset) -> None:
     """Ask each page, with identity in path, query and headers; in vain or not."""
     study = f"studies/{dataset.StudyInstanceUID}"
-    with httpx.Client(base_url=url, trust_env=False, timeout=30) as browser:
+    with signed_in(url) as browser:
         for path in (
             f"/open/{case_id}",
             f"/open/{dataset.StudyInstanceUID}",

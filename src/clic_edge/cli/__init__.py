@@ -27,6 +27,7 @@ from clic_edge.cli import (
     retrain,
     site,
     train,
+    users,
     viewer,
     web,
 )
@@ -64,6 +65,7 @@ app.add_typer(notify.app, name="notify")
 app.command()(model.validate)
 app.command()(train.train)
 app.command()(retrain.retrain)
+app.add_typer(users.app, name="users")
 app.add_typer(viewer.app, name="viewer")
 app.add_typer(deid.app, name="deid")
 app.command()(export.export)

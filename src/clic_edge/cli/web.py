@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from datetime import timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
+    from clic_edge.accounts.passwords import Hasher
     from clic_edge.app import Appliance
     from clic_edge.config.settings import Web
     from clic_edge.pipeline.assessing import Desk
@@ -29,7 +31,7 @@ _LOCAL = ("localhost", "127.0.0.1")
 def web(context: typer.Context) -> None:
     """Serve the appliance's pages and the viewer until it is told to stop (SIGTERM or Ctrl-C).
 
-    It listens on this machine only; a reverse proxy brings TLS and log-in.
+    Whoever looks logs in first; `clic-edge users add` makes the first account.
     """
     appliance = appliance_of(context)
     require_ledger(appliance.engine)
@@ -38,13 +40,13 @@ def web(context: typer.Context) -> None:
         server_of(appliance).run([listener])
 
 
-def server_of(appliance: Appliance) -> uvicorn.Server:
-    """Return the server of an appliance's pages, not yet listening."""
+def server_of(appliance: Appliance, hasher: Hasher | None = None) -> uvicorn.Server:
+    """Return the server of an appliance's pages, not yet listening; passwords by a `hasher`."""
     import uvicorn  # noqa: PLC0415 - the other commands need none of it
 
     return uvicorn.Server(
         uvicorn.Config(
-            application(appliance),
+            application(appliance, hasher),
             # What is asked for names studies: a list of requests would be a list of patients.
             access_log=False,
             log_config=None,
@@ -63,8 +65,10 @@ def _listening(settings: Web) -> socket.socket:
         ) from error
 
 
-def application(appliance: Appliance) -> FastAPI:
+def application(appliance: Appliance, hasher: Hasher | None = None) -> FastAPI:
     """Return the pages of an appliance."""
+    from clic_edge.accounts.door import Lifetime  # noqa: PLC0415 - as above
+    from clic_edge.accounts.passwords import Hasher  # noqa: PLC0415 - as above
     from clic_edge.web.app import Site, create_app  # noqa: PLC0415 - as above
 
     settings = appliance.settings.web
@@ -77,6 +81,11 @@ def application(appliance: Appliance) -> FastAPI:
             state_folder=appliance.settings.appliance.state_dir,
             names=sorted(name for name in known if name),
             language=appliance.settings.appliance.language,
+            hasher=hasher or Hasher(),
+            lifetime=Lifetime(
+                idle=timedelta(minutes=settings.session_idle_minutes),
+                whole=timedelta(hours=settings.session_hours),
+            ),
         ),
         desk=_desk(appliance),
     )

@@ -133,6 +133,10 @@ class Web(Strict):
     """Host names that a browser may ask for, beside `localhost` and those of `host` and `url`."""
     url: WebAddress | None = None
     """What readers' browsers reach these pages by; with it, results carry a link to assess them."""
+    session_idle_minutes: PositiveFloat = 60.0
+    """Minutes without a request after which a browser has to log in again."""
+    session_hours: PositiveFloat = 12.0
+    """Hours after which it has to, however much it asks."""
     viewer: RelativePath = Path("/var/lib/clic-edge/viewer")
     """Folder of the viewer's files; `clic-edge viewer install` fills it."""
 

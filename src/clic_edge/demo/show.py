@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from threading import Event
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from clic_edge.accounts.door import Door
 from clic_edge.app import Appliance
 from clic_edge.cli.console import STYLES, note, stdout, table
 from clic_edge.demo.hospital import Answer, Hospital
@@ -20,8 +23,10 @@ from clic_edge.demo.overlay import draw_overlays
 from clic_edge.demo.report import Report
 from clic_edge.demo.site import VIEWER, running_pages, running_site
 from clic_edge.demo.study import make_demo_study
+from clic_edge.domain.account import Role
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ConfigError, Defect, Refusal
+from clic_edge.ledger.accounts import AccountRecord
 from clic_edge.pacs.headers import read_identity
 from clic_edge.pipeline.intake import NO_PIPELINE
 
@@ -113,10 +118,20 @@ def _open(site: Site, cases: tuple[Case, ...], *, stay: bool) -> None:
         note("`clic-edge demo --stay` keeps the site up, to open the result in a browser.")
         return
     with running_pages(site) as url, suppress(KeyboardInterrupt):
+        name, password = _account(site)
+        stdout.print(f"log in at {url} as {name} with the password {password}", soft_wrap=True)
         for case in cases:
             stdout.print(f"open {url}/open/{case.case_id}", soft_wrap=True)
         note("Ctrl-C ends it.")
         Event().wait()
+
+
+def _account(site: Site) -> tuple[str, str]:
+    """Return name and password of an administrator who was made for this run of the demo."""
+    ledger, password = Appliance.open(site.settings).ledger, secrets.token_urlsafe(12)
+    record = AccountRecord(name="demo", role=Role.ADMINISTRATOR, created_at=datetime.now(UTC))
+    Door(ledger).set_password(ledger.accounts.add(record, by="demo"), password, by="demo")
+    return record.name, password
 
 
 def _files(study: Path | None, paths: _Paths) -> tuple[Path, ...]:

@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clic_edge.ledger.accounts import AccountStore
+from clic_edge.ledger.api_tokens import ApiTokenStore
 from clic_edge.ledger.assessments import AssessmentStore
+from clic_edge.ledger.attempts import AttemptStore
 from clic_edge.ledger.cases import CaseStore
 from clic_edge.ledger.constancy import ConstancyStore
 from clic_edge.ledger.deliveries import DeliveryStore
@@ -19,6 +22,7 @@ from clic_edge.ledger.overview import OverviewStore
 from clic_edge.ledger.predictions import PredictionStore
 from clic_edge.ledger.records import RecordStore
 from clic_edge.ledger.search import SearchStore
+from clic_edge.ledger.sessions import SessionStore
 from clic_edge.ledger.shadows import ShadowStore
 from clic_edge.ledger.standing import StandingStore
 
@@ -45,6 +49,10 @@ class Ledger:
     search: SearchStore
     standing: StandingStore
     shadows: ShadowStore
+    accounts: AccountStore
+    sessions: SessionStore
+    attempts: AttemptStore
+    api_tokens: ApiTokenStore
 
     @classmethod
     def on(cls, engine: Engine, queue: CaseQueue | None = None) -> Ledger:
@@ -63,4 +71,8 @@ class Ledger:
             search=SearchStore(engine),
             standing=StandingStore(engine),
             shadows=ShadowStore(engine),
+            accounts=AccountStore(engine),
+            sessions=SessionStore(engine),
+            attempts=AttemptStore(engine),
+            api_tokens=ApiTokenStore(engine),
         )

@@ -21,12 +21,23 @@ HEARTBEAT = "worker-heartbeat"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEvent:
-    """One thing that happened to a case."""
+    """One thing that happened: who did what to what."""
 
     at: datetime
-    case_id: str
+    case_id: str = ""
+    """Empty of what happened to something else."""
     action: str
-    detail: str
+    detail: str = ""
+    person: str = ""
+    """Empty of what the appliance did by itself."""
+    about: str = ""
+    """What it happened to, where that is no case: `account Ida`."""
+
+
+def note_event(connection: sa.Connection, event: AuditEvent) -> None:
+    """Add an event to the audit trail, in the transaction of what it tells of."""
+    row = {name: getattr(event, name) for name in AuditEvent.__slots__}
+    connection.execute(audit_events.insert().values(**row))
 
 
 class RecordStore:
@@ -61,10 +72,9 @@ class RecordStore:
             insert_or_replace(connection, cursors, {"name": name, "value": value})
 
     def note(self, event: AuditEvent) -> None:
-        """Add what somebody did with a case to its history."""
-        row = {name: getattr(event, name) for name in AuditEvent.__slots__}
+        """Add what somebody did to the audit trail."""
         with self._engine.begin() as connection:
-            connection.execute(audit_events.insert().values(**row))
+            note_event(connection, event)
 
     def audit(self, case_id: str) -> tuple[AuditEvent, ...]:
         """Return what happened to a case, oldest first."""

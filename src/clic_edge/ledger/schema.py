@@ -228,7 +228,10 @@ audit_events = sa.Table(
     sa.Column("case_id", sa.String(64), nullable=False, index=True),
     sa.Column("action", sa.String(32), nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
+    sa.Column("person", sa.String(64), nullable=False, server_default=""),
+    sa.Column("about", sa.String(160), nullable=False, server_default=""),
 )
+"""Who (`person`, empty for the appliance itself) did what to what: a case, or what `about` names."""
 
 cursors = sa.Table(
     "cursors",

@@ -2,31 +2,39 @@
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 
 from fastapi import FastAPI, Request
+from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
+from clic_edge.accounts.door import Door, Lifetime
+from clic_edge.accounts.passwords import Hasher
 from clic_edge.errors import ClicEdgeError, ConfigError, Refusal, Transient
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.database import DatabaseAway, database_away
 from clic_edge.pacs.gateway import ArchiveGateway
 from clic_edge.pipeline.assessing import Desk
 from clic_edge.web import (
+    account,
     api,
     assess,
     cases,
     dicomweb,
     health,
+    login,
     models,
     opening,
     overview,
     preferences,
     viewer,
 )
+from clic_edge.web.cookies import Cookies
+from clic_edge.web.guard import Guard
 from clic_edge.web.pages import plain_page
 from clic_edge.web.protection import Protection
 from clic_edge.web.rendering import Pages
@@ -42,6 +50,12 @@ class Site:
     names: Sequence[str]
     """Host names that a browser may ask for."""
     language: Language = "en"
+    lifetime: Lifetime = field(default_factory=Lifetime)
+    """Of a session."""
+    hasher: Hasher = field(default_factory=Hasher)
+    """Of passwords."""
+    is_encrypted: bool = False
+    """Whether browsers reach the pages by TLS, of this process or of a proxy."""
 
 
 def create_app(
@@ -66,6 +80,9 @@ def create_app(
         title="clic-edge", lifespan=living, docs_url=None, redoc_url=None, openapi_url=None
     )
     pages, look = Pages(site.language), overview.Look(ledger, archive, site.state_folder)
+    door = Door(ledger, hasher=site.hasher, lifetime=site.lifetime)
+    cookies = Cookies(is_secure=site.is_encrypted)
+    entrance = login.Entrance(ledger=ledger, door=door, cookies=cookies, pages=pages)
     app.include_router(health.router(ledger, archive))
     app.include_router(overview.router(look, pages))
     app.include_router(cases.router(ledger, pages))
@@ -74,12 +91,16 @@ def create_app(
     app.include_router(preferences.router())
     app.include_router(viewer.router(site.viewer_folder))
     app.include_router(dicomweb.router(archive))
+    app.include_router(login.router(entrance))
+    app.include_router(account.router(entrance))
     if desk:
         app.include_router(assess.router(desk))
     app.mount("/static", StaticFiles(packages=[("clic_edge.web", "static")]))
     app.mount(api.PATH, api.create_api([overview.api(look), cases.api(ledger)]))
     app.add_exception_handler(ClicEdgeError, _explained)
     app.add_exception_handler(DatabaseAway, _away)
+    app.add_exception_handler(HTTPException, _refused)
+    app.add_middleware(Guard, door=door, cookies=cookies)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(site.names), www_redirect=False)
     app.add_middleware(Protection)
     return app
@@ -96,6 +117,12 @@ def _explained(_request: Request, error: Exception) -> Response:
             title, status = "Something is broken", 500
     sentence = error.sentence if isinstance(error, ClicEdgeError) else ""
     return plain_page(title, sentence, status=status)
+
+
+def _refused(_request: Request, error: Exception) -> Response:
+    """Return what a route answered in place of a page: not there, not so, or not for you."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - as it was registered
+    return plain_page(HTTPStatus(error.status_code).phrase, error.detail, status=error.status_code)
 
 
 def _away(request: Request, _error: Exception) -> Response:

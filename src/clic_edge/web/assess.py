@@ -1,6 +1,7 @@
 """`/assess/…`: where a reader accepts, modifies or rejects a result, by the link in it."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from html import escape
 from typing import Final
@@ -13,6 +14,7 @@ from starlette.responses import Response
 from clic_edge.domain.assessment import Assessment, Reason, Verdict
 from clic_edge.errors import Refusal
 from clic_edge.pipeline.assessing import Assessable, Desk
+from clic_edge.web.access import account_of
 from clic_edge.web.pages import page, plain_page
 
 LARGEST_FORM: Final = 65_536
@@ -57,9 +59,11 @@ def router(desk: Desk) -> APIRouter:
     words = {name: pair[desk.language == "da"] for name, pair in _WORDS.items()}
 
     @routes.get("/{token}")
-    def ask(token: str) -> Response:
+    def ask(token: str, request: Request) -> Response:
         results = desk.open(token)
-        body = "\n".join(_form(results, desk.said(results[0].case_id), words))
+        said = desk.said(results[0].case_id)
+        filled = _Filled(name=account_of(request).name, csrf=request.state.csrf)
+        body = "\n".join(_form(results, said, filled, words=words))
         return page(words["title"], body, language=desk.language)
 
     @routes.post("/{token}")
@@ -106,10 +110,23 @@ def _answers(form: Mapping[str, list[str]]) -> dict[str, tuple[Verdict, Reason |
     return answers
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Filled:
+    """What a form holds before the reader begins."""
+
+    name: str
+    csrf: str
+
+
 def _form(
-    results: tuple[Assessable, ...], said: tuple[Assessment, ...], words: Mapping[str, str]
+    results: tuple[Assessable, ...],
+    said: tuple[Assessment, ...],
+    filled: _Filled,
+    *,
+    words: Mapping[str, str],
 ) -> Iterator[str]:
     yield f'<p>{escape(words["about"])}</p><form method="post">'
+    yield f'<input type="hidden" name="csrf" value="{escape(filled.csrf)}">'
     several = len({one.result.series_instance_uid for one in results}) < len(results)
     for result in results:
         image = f" (#{result.image_number})" if several else ""
@@ -121,7 +138,7 @@ def _form(
             yield "</fieldset>"
     yield (
         f"<p><label>{escape(words['reader'])}<br>"
-        '<input name="reader" required maxlength="64" autocomplete="name"></label></p>'
+        f'<input name="reader" required maxlength="64" value="{escape(filled.name)}"></label></p>'
         f"<p><button>{escape(words['send'])}</button></p></form>"
     )
     if said:

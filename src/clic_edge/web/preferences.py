@@ -3,7 +3,7 @@
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 
 from clic_edge.web.access import account_of
 from clic_edge.web.rendering import THEMES
@@ -26,10 +26,15 @@ def router() -> APIRouter:
         known = {"language": (language, LANGUAGES), "theme": (theme, THEMES)}
         for name, (value, values) in known.items():
             if value in values:
-                answer.set_cookie(name, value, max_age=_A_YEAR, httponly=True, samesite="lax")
+                remember(answer, name, value)
         return answer
 
     return routes
+
+
+def remember(answer: Response, name: str, value: str) -> None:
+    """Let a browser remember what it was asked to, for a year."""
+    answer.set_cookie(name, value, max_age=_A_YEAR, httponly=True, samesite="lax")
 
 
 def local_path(asked: str) -> str:

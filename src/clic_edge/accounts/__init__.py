@@ -1,0 +1,1 @@
+"""Logging in: passwords, sessions, tokens, waits after failures, and OpenID Connect."""

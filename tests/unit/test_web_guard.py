@@ -1,0 +1,361 @@
+"""Nothing answers without log-in, and nothing is done that a page of ours did not ask for."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+from logins import ADMINISTRATOR, CHEAP, PASSWORD, add_account, csrf_in, submit_login
+from starlette.routing import Mount
+from starlette.testclient import TestClient
+from starlette.websockets import WebSocketDisconnect
+
+from clic_edge.accounts.door import Door, TokenUse
+from clic_edge.domain.account import Role
+from clic_edge.ledger import Ledger
+from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.pacs.gateway import ArchiveGateway
+from clic_edge.pacs.rest import OrthancPeer
+from clic_edge.web.app import Site, create_app
+from clic_edge.web.guard import LARGEST_BODY, OPEN
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from fastapi import FastAPI
+    from starlette.routing import BaseRoute
+
+METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+OTHER = "Åse"
+
+
+@pytest.fixture(scope="module")
+def ledger() -> Ledger:
+    engine = open_engine("sqlite://")
+    migrate(engine)
+    made = Ledger.on(engine)
+    add_account(made, ADMINISTRATOR, Role.ADMINISTRATOR)
+    add_account(made, OTHER)
+    return made
+
+
+def application(ledger: Ledger, folder: Path, *, is_encrypted: bool = False) -> FastAPI:
+    nobody = OrthancPeer(url="http://127.0.0.1:9", user="", password="", timeout_s=1)
+    names = ["localhost"]
+    site = Site(
+        viewer_folder=folder,
+        state_folder=folder,
+        names=names,
+        is_encrypted=is_encrypted,
+        hasher=CHEAP,
+    )
+    return create_app(ledger, ArchiveGateway(nobody), site=site)
+
+
+@pytest.fixture(scope="module")
+def app(ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
+    return application(ledger, tmp_path_factory.mktemp("site"))
+
+
+def anybody(app: FastAPI, scheme: str = "http") -> TestClient:
+    return TestClient(app, base_url=f"{scheme}://localhost", follow_redirects=False)
+
+
+@pytest.fixture
+def stranger(app: FastAPI) -> TestClient:
+    return anybody(app)
+
+
+@pytest.fixture
+def browser(app: FastAPI) -> TestClient:
+    """Return a browser in which the administrator is logged in."""
+    client = anybody(app)
+    assert submit_login(client, ADMINISTRATOR).status_code == 303
+    return client
+
+
+# --- every route
+
+
+def paths(routes: list[BaseRoute], prefix: str = "") -> Iterator[str]:
+    """Yield the path of every route of an application, and of those in it."""
+    for route in routes:
+        path = prefix + getattr(route, "path", "")
+        if isinstance(route, Mount):
+            yield f"{path}/x"
+            yield from paths(list(route.routes), path)
+        elif nested := getattr(getattr(route, "original_router", None), "routes", None):
+            yield from paths(list(nested), path)
+        else:
+            yield path
+
+
+def test_no_route_of_any_page_answers_without_log_in_but_those_that_must(
+    app: FastAPI, stranger: TestClient
+) -> None:
+    found = set(paths(app.routes)) | {"/", "/no/such/page", "/assess/x", "/docs", "/metrics"}
+    assert found >= {
+        "/models",
+        "/open/{case_id}",
+        "/dicom-web/{path:path}",
+        "/account/password",
+        "/api/v1/overview",
+    }
+    answered = set()
+    for path in found:
+        for method in METHODS:
+            asked = path.replace("{path:path}", "studies").replace("{", "").replace("}", "")
+            answer = stranger.request(method, asked)
+            if answer.status_code != 401 and "/login" not in answer.headers.get("Location", ""):
+                answered.add(path)
+            if path not in OPEN and method != "GET" and not path.startswith("/static"):
+                assert answer.text in ("", '{"detail":"Log in first."}')
+    assert answered == {"/health", "/login", "/login/language", "/static/x"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["//models", "/static/../models", "/health/../models", "/models/", "/MODELS", "/login/x"],
+)
+def test_no_way_of_writing_a_path_goes_around_the_log_in(stranger: TestClient, path: str) -> None:
+    answer = stranger.get(f"http://localhost{path}")
+    assert answer.status_code in {303, 404}
+    assert "History" not in answer.text
+
+
+def test_a_page_sends_to_the_log_in_and_a_program_is_told(stranger: TestClient) -> None:
+    page = stranger.get("/models?pipeline=a&b=c")
+    assert page.status_code == 303
+    assert page.headers["Location"] == "/login?next=%2Fmodels%3Fpipeline%3Da%26b%3Dc"
+    for path in ("/api/v1/overview", "/dicom-web/studies", "/viewer/app.js"):
+        answer = stranger.get(path)
+        assert answer.status_code == 401, path
+        assert answer.headers["WWW-Authenticate"] == "Bearer"
+    assert stranger.get("/viewer/").status_code == 303
+
+
+def test_a_socket_is_not_opened(stranger: TestClient) -> None:
+    with pytest.raises(WebSocketDisconnect) as caught, stranger.websocket_connect("/"):
+        pytest.fail("it was opened")
+    assert caught.value.code == 1008
+
+
+# --- logging in and out
+
+
+def test_who_logs_in_comes_where_they_wanted_and_logs_out_for_good(app: FastAPI) -> None:
+    browser = anybody(app)
+    entered = submit_login(browser, ADMINISTRATOR, to="/models?a=b")
+    assert (entered.status_code, entered.headers["Location"]) == (303, "/models?a=b")
+    assert browser.get("/models").status_code == 200
+    kept = browser.cookies["clic-edge-session"]
+    left = browser.post("/logout", data={"csrf": csrf_in(browser.get("/account"))})
+    assert left.headers["Location"] == "/login"
+    assert "clic-edge-session" not in browser.cookies
+    browser.cookies.set("clic-edge-session", kept)
+    assert browser.get("/models").status_code == 303, "the session has ended, not the cookie alone"
+
+
+def test_every_log_in_has_a_new_token_and_ends_the_one_before(app: FastAPI) -> None:
+    browser = anybody(app)
+    browser.cookies.set("clic-edge-session", "chosen-by-somebody-else")
+    tokens = []
+    for _ in range(2):
+        submit_login(browser, ADMINISTRATOR)
+        tokens.append(browser.cookies.get("clic-edge-session", domain="localhost.local"))
+    assert len({*tokens, "chosen-by-somebody-else"}) == 3
+    stolen = anybody(app)
+    stolen.cookies.set("clic-edge-session", str(tokens[0]))
+    assert stolen.get("/models").status_code == 303
+
+
+def test_a_cookie_goes_to_no_script_and_no_other_site(
+    ledger: Ledger, tmp_path: Path, app: FastAPI
+) -> None:
+    plain = submit_login(anybody(app), ADMINISTRATOR).headers.get_list("Set-Cookie")
+    encrypted = application(ledger, tmp_path, is_encrypted=True)
+    entered = submit_login(anybody(encrypted, "https"), ADMINISTRATOR)
+    secure = entered.headers.get_list("Set-Cookie")
+    assert plain[0].startswith("clic-edge-session=")
+    assert secure[0].startswith("__Host-clic-edge-session=")
+    for cookie in (*plain, *secure):
+        assert "HttpOnly" in cookie
+        assert "SameSite=lax" in cookie
+        assert "Path=/" in cookie
+        assert "Domain" not in cookie
+    assert all("Secure" in one for one in secure)
+    assert not any("Secure" in one for one in plain)
+
+
+@pytest.mark.parametrize(
+    "elsewhere",
+    [
+        "https://evil.example",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/\t/evil",
+    ],
+)
+def test_a_log_in_leads_to_this_site_only(app: FastAPI, elsewhere: str) -> None:
+    assert submit_login(anybody(app), ADMINISTRATOR, to=elsewhere).headers["Location"] == "/"
+
+
+def test_a_wrong_password_is_told_without_saying_what_is_wrong(stranger: TestClient) -> None:
+    pages = [
+        submit_login(stranger, name, "a wrong password")
+        for name in (OTHER, "nobody", "<script>alert(1)</script>")
+    ]
+    assert [page.status_code for page in pages] == [401] * 3
+    texts = {page.text.replace(csrf_in(page), "") for page in pages}
+    assert len(texts) == 1
+    assert "Name or password is wrong." in texts.pop()
+
+
+def test_a_form_of_the_log_in_page_that_is_not_of_this_browser_is_refused(app: FastAPI) -> None:
+    """Else somebody else's page could log a reader in as somebody else."""
+    other = csrf_in(anybody(app).get("/login"))
+    browser = anybody(app)
+    for token in ("", other):
+        form = {"name": ADMINISTRATOR, "password": PASSWORD, "csrf": token}
+        assert browser.post("/login", data=form).status_code == 403
+        browser.get("/login")
+    assert browser.get("/models").status_code == 303
+
+
+def test_too_many_failures_wait_and_the_page_says_how_long(ledger: Ledger, tmp_path: Path) -> None:
+    add_account(ledger, "guessed")
+    browser = anybody(application(ledger, tmp_path))
+    pages = [submit_login(browser, "guessed", "wrong") for _ in range(6)]
+    assert [page.status_code for page in pages] == [401] * 5 + [429]
+    assert int(pages[-1].headers["Retry-After"]) >= 1
+    assert "Too many attempts" in pages[-1].text
+
+
+def test_before_the_first_account_the_page_says_how_to_make_it(tmp_path: Path) -> None:
+    engine = open_engine("sqlite://")
+    migrate(engine)
+    page = anybody(application(Ledger.on(engine), tmp_path)).get("/login")
+    assert "clic-edge users add NAME --role administrator" in page.text
+
+
+def test_the_log_in_page_speaks_both_languages(stranger: TestClient) -> None:
+    answer = stranger.get("/login/language", params={"language": "da", "next": "/models"})
+    assert answer.headers["Location"] == "/login?next=%2Fmodels"
+    assert "Adgangskode" in stranger.get(answer.headers["Location"]).text
+
+
+# --- forms
+
+
+@pytest.mark.parametrize("how", ["form", "multipart", "header"])
+@pytest.mark.parametrize("token", ["own", "none", "wrong", "foreign", "login"])
+def test_a_form_counts_only_with_the_token_of_its_session(
+    app: FastAPI, browser: TestClient, how: str, token: str
+) -> None:
+    other = anybody(app)
+    submit_login(other, OTHER)
+    tokens = {
+        "own": csrf_in(browser.get("/account")),
+        "none": "",
+        "wrong": "0" * 64,
+        "foreign": csrf_in(other.get("/account")),
+        "login": csrf_in(browser.get("/login")),
+    }
+    data = {"language": "da", "next": "/models"}
+    match how:
+        case "form":
+            answer = browser.post("/preferences", data=data | {"csrf": tokens[token]})
+        case "multipart":
+            files = {"file": b"x"}
+            answer = browser.post("/preferences", data=data | {"csrf": tokens[token]}, files=files)
+        case _:
+            answer = browser.post(
+                "/preferences", data=data, headers={"X-CSRF-Token": tokens[token]}
+            )
+    if token == "own":  # noqa: S105 - a row of the table
+        assert (answer.status_code, answer.headers["Location"]) == (303, "/models")
+    else:
+        assert answer.status_code == 403
+        assert "language" not in answer.cookies
+
+
+def test_a_body_that_is_no_form_or_too_large_or_broken_is_refused(
+    browser: TestClient, stranger: TestClient
+) -> None:
+    assert browser.post("/preferences", json={"csrf": "x"}).status_code == 403
+    broken = {"Content-Type": "multipart/form-data; boundary=x"}
+    assert browser.post("/preferences", content=b"--y\r\n", headers=broken).status_code == 403
+    large = {"csrf": "x" * (LARGEST_BODY + 1)}
+    assert browser.post("/preferences", data=large).status_code == 413
+    assert stranger.post("/login", data=large).status_code == 413
+
+
+# --- programs
+
+
+def test_a_program_comes_with_its_token_and_needs_no_other(
+    ledger: Ledger, stranger: TestClient
+) -> None:
+    now = datetime.now(UTC)
+    use = TokenUse(label="board", role=Role.VIEWER, expires_at=now + timedelta(days=1))
+    token = Door(ledger).new_token(ledger.accounts.named(OTHER), use, by="Ida", now=now)
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert stranger.get("/models", headers=bearer).status_code == 200
+    assert stranger.post("/preferences", headers=bearer).status_code == 303, (
+        "no form, no token of one"
+    )
+    for wrong in ("Bearer x", "Bearer ", f"Basic {token}", token):
+        assert stranger.get("/models", headers={"Authorization": wrong}).status_code == 401
+
+
+# --- one's own account
+
+
+def test_an_account_that_is_disabled_is_out_at_its_next_request(
+    app: FastAPI, ledger: Ledger
+) -> None:
+    add_account(ledger, "leaver")
+    browser = anybody(app)
+    submit_login(browser, "leaver")
+    assert browser.get("/models").status_code == 200
+    ledger.accounts.disable("leaver", by=ADMINISTRATOR)
+    assert browser.get("/models").status_code == 303
+
+
+def test_a_person_changes_the_password_and_ends_other_sessions(
+    app: FastAPI, ledger: Ledger
+) -> None:
+    add_account(ledger, "changer")
+    browser, elsewhere, third = (anybody(app) for _ in range(3))
+    for one in (browser, elsewhere, third):
+        submit_login(one, "changer")
+    page = browser.get("/account")
+    token = csrf_in(page)
+    (other, *_) = [part.split('"')[0] for part in page.text.split('name="session" value="')[1:]]
+    browser.post("/account/sessions/end", data={"csrf": token, "session": other})
+    assert [one.get("/account").status_code for one in (browser, elsewhere, third)].count(200) == 2
+    for old, new, again, said in (
+        ("wrong", "four other words here", "four other words here", "is another"),
+        (PASSWORD, "four other words here", "and others", "not the same"),
+        (PASSWORD, "x" * 20, "x" * 20, "too short"),
+    ):
+        form = {"csrf": token, "old": old, "new": new, "again": again}
+        answer = browser.post("/account/password", data=form)
+        assert answer.status_code == 422
+        assert said in answer.text
+        assert new not in answer.text
+    form = {
+        "csrf": token,
+        "old": PASSWORD,
+        "new": "four other words here",
+        "again": "four other words here",
+    }
+    assert browser.post("/account/password", data=form).status_code == 303
+    assert [one.get("/account").status_code for one in (browser, elsewhere, third)] == [
+        200,
+        303,
+        303,
+    ]
