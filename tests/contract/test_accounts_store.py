@@ -75,7 +75,7 @@ def test_a_name_is_one_account_however_it_is_written(site: Site) -> None:
     assert [one.name for one in site.ledger.accounts.all()] == ["Bo", "Ida", "Åse"]
 
 
-@pytest.mark.parametrize("name", ["", "  ", "x" * 65, "a\x00b", "a\u202eb"])
+@pytest.mark.parametrize("name", ["", "  ", "x" * 65, "a\x00b", "a\u202eb", "Configuration"])
 def test_a_name_that_cannot_be_read_is_refused(site: Site, name: str) -> None:
     record = AccountRecord(name=name, role=Role.VIEWER, created_at=NOW)
     with pytest.raises(ConfigError) as caught:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from clic_edge.domain.account import Account, Role
+from clic_edge.domain.standing import is_reserved
 from clic_edge.errors import ConfigError
 from clic_edge.ledger.access_tables import accounts, sessions
 from clic_edge.ledger.records import AuditEvent, note_event
@@ -157,9 +158,12 @@ class AccountStore:
 def tidy_name(name: str) -> str:
     """Return a name with single spaces. Raises ConfigError ``account-name``."""
     tidied = " ".join(unicodedata.normalize("NFC", name).split())
-    if not tidied or len(tidied) > LONGEST_NAME or not tidied.isprintable():
+    fits = 0 < len(tidied) <= LONGEST_NAME and tidied.isprintable()
+    if not fits or is_reserved(tidied):
         raise ConfigError(
-            "account-name", f"A name has 1 to {LONGEST_NAME} letters, all of which can be printed."
+            "account-name",
+            f"A name has 1 to {LONGEST_NAME} letters, all of which can be printed, and is none by "
+            "which the appliance itself acts.",
         )
     return tidied
 
