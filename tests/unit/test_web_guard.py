@@ -137,7 +137,10 @@ def test_a_page_sends_to_the_log_in_and_a_program_is_told(stranger: TestClient) 
 
 
 def test_a_socket_is_not_opened(stranger: TestClient) -> None:
-    with pytest.raises(WebSocketDisconnect) as caught, stranger.websocket_connect("ws://localhost/"):
+    with (
+        pytest.raises(WebSocketDisconnect) as caught,
+        stranger.websocket_connect("ws://localhost/"),
+    ):
         pytest.fail("it was opened")
     assert caught.value.code == 1008
 

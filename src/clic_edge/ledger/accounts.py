@@ -14,7 +14,7 @@ from clic_edge.domain.standing import is_reserved
 from clic_edge.errors import ConfigError
 from clic_edge.ledger.access_tables import accounts, sessions
 from clic_edge.ledger.records import AuditEvent, note_event
-from clic_edge.ledger.sql import insert_once, begin_writing
+from clic_edge.ledger.sql import begin_writing, insert_once
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine

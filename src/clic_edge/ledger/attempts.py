@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from clic_edge.ledger.access_tables import login_attempts
-from clic_edge.ledger.sql import insert_or_replace, begin_writing
+from clic_edge.ledger.sql import begin_writing, insert_or_replace
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
