@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from clic_edge.domain.case import CaseState
-from clic_edge.ledger.schema import cases, prediction_features, predictions, result_objects
+from clic_edge.domain.feature import Feature
+from clic_edge.ledger.features import stratum_of, write_features
+from clic_edge.ledger.schema import cases, predictions, result_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -44,21 +46,20 @@ def write_rows(engine: Engine, rows: Iterable[Row]) -> None:
     """Write cases; those with a model have a SEG that tells of its prediction."""
     kept = list(rows)
     seen = [row for row in kept if row.model]
-    features = [
-        {"prediction_id": f"p-{row.case_id}", "name": name, "number": number, "text": text}
-        for row in seen
-        for name, number, text in [
-            *((name, None, text) for name, text in (row.scanner or {}).items()),
-            *((name, number, "") for name, number in (row.numbers or {}).items()),
-        ]
-    ]
     with engine.begin() as connection:
         connection.execute(cases.insert(), [_case(row) for row in kept])
         if seen:
             connection.execute(predictions.insert(), [_prediction(row) for row in seen])
             connection.execute(result_objects.insert(), [_result(row) for row in seen])
-        if features:
-            connection.execute(prediction_features.insert(), features)
+        for row in seen:
+            write_features(connection, f"p-{row.case_id}", _features(row))
+
+
+def _features(row: Row) -> list[Feature]:
+    return [
+        *(Feature(name=name, text=text) for name, text in (row.scanner or {}).items()),
+        *(Feature(name=name, number=number) for name, number in (row.numbers or {}).items()),
+    ]
 
 
 def _case(row: Row) -> dict[str, object]:
@@ -91,6 +92,7 @@ def _prediction(row: Row) -> dict[str, object]:
         "model_digest": row.digest,
         "device": "cpu",
         "created_at": row.received_at,
+        **asdict(stratum_of(_features(row))),
     }
 
 

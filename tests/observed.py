@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,8 @@ import numpy as np
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.monitoring import Observation, Stratum
 from clic_edge.drift.reference import Acceptance, freeze
-from clic_edge.ledger.schema import cases, prediction_features, predictions
+from clic_edge.ledger.features import write_features
+from clic_edge.ledger.schema import cases, predictions
 from clic_edge.ledger.sql import insert_once
 
 if TYPE_CHECKING:
@@ -124,16 +125,13 @@ def log(engine: Engine, seen: Iterable[Observation], *, digest: str = "d" * 64) 
             "model_digest": digest,
             "device": "cpu",
             "created_at": one.at,
+            **asdict(one.stratum),
         }
         for name, one in zip(ids, kept, strict=True)
-    ]
-    features = [
-        {"prediction_id": name, "name": it.name, "number": it.number, "text": it.text}
-        for name, one in zip(ids, kept, strict=True)
-        for it in one.features
     ]
     with engine.begin() as connection:
         insert_once(connection, cases, [case])
         connection.execute(predictions.insert(), rows)
-        connection.execute(prediction_features.insert(), features)
+        for name, one in zip(ids, kept, strict=True):
+            write_features(connection, name, one.features)
     return ids

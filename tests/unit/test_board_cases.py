@@ -170,7 +170,7 @@ def test_a_page_is_read_from_an_index_in_its_order(
     ("wanted", "index"),
     [
         (Wanted(model="liver"), "ix_predictions_model_id"),
-        (Wanted(scanner="Skyra"), "ix_prediction_features_scanner"),
+        (Wanted(scanner="Skyra"), "ix_predictions_model_name"),
         (Wanted(text="CE-ONE"), "ix_predictions_subject_id"),
     ],
 )

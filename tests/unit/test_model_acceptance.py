@@ -16,12 +16,14 @@ from typer.testing import CliRunner
 from clic_edge.cli import app, console
 from clic_edge.config import Acceptance
 from clic_edge.deid.keys import DeidKey, load_key
+from clic_edge.domain.feature import Feature
 from clic_edge.domain.standing import ModelState
 from clic_edge.errors import ConfigError
 from clic_edge.inference.onnx import OnnxRuntime
 from clic_edge.inference.package import load_package, write_digests
 from clic_edge.inference.testset import Replayed, seal
-from clic_edge.ledger.schema import prediction_features, predictions
+from clic_edge.ledger.features import write_features
+from clic_edge.ledger.schema import feature_values, predictions
 from clic_edge.ledger.shadows import Difference
 from clic_edge.pipeline.acceptance import Evidence, Shadowed, examine, promote
 from clic_edge.pipeline.acceptance_report import AcceptanceReport, read_report, signed
@@ -204,10 +206,10 @@ def test_probabilities_are_compared_by_how_far_they_lie_apart(bench: Bench) -> N
         for case_id, value in ((first, 0.1), (other, -0.3)):
             own = (predictions.c.case_id == case_id) & (predictions.c.model_digest == second.digest)
             prediction_id = connection.scalar(sa.select(predictions.c.prediction_id).where(own))
-            row = {"name": "agreement.malignant.probability_difference", "number": value}
-            connection.execute(
-                prediction_features.insert(), row | {"prediction_id": prediction_id, "text": ""}
-            )
+            row = feature_values.c.prediction_id == prediction_id
+            connection.execute(feature_values.delete().where(row))
+            name = "agreement.malignant.probability_difference"
+            write_features(connection, prediction_id, [Feature(name=name, number=value)])
     found = bench.ledger.shadows.differences("brain", second.digest, since)
     assert [(one.case_id, one.category, one.value) for one in found] == [
         (other, "malignant", 0.3),

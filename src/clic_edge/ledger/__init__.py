@@ -15,6 +15,7 @@ from clic_edge.ledger.attempts import AttemptStore
 from clic_edge.ledger.cases import CaseStore
 from clic_edge.ledger.constancy import ConstancyStore
 from clic_edge.ledger.deliveries import DeliveryStore
+from clic_edge.ledger.features import FeatureStore
 from clic_edge.ledger.monitoring import MonitoringStore
 from clic_edge.ledger.notices import NoticeStore
 from clic_edge.ledger.observations import ObservationStore
@@ -38,6 +39,7 @@ class Ledger:
 
     cases: CaseStore
     predictions: PredictionStore
+    features: FeatureStore
     deliveries: DeliveryStore
     assessments: AssessmentStore
     constancy: ConstancyStore
@@ -60,6 +62,7 @@ class Ledger:
         return cls(
             cases=CaseStore(engine, queue),
             predictions=PredictionStore(engine),
+            features=FeatureStore(engine),
             deliveries=DeliveryStore(engine),
             assessments=AssessmentStore(engine),
             constancy=ConstancyStore(engine),

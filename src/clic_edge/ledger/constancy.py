@@ -318,7 +318,7 @@ def _delete_cases(connection: sa.Connection, own: sa.ColumnElement[bool]) -> Non
     ids = sa.select(cases.c.case_id).where(own)
     predicted = sa.select(predictions.c.prediction_id).where(predictions.c.case_id.in_(ids))
     told = sa.select(results.c.sop_instance_uid).where(results.c.case_id.in_(ids))
-    for table in (schema.prediction_features, schema.segmentations):
+    for table in (schema.feature_values, schema.segmentations):
         connection.execute(table.delete().where(table.c.prediction_id.in_(predicted)))
     connection.execute(schema.receipts.delete().where(schema.receipts.c.sop_instance_uid.in_(told)))
     of_case = (

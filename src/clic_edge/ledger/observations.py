@@ -10,10 +10,11 @@ from clic_edge.domain.assessment import Verdict
 from clic_edge.domain.constancy import CONSTANCY_MARK
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.monitoring import EVERY, Observation, Stratum
+from clic_edge.ledger.features import VALUES, unpacker
 from clic_edge.ledger.schema import (
     assessments,
     cases,
-    prediction_features,
+    feature_values,
     predictions,
     series_refusals,
 )
@@ -24,12 +25,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
-_STRATUM = {
-    "input.manufacturer": "manufacturer",
-    "input.model_name": "model_name",
-    "input.software_versions": "software_versions",
-}
-
 
 class ObservationStore:
     """Observations of one model at a time, on any SQLAlchemy engine."""
@@ -39,11 +34,10 @@ class ObservationStore:
 
     def models(self) -> tuple[tuple[str, str, str], ...]:
         """Return id, version and digest of each model that has predicted, the newest last."""
-        columns = [predictions.c[name] for name in ("model_id", "model_version", "model_digest")]
-        query = sa.select(*columns).group_by(*columns)
         with self._engine.connect() as connection:
-            rows = connection.execute(query.order_by(sa.func.max(predictions.c.created_at)))
-            return tuple((row.model_id, row.model_version, row.model_digest) for row in rows)
+            found = [_newest(connection, digest) for digest in _digests(connection)]
+        found.sort(key=lambda row: row.created_at)
+        return tuple((row.model_id, row.model_version, row.model_digest) for row in found)
 
     def ahead_of(self, moment: datetime) -> int:
         """Return how many predictions were made after a moment: of now, by a clock that jumped."""
@@ -68,6 +62,22 @@ class ObservationStore:
         return tuple(sorted(found, key=lambda one: one.at))
 
 
+def _digests(connection: sa.Connection) -> tuple[str, ...]:
+    """Return the digests of all models, each found by one look into the index."""
+    digest = predictions.c.model_digest
+    first = sa.select(sa.func.min(digest).label("digest")).cte("models", recursive=True)
+    following = sa.select(sa.func.min(digest)).where(digest > first.c.digest).scalar_subquery()
+    each = first.union_all(sa.select(following).where(first.c.digest.is_not(None)))
+    return tuple(connection.scalars(sa.select(each.c.digest).where(each.c.digest.is_not(None))))
+
+
+def _newest(connection: sa.Connection, digest: str) -> sa.Row[tuple[object, ...]]:
+    names = ("model_id", "model_version", "model_digest", "created_at")
+    query = sa.select(*(predictions.c[name] for name in names))
+    own = query.where(predictions.c.model_digest == digest)
+    return connection.execute(own.order_by(predictions.c.created_at.desc()).limit(1)).one()
+
+
 _Span = tuple["datetime | None", "datetime"]
 _OF_PHANTOMS = sa.select(cases.c.case_id).where(
     cases.c.pipeline.startswith(CONSTANCY_MARK, autoescape=True)
@@ -89,16 +99,12 @@ def _of_predictions(
         & _within(predictions.c.created_at, span)
         & predictions.c.case_id.not_in(_OF_PHANTOMS)
     )
-    moments = sa.select(predictions.c.prediction_id, predictions.c.created_at).where(chosen)
-    found = sa.select(prediction_features).join(predictions).where(chosen)
-    features: dict[str, list[Feature]] = {}
-    for row in connection.execute(found):
-        feature = Feature(name=row.name, number=row.number, text=row.text)
-        features.setdefault(row.prediction_id, []).append(feature)
-    for row in connection.execute(moments):
-        seen = tuple(features.get(row.prediction_id, ()))
-        scanner = Stratum(**{_STRATUM[one.name]: one.text for one in seen if one.name in _STRATUM})
-        yield Observation(at=row.created_at, stratum=scanner, features=seen)
+    own = [predictions.c[name] for name in ("created_at", *Stratum.__slots__)]
+    query = sa.select(*[*own, *VALUES]).join(feature_values)
+    unpack = unpacker(connection)
+    for row in connection.execute(query.where(chosen)):
+        stratum = Stratum(**{name: row._mapping[name] for name in Stratum.__slots__})
+        yield Observation(at=row.created_at, stratum=stratum, features=unpack(row))
         yield Observation(at=row.created_at, stratum=EVERY, features=_refused(refused=False))
 
 
@@ -128,24 +134,22 @@ def _refused(*, refused: bool, failed: bool = False) -> tuple[Feature, ...]:
 def _of_assessments(
     connection: sa.Connection, model_digest: str, span: _Span
 ) -> Iterator[Observation]:
-    ours = prediction_features.alias("ours")
-    volume = sa.literal("output.") + assessments.c.finding + ".volume_mm3"
     query = (
-        sa.select(assessments, ours.c.number)
+        sa.select(*[*assessments.c, *VALUES])
         .join(predictions, predictions.c.prediction_id == assessments.c.prediction_id)
-        .outerjoin(
-            ours,
-            (ours.c.prediction_id == assessments.c.prediction_id) & (ours.c.name == volume),
-        )
+        .outerjoin(feature_values, feature_values.c.prediction_id == assessments.c.prediction_id)
         .where(predictions.c.model_digest == model_digest, _within(assessments.c.at, span))
     )
+    unpack = unpacker(connection)
     for row in connection.execute(query):
+        volume = f"output.{row.finding}.volume_mm3"
+        number = next((one.number for one in unpack(row) if one.name == volume), None)
         features = [
             Feature(name="rate.overridden", number=float(row.verdict != Verdict.ACCEPTED)),
         ]
         if row.dice is not None:
             features.append(Feature(name=f"truth.{row.finding}.dice", number=row.dice))
-        if row.volume_mm3 is not None and row.number is not None:
-            bias = row.number - row.volume_mm3
+        if row.volume_mm3 is not None and number is not None:
+            bias = number - row.volume_mm3
             features.append(Feature(name=f"truth.{row.finding}.volume_bias_mm3", number=bias))
         yield Observation(at=row.at, stratum=EVERY, features=tuple(features))

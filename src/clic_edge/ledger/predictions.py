@@ -15,7 +15,6 @@ import numpy as np
 import sqlalchemy as sa
 from pydantic import TypeAdapter
 
-from clic_edge.domain.feature import Feature
 from clic_edge.domain.prediction import (
     CategoryFinding,
     Code,
@@ -26,11 +25,18 @@ from clic_edge.domain.prediction import (
     SegmentFinding,
 )
 from clic_edge.domain.volume import Geometry, SliceSource
-from clic_edge.ledger.schema import prediction_features, predictions, segmentations
+from clic_edge.ledger.features import VALUES, stratum_of, unpacker, write_features
+from clic_edge.ledger.schema import feature_values, predictions, segmentations
 from clic_edge.ledger.sql import insert_once
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.engine import Engine
+
+    from clic_edge.domain.feature import Feature
+
+_AT_A_TIME = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +68,7 @@ class PredictionRow:
     device: str
     created_at: datetime
     features: tuple[Feature, ...]
-    """Sorted by name."""
+    """Sorted by name; none where they were pruned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,13 +111,11 @@ class PredictionStore:
             "model_digest": model.digest,
             "device": logged.prediction.device,
             "created_at": datetime.now(UTC),
-        }
+        } | asdict(stratum_of(features))
         with self._engine.begin() as connection:
             key = {"prediction_id": logged.prediction_id}
             if insert_once(connection, predictions, [row]):
-                connection.execute(
-                    prediction_features.insert(), [key | asdict(feature) for feature in features]
-                )
+                write_features(connection, logged.prediction_id, features)
             if with_mask:
                 content = _pack(logged.prediction, logged.slices)
                 insert_once(connection, segmentations, [{**key, "content": content}])
@@ -144,21 +148,22 @@ class PredictionStore:
 
     def rows(self, since: datetime) -> tuple[PredictionRow, ...]:
         """Return every prediction since a moment, oldest first."""
-        chosen = predictions.c.created_at >= since
+        return tuple(self.each(since))
+
+    def each(self, since: datetime) -> Iterator[PredictionRow]:
+        """Yield every prediction since a moment, oldest first; few of them are held at a time."""
         order = (predictions.c.created_at, predictions.c.prediction_id)
         names = [name for name in PredictionRow.__slots__ if name != "features"]
         columns = [predictions.c[name] for name in names]
-        features: dict[str, list[Feature]] = {}
+        query = sa.select(*[*columns, *VALUES]).outerjoin(feature_values)
+        chosen = query.where(predictions.c.created_at >= since).order_by(*order)
         with self._engine.connect() as connection:
-            rows = connection.execute(sa.select(*columns).where(chosen).order_by(*order)).all()
-            found = sa.select(prediction_features).join(predictions).where(chosen)
-            for row in connection.execute(found.order_by(prediction_features.c.name)):
-                feature = Feature(name=row.name, number=row.number, text=row.text)
-                features.setdefault(row.prediction_id, []).append(feature)
-        return tuple(
-            PredictionRow(**row._mapping, features=tuple(features.get(row.prediction_id, ())))
-            for row in rows
-        )
+            unpack = unpacker(connection)
+            streamed = connection.execution_options(yield_per=_AT_A_TIME)
+            for row in streamed.execute(chosen):
+                features = tuple(sorted(unpack(row), key=lambda one: one.name))
+                own = {name: row._mapping[name] for name in names}
+                yield PredictionRow(**own, features=features)
 
 
 def _logged(row: sa.Row[tuple[object, ...]]) -> LoggedPrediction:

@@ -45,8 +45,6 @@ class UtcDateTime(sa.TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
 
 
-OF_SCANNERS = "name IN ('input.manufacturer', 'input.model_name', 'input.software_versions')"
-
 cases = sa.Table(
     "cases",
     metadata,
@@ -80,27 +78,33 @@ predictions = sa.Table(
     sa.Column("series_uid", sa.String(64), nullable=False),
     sa.Column("model_id", sa.String(64), nullable=False, index=True),
     sa.Column("model_version", sa.String(64), nullable=False),
-    sa.Column("model_digest", sa.String(64), nullable=False, index=True),
+    sa.Column("model_digest", sa.String(64), nullable=False),
     sa.Column("device", sa.String(32), nullable=False),
     sa.Column("created_at", UtcDateTime, nullable=False, index=True),
+    sa.Column("manufacturer", sa.String(256), nullable=False, index=True),
+    sa.Column("model_name", sa.String(256), nullable=False, index=True),
+    sa.Column("software_versions", sa.String(256), nullable=False, index=True),
+    sa.Index("ix_predictions_model_digest_created_at", "model_digest", "created_at"),
 )
+"""The scanner is told here beside the features: cases are found by it, and features are pruned."""
 
-prediction_features = sa.Table(
-    "prediction_features",
+feature_names = sa.Table(
+    "feature_names",
+    metadata,
+    sa.Column("names_id", sa.String(16), primary_key=True),
+    sa.Column("numbers", sa.Text, nullable=False),
+    sa.Column("words", sa.Text, nullable=False),
+)
+"""Named by its content; see `ledger.features`."""
+
+feature_values = sa.Table(
+    "feature_values",
     metadata,
     sa.Column("prediction_id", sa.ForeignKey("predictions.prediction_id"), primary_key=True),
-    sa.Column("name", sa.String(64), primary_key=True),
-    sa.Column("number", sa.Float),
-    sa.Column("text", sa.String(256), nullable=False),
-    sa.Index(
-        "ix_prediction_features_scanner",
-        "name",
-        "text",
-        sqlite_where=sa.text(OF_SCANNERS),
-        postgresql_where=sa.text(OF_SCANNERS),
-    ),
+    sa.Column("names_id", sa.ForeignKey("feature_names.names_id"), nullable=False),
+    sa.Column("numbers", sa.LargeBinary, nullable=False),
+    sa.Column("words", sa.Text, nullable=False),
 )
-"""The index holds what tells scanners apart, and none of the many numbers."""
 
 segmentations = sa.Table(
     "segmentations",

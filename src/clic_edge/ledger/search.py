@@ -8,13 +8,7 @@ from typing import TYPE_CHECKING, Final
 import sqlalchemy as sa
 
 from clic_edge.ledger.cases import COLUMNS, case_of
-from clic_edge.ledger.schema import (
-    OF_SCANNERS,
-    cases,
-    prediction_features,
-    predictions,
-    result_objects,
-)
+from clic_edge.ledger.schema import cases, predictions, result_objects
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -138,26 +132,18 @@ class SearchStore:
         newest = sa.select(cases).order_by(*_NEWEST_FIRST).limit(_RECENT).subquery()
         made = sa.select(predictions).where(predictions.c.case_id.in_(sa.select(newest.c.case_id)))
         recent = made.subquery()
-        told = prediction_features.join(
-            recent, prediction_features.c.prediction_id == recent.c.prediction_id
-        )
-        features = sa.select(prediction_features.c.text).select_from(told)
-
         with self._engine.connect() as connection:
 
             def distinct(query: sa.Select[str]) -> tuple[str, ...]:
                 return tuple(sorted({one for one in connection.scalars(query.distinct()) if one}))
 
-            def feature(name: str) -> tuple[str, ...]:
-                return distinct(features.where(prediction_features.c.name == name))
-
             return Choices(
                 pipelines=distinct(sa.select(newest.c.pipeline)),
                 models=distinct(sa.select(recent.c.model_id)),
                 codes=distinct(sa.select(newest.c.code)),
-                manufacturers=feature("input.manufacturer"),
-                scanners=feature("input.model_name"),
-                software=feature("input.software_versions"),
+                manufacturers=distinct(sa.select(recent.c.manufacturer)),
+                scanners=distinct(sa.select(recent.c.model_name)),
+                software=distinct(sa.select(recent.c.software_versions)),
             )
 
 
@@ -179,11 +165,11 @@ def _conditions(connection: sa.Connection, wanted: Wanted) -> list[sa.ColumnElem
         conditions.append(by_name | cases.c.case_id.in_(of_subject))
     seen = [predictions.c.model_id == wanted.model] if wanted.model else []
     scanner = {
-        "input.manufacturer": wanted.manufacturer,
-        "input.model_name": wanted.scanner,
-        "input.software_versions": wanted.software,
+        predictions.c.manufacturer: wanted.manufacturer,
+        predictions.c.model_name: wanted.scanner,
+        predictions.c.software_versions: wanted.software,
     }
-    seen += [_made_by(name, text) for name, text in scanner.items() if text]
+    seen += [column == text for column, text in scanner.items() if text]
     return [*conditions, *(_has(connection, one) for one in seen)]
 
 
@@ -201,15 +187,6 @@ def _has(connection: sa.Connection, condition: sa.ColumnElement[bool]) -> sa.Col
     if len(rare) < _RARE:
         return cases.c.case_id.in_(set(rare))
     return _of((predictions.c.case_id == cases.c.case_id) & condition).correlate(cases).exists()
-
-
-def _made_by(name: str, text: str) -> sa.ColumnElement[bool]:
-    """Return that a prediction is of a scanner; `OF_SCANNERS` lets SQLite use the index of these."""
-    feature = prediction_features.c
-    said = sa.select(feature.prediction_id).where(
-        sa.text(OF_SCANNERS), feature.name == name, feature.text == text
-    )
-    return predictions.c.prediction_id.in_(said)
 
 
 def _behind(place: Place) -> tuple[sa.ColumnElement[bool], ...]:

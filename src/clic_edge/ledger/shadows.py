@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
-from clic_edge.ledger.schema import cases, prediction_features, predictions, shadow_failures
+from clic_edge.ledger.features import VALUES, unpacker
+from clic_edge.ledger.schema import cases, feature_values, predictions, shadow_failures
 from clic_edge.ledger.sql import insert_or_replace
 
 if TYPE_CHECKING:
@@ -100,17 +101,20 @@ class ShadowStore:
         self, what: str, where: tuple[sa.ColumnElement[bool], ...]
     ) -> list[tuple[float, str, str]]:
         """Return value, case and name of each feature ``agreement.NAME.WHAT``."""
-        feature = prediction_features.c
         query = (
-            sa.select(feature.number, predictions.c.case_id, feature.name)
-            .join(predictions, feature.prediction_id == predictions.c.prediction_id)
+            sa.select(*[predictions.c.case_id, *VALUES])
+            .join(feature_values, feature_values.c.prediction_id == predictions.c.prediction_id)
             .join(cases, predictions.c.case_id == cases.c.case_id)
-            .where(*where, feature.name.like(f"agreement.%.{what}"))
+            .where(*where)
         )
+        begin, end = "agreement.", f".{what}"
         with self._engine.connect() as connection:
+            unpack = unpacker(connection)
             return [
-                (number, case_id, name.removeprefix("agreement.").removesuffix(f".{what}"))
-                for number, case_id, name in connection.execute(query)
+                (one.number, row.case_id, one.name.removeprefix(begin).removesuffix(end))
+                for row in connection.execute(query)
+                for one in unpack(row)
+                if one.number is not None and one.name.startswith(begin) and one.name.endswith(end)
             ]
 
 

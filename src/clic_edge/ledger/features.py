@@ -1,0 +1,198 @@
+"""Features in the database: one compact row for each prediction, and the names of them once.
+
+A row holds the numbers as float64 side by side (little-endian, NaN for none) and the words as a
+JSON list. Which number is which, `feature_names` says: predictions with the same features share
+one row there, named by its content, so that two boxes write the same one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from math import isfinite
+from typing import TYPE_CHECKING
+
+import numpy as np
+import sqlalchemy as sa
+
+from clic_edge.domain.feature import Feature
+from clic_edge.domain.feature_table import FeatureTable
+from clic_edge.domain.monitoring import Stratum
+from clic_edge.ledger.schema import feature_names, feature_values, predictions
+from clic_edge.ledger.sql import insert_once
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+    from sqlalchemy.engine import Engine
+
+    Row = sa.Row[tuple[object, ...]]
+
+_STRATUM = tuple(Stratum.__slots__)
+VALUES = [feature_values.c[name] for name in ("names_id", "numbers", "words")]
+"""The columns that `unpacker` reads."""
+_DTYPE = np.dtype("<f8")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """The features of one kind of prediction, in the order of the values."""
+
+    numbers: tuple[str, ...]
+    words: tuple[str, ...]
+
+    @property
+    def names_id(self) -> str:
+        """Digest of the content."""
+        told = json.dumps([self.numbers, self.words], separators=(",", ":"))
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
+
+
+def write_features(
+    connection: sa.Connection, prediction_id: str, features: Iterable[Feature]
+) -> None:
+    """Write the features of a prediction; what is not finite is no number."""
+    by_name = {one.name: one for one in features}
+    numbers = sorted(name for name, one in by_name.items() if one.number is not None)
+    words = sorted(by_name.keys() - set(numbers))
+    names = Names(numbers=tuple(numbers), words=tuple(words))
+    told = {"numbers": json.dumps(names.numbers), "words": json.dumps(names.words)}
+    insert_once(connection, feature_names, [told | {"names_id": names.names_id}])
+    values = np.array([by_name[name].number for name in numbers], dtype=_DTYPE)
+    values[~np.isfinite(values)] = np.nan
+    row = {
+        "prediction_id": prediction_id,
+        "names_id": names.names_id,
+        "numbers": values.tobytes(),
+        "words": json.dumps([by_name[name].text for name in words], ensure_ascii=False),
+    }
+    connection.execute(feature_values.insert().values(**row))
+
+
+def stratum_of(features: Iterable[Feature]) -> Stratum:
+    """Return the scanner that the features of a prediction tell of."""
+    told = {one.name.removeprefix("input."): one.text for one in features}
+    return Stratum(**{name: told.get(name, "") for name in _STRATUM})
+
+
+def names_by_id(connection: sa.Connection) -> Mapping[str, Names]:
+    """Return which features there are, by what the rows of values call them."""
+    return {
+        row.names_id: Names(
+            numbers=tuple(json.loads(row.numbers)), words=tuple(json.loads(row.words))
+        )
+        for row in connection.execute(sa.select(feature_names))
+    }
+
+
+def unpacker(connection: sa.Connection) -> Callable[[Row], tuple[Feature, ...]]:
+    """Return what makes features of a row with `names_id`, `numbers` and `words`; null is none.
+
+    Words that were seen before are not read again: a scanner says the same all day.
+    """
+    names = names_by_id(connection)
+    seen: dict[tuple[str, str], tuple[Feature, ...]] = {}
+
+    def unpack(row: Row) -> tuple[Feature, ...]:
+        if row.names_id is None:
+            return ()
+        own, said = names[row.names_id], (row.names_id, row.words)
+        if said not in seen:
+            texts = json.loads(row.words)
+            seen[said] = tuple(
+                Feature(name=name, text=text) for name, text in zip(own.words, texts, strict=True)
+            )
+        values = np.frombuffer(row.numbers, dtype=_DTYPE).tolist()
+        found = zip(own.numbers, values, strict=True)
+        return seen[said] + tuple(
+            Feature(name=name, number=value) for name, value in found if isfinite(value)
+        )
+
+    return unpack
+
+
+class FeatureStore:
+    """Reads the features of one model column by column, on any SQLAlchemy engine."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def names(self) -> Names:
+        """Return every feature that any prediction has, sorted."""
+        with self._engine.connect() as connection:
+            known = names_by_id(connection).values()
+        return Names(
+            numbers=tuple(sorted({name for one in known for name in one.numbers})),
+            words=tuple(sorted({name for one in known for name in one.words})),
+        )
+
+    def table(
+        self,
+        model_digest: str,
+        *,
+        after: datetime | None,
+        until: datetime,
+        names: Collection[str] | None = None,
+    ) -> FeatureTable:
+        """Return the features named (or all) of what a model predicted after a moment, up to another.
+
+        What was pruned is not in it.
+        """
+        chosen = (predictions.c.model_digest == model_digest) & (predictions.c.created_at <= until)
+        if after is not None:
+            chosen &= predictions.c.created_at > after
+        own = [predictions.c[name] for name in ("prediction_id", "created_at", *_STRATUM)]
+        query = sa.select(*[*own, *VALUES]).join(feature_values).where(chosen)
+        with self._engine.connect() as connection:
+            known = names_by_id(connection)
+            rows = connection.execute(query.order_by(predictions.c.created_at)).all()
+        strata = {key: Stratum(**dict(zip(_STRATUM, key, strict=True))) for key in map(_key, rows)}
+        return FeatureTable(
+            prediction_ids=tuple(row.prediction_id for row in rows),
+            at=tuple(row.created_at for row in rows),
+            strata=tuple(strata[_key(row)] for row in rows),
+            numbers=_numbers(rows, known, names),
+            words=_words(rows, known, names),
+        )
+
+
+def _key(row: Row) -> tuple[str, str, str]:
+    return (row.manufacturer, row.model_name, row.software_versions)
+
+
+def _numbers(
+    rows: Sequence[Row], known: Mapping[str, Names], names: Collection[str] | None
+) -> tuple[tuple[str, NDArray[np.float64]], ...]:
+    alike: dict[str, list[int]] = {}
+    for index, row in enumerate(rows):
+        alike.setdefault(row.names_id, []).append(index)
+    columns: dict[str, NDArray[np.float64]] = {}
+    for names_id, indices in alike.items():
+        there = known[names_id].numbers
+        joined = b"".join(rows[index].numbers for index in indices)
+        block = np.frombuffer(joined, dtype=_DTYPE).reshape(len(indices), len(there))
+        for position, name in enumerate(there):
+            if names is None or name in names:
+                column = columns.setdefault(name, np.full(len(rows), np.nan))
+                column[indices] = block[:, position]
+    for column in columns.values():
+        column.flags.writeable = False
+    return tuple(sorted(columns.items()))
+
+
+def _words(
+    rows: Sequence[Row], known: Mapping[str, Names], names: Collection[str] | None
+) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    seen: dict[tuple[str, str], dict[str, str]] = {}
+    said = list[dict[str, str]]()
+    for row in rows:
+        key = (row.names_id, row.words)
+        if key not in seen:
+            pairs = zip(known[row.names_id].words, json.loads(row.words), strict=True)
+            seen[key] = {name: text for name, text in pairs if names is None or name in names}
+        said.append(seen[key])
+    found = sorted({name for one in seen.values() for name in one})
+    return tuple((name, tuple(one.get(name, "") for one in said)) for name in found)
