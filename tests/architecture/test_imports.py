@@ -36,7 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"config", "deid", "dicom", "inference", "ledger", "pacs", "pipeline", "results"}
     | {"training", "validation"},
     "accounts": VALUES | {"config", "ledger"},
-    "web": VALUES | {"accounts", "board", "config", "drift", "ledger", "pacs", "pipeline"},
+    "web": VALUES
+    | {"accounts", "board", "config", "drawing", "drift", "ledger", "pacs", "pipeline"},
     "app": EVERYTHING,
     "assembly": EVERYTHING,
     "transports": EVERYTHING,

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from clic_edge.app import Appliance
     from clic_edge.config.settings import Web
     from clic_edge.pipeline.assessing import Desk
+    from clic_edge.web.models import Watch
 
 _GRACE_SECONDS = 5
 _LOCAL = ("localhost", "127.0.0.1")
@@ -80,6 +81,7 @@ def application(appliance: Appliance, hasher: Hasher | None = None) -> FastAPI:
             viewer_folder=settings.viewer,
             state_folder=appliance.settings.appliance.state_dir,
             names=sorted(name for name in known if name),
+            watch=_watch(appliance),
             language=appliance.settings.appliance.language,
             hasher=hasher or Hasher(),
             lifetime=Lifetime(
@@ -88,6 +90,21 @@ def application(appliance: Appliance, hasher: Hasher | None = None) -> FastAPI:
             ),
         ),
         desk=_desk(appliance),
+    )
+
+
+def _watch(appliance: Appliance) -> Watch:
+    """Return what the pages of the models look at; the site's key is read when it is needed."""
+    from clic_edge.board.references import ReferenceBook  # noqa: PLC0415 - as above
+    from clic_edge.pipeline.monitoring import policy_of  # noqa: PLC0415 - as above
+    from clic_edge.pipeline.moving import Mover  # noqa: PLC0415 - as above
+    from clic_edge.web.models import Watch  # noqa: PLC0415 - as above
+
+    ledger, settings = appliance.ledger, appliance.settings
+    return Watch(
+        ledger=ledger,
+        book=ReferenceBook(ledger, policy_of(settings)),
+        mover=Mover(standing=ledger.standing, key=lambda: load_key(settings.appliance.deid_key)),
     )
 
 

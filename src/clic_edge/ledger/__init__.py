@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clic_edge.ledger.accounts import AccountStore
+from clic_edge.ledger.annotations import AnnotationStore
 from clic_edge.ledger.api_tokens import ApiTokenStore
 from clic_edge.ledger.assessments import AssessmentStore
 from clic_edge.ledger.attempts import AttemptStore
 from clic_edge.ledger.cases import CaseStore
+from clic_edge.ledger.charted import ChartedStore
 from clic_edge.ledger.constancy import ConstancyStore
 from clic_edge.ledger.deliveries import DeliveryStore
 from clic_edge.ledger.features import FeatureStore
@@ -26,6 +28,7 @@ from clic_edge.ledger.search import SearchStore
 from clic_edge.ledger.sessions import SessionStore
 from clic_edge.ledger.shadows import ShadowStore
 from clic_edge.ledger.standing import StandingStore
+from clic_edge.ledger.traffic import TrafficStore
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -55,6 +58,9 @@ class Ledger:
     sessions: SessionStore
     attempts: AttemptStore
     api_tokens: ApiTokenStore
+    annotations: AnnotationStore
+    charted: ChartedStore
+    traffic: TrafficStore
 
     @classmethod
     def on(cls, engine: Engine, queue: CaseQueue | None = None) -> Ledger:
@@ -78,4 +84,7 @@ class Ledger:
             sessions=SessionStore(engine),
             attempts=AttemptStore(engine),
             api_tokens=ApiTokenStore(engine),
+            annotations=AnnotationStore(engine),
+            charted=ChartedStore(engine),
+            traffic=TrafficStore(engine),
         )

@@ -88,6 +88,13 @@ class MonitoringStore:
         with self._engine.connect() as connection:
             return tuple(_reference(row) for row in connection.execute(query))
 
+    def reference(self, reference_id: str) -> Reference | None:
+        """Return one reference, None where there is none of that id; raises as `references`."""
+        query = sa.select(drift_references).where(drift_references.c.reference_id == reference_id)
+        with self._engine.connect() as connection:
+            row = connection.execute(query).one_or_none()
+        return _reference(row) if row else None
+
     def progress(self, reference_id: str) -> tuple[datetime | None, tuple[ChartMemory, ...]]:
         """Return until when a reference's stratum was charted, and how its charts stood then."""
         query = sa.select(drift_progress).where(drift_progress.c.reference_id == reference_id)

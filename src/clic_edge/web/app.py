@@ -27,6 +27,7 @@ from clic_edge.web import (
     dicomweb,
     health,
     login,
+    model,
     models,
     opening,
     overview,
@@ -49,6 +50,8 @@ class Site:
     state_folder: Path
     names: Sequence[str]
     """Host names that a browser may ask for."""
+    watch: models.Watch
+    """What the pages of the models look at, and act by."""
     language: Language = "en"
     lifetime: Lifetime = field(default_factory=Lifetime)
     """Of a session."""
@@ -87,7 +90,8 @@ def create_app(
     app.include_router(overview.router(look, pages))
     app.include_router(cases.router(ledger, pages))
     app.include_router(opening.router(ledger, archive))
-    app.include_router(models.router(ledger))
+    app.include_router(models.router(site.watch, pages))
+    app.include_router(model.router(site.watch, pages))
     app.include_router(preferences.router())
     app.include_router(viewer.router(site.viewer_folder))
     app.include_router(dicomweb.router(archive))
@@ -96,7 +100,13 @@ def create_app(
     if desk:
         app.include_router(assess.router(desk))
     app.mount("/static", StaticFiles(packages=[("clic_edge.web", "static")]))
-    app.mount(api.PATH, api.create_api([overview.api(look), cases.api(ledger)]))
+    programs = [
+        overview.api(look),
+        cases.api(ledger),
+        models.api(site.watch),
+        model.api(site.watch),
+    ]
+    app.mount(api.PATH, api.create_api(programs))
     app.add_exception_handler(ClicEdgeError, _explained)
     app.add_exception_handler(DatabaseAway, _away)
     app.add_exception_handler(HTTPException, _refused)
