@@ -72,7 +72,7 @@ def test_models_are_named_with_the_newest_last(engine: Engine, ledger: Ledger) -
 
 
 def test_what_lay_in_a_row_for_each_feature_is_moved(engine: Engine) -> None:
-    """Features of the layout before revision 0013 survive the migration."""
+    """Features of the layout before revision 0014 survive the migration."""
     _go_back(engine)
     with engine.begin() as connection:
         case = "('c', 's', 'p', '[]', 'delivered', 0, false, '', '', '2026-01-01', NULL, "
@@ -98,7 +98,7 @@ def test_what_lay_in_a_row_for_each_feature_is_moved(engine: Engine) -> None:
 
 
 def _go_back(engine: Engine) -> None:
-    """Make the tables as they were at revision 0012."""
+    """Make the tables as they were at revision 0013."""
     config = Config()
     config.set_main_option("script_location", str(files("clic_edge.ledger") / "migrations"))
     with engine.begin() as connection:
@@ -110,4 +110,4 @@ def _go_back(engine: Engine) -> None:
             for table in (*reversed(metadata.sorted_tables), sa.table("alembic_version")):
                 connection.execute(sa.text(f"DROP TABLE {table.name}"))
         config.attributes["connection"] = connection
-        command.upgrade(config, "0012")
+        command.upgrade(config, "0013")
