@@ -29,8 +29,8 @@ from clic_edge.domain.prediction import (
     SegmentFinding,
 )
 from clic_edge.domain.volume import Acquisition, Geometry, SliceSource, Volume
-from clic_edge.inference.declaration import Window
 from clic_edge.inference.onnx import OnnxRuntime
+from clic_edge.inference.volume_input import Window
 from clic_edge.inference.windows import sliding_window
 from clic_edge.results.check import check
 from clic_edge.results.seg import SegWriter

@@ -13,9 +13,9 @@ from scipy.ndimage import center_of_mass
 from scipy.spatial.transform import Rotation
 
 from clic_edge.domain.volume import Geometry
-from clic_edge.inference.declaration import Input
 from clic_edge.inference.labelling import label_map
 from clic_edge.inference.transforms import laid_out, oriented
+from clic_edge.inference.volume_input import Input
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

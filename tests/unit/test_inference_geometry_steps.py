@@ -18,11 +18,12 @@ from scipy.spatial.transform import Rotation
 
 from clic_edge.domain.volume import Geometry, Volume
 from clic_edge.errors import ConfigError, Refusal
-from clic_edge.inference.declaration import Input, read_declaration
+from clic_edge.inference.declaration import read_declaration
 from clic_edge.inference.geometry_steps import GEOMETRY_STEPS
 from clic_edge.inference.intensity import INTENSITY_STEPS
 from clic_edge.inference.made_up import made_up
 from clic_edge.inference.transforms import laid_out, network_grid
+from clic_edge.inference.volume_input import Input
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

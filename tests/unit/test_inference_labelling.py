@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from clic_edge.domain.volume import Geometry
-from clic_edge.inference.declaration import Window
 from clic_edge.inference.intensity import Prepared, Range, ZScore, prepare
 from clic_edge.inference.labelling import label_map, labelled, mean_by_label
 from clic_edge.inference.transforms import network_grid
+from clic_edge.inference.volume_input import Window
 from clic_edge.inference.windows import finished_planes, sliding_window
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from clic_edge.inference.declaration import Window
+from clic_edge.inference.volume_input import Window
 from clic_edge.inference.windows import importance, sliding_window
 
 if TYPE_CHECKING:

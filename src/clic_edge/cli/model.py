@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
     from clic_edge.validation.answered import AnswerReport
+    from clic_edge.validation.detected import DetectionReport
     from clic_edge.validation.pages import Page
 
 
@@ -54,6 +55,9 @@ def validate(options: Options) -> None:
 
     Example: `clic-edge validate models/hippocampus --data DIR --out report.json`
     """
+    from clic_edge.validation.answered import AnswerReport  # noqa: PLC0415 - slow to load
+    from clic_edge.validation.detected import DetectionReport  # noqa: PLC0415 - as above
+
     reports, out, against = [], options.out, options.against
     with Progress(console=stderr) as progress:
         for one in (options.package, against) if against else (options.package,):
@@ -61,14 +65,15 @@ def validate(options: Options) -> None:
             reports.append(_validated(one, options, show))
     report, other = reports[0], reports[1] if against else None
     out.parent.mkdir(parents=True, exist_ok=True)
-    if isinstance(report, Report):
-        if other is not None and not isinstance(other, Report):
-            raise _unlike()
-        _write_outlines(report, other, out)
-    else:
-        if other is not None and isinstance(other, Report):
-            raise _unlike()
-        _write_answers(report, other, out)
+    if other is not None and type(other) is not type(report):
+        raise _unlike()
+    match report, other:
+        case Report(), Report() | None:
+            _write_outlines(report, other, out)
+        case AnswerReport(), AnswerReport() | None:
+            _write_answers(report, other, out)
+        case DetectionReport(), DetectionReport() | None:
+            _write_detections(report, other, out)
     note(report.selection)
     for refused in report.refused:
         note(f"{refused.name} was refused: {refused.reason}")
@@ -76,7 +81,7 @@ def validate(options: Options) -> None:
 
 def _validated(
     package: Path, options: Options, progress: Callable[[int, int], None]
-) -> Report | AnswerReport:
+) -> Report | AnswerReport | DetectionReport:
     from clic_edge.inference.package import load_package  # noqa: PLC0415 - slow to load
     from clic_edge.validation.validate import validate as compare  # noqa: PLC0415 - as above
     from clic_edge.validation.validate_images import validate_images  # noqa: PLC0415 - as above
@@ -113,6 +118,15 @@ def _write_answers(report: AnswerReport, other: AnswerReport | None, out: Path) 
     table(f"{len(report.cases)} cases, with 95 % intervals", ("metric", "value"), rows)
 
 
+def _write_detections(report: DetectionReport, other: DetectionReport | None, out: Path) -> None:
+    from clic_edge.validation.detected import TITLES, page_of_detections, told  # noqa: PLC0415 - slow to load
+
+    require_same_cases(report, other)
+    _write(page_of_detections(report, other), report.to_json(other), out, plot="froc")
+    rows = [[TITLES[name], told(one)] for name, one in report.metrics().items()]
+    table(f"{len(report.cases)} images, with 95 % intervals", ("metric", "value"), rows)
+
+
 def _write(page: Page, content: str, out: Path, *, plot: str) -> None:
     from clic_edge.validation.pages import to_html, to_pdf  # noqa: PLC0415 - slow to load
 
@@ -134,7 +148,10 @@ def _unlike() -> ConfigError:
     )
 
 
-def require_same_cases(report: Report | AnswerReport, other: Report | AnswerReport | None) -> None:
+def require_same_cases(
+    report: Report | AnswerReport | DetectionReport,
+    other: Report | AnswerReport | DetectionReport | None,
+) -> None:
     """Return where two models were asked the same. Raises ConfigError ``validation-pairs``."""
     if other is None:
         return

@@ -9,12 +9,11 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from clic_edge.domain.image import InputKind
 from clic_edge.domain.prediction import Code, OperatingPoint, SegmentDefinition
 from clic_edge.errors import ConfigError
-from clic_edge.inference.attributes import AttributeNames  # noqa: TC001 - pydantic reads it when it runs
 from clic_edge.inference.card import (
     Dataset,
     Performance,
@@ -25,22 +24,16 @@ from clic_edge.inference.card import (
     Table,
     words,
 )
-from clic_edge.inference.geometry_steps import (
-    GEOMETRY_STEPS,
-    GeometryStep,
-    begins_with_orient,
-)
-from clic_edge.inference.image_input import Category, HeatMap, ImageInput, Question
-from clic_edge.inference.intensity import INTENSITY_STEPS, Normalise, Step
+from clic_edge.inference.geometry_steps import GEOMETRY_STEPS
+from clic_edge.inference.image_input import Category, Detectable, HeatMap, ImageInput, Question
+from clic_edge.inference.intensity import INTENSITY_STEPS
 from clic_edge.inference.tile_input import Score, TileInput
 from clic_edge.inference.tissue import Tissue
+from clic_edge.inference.volume_input import Input, Window
 
-_TO_LPS = str.maketrans("RAI", "LPS")
 _SEGMENT_NAME = re.compile("[a-z0-9][a-z0-9_-]{0,63}")
 _UNKNOWN_KEY = {"extra_forbidden", "unexpected_keyword_argument"}
 
-Length = Annotated[float, Field(gt=0)]
-Size = Annotated[int, Field(gt=0)]
 Identifier = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
 """Names the package's folder on a site, so it can name no other place."""
 Kind = Literal["suv-max", "suv-mean", "suv-peak", "total-lesion-glycolysis"]
@@ -55,76 +48,6 @@ PROTOCOL_FIELDS = {
     "slice_thickness_mm": "slice_thickness_mm",
 }
 """Which field of `Acquisition` each key of the protocol asks for."""
-
-
-class Input(Table):
-    """What the network was made for; a volume outside of it is refused."""
-
-    modality: str
-    """Modality (0008,0060)."""
-    orientation: str
-    """Where the network's three axes point, e.g. ``RAS``: right, anterior, superior."""
-    spacing_mm: tuple[Length, Length, Length]
-    """Voxel spacing that the network sees, along its own axes."""
-    source_spacing_mm: tuple[Length, Length]
-    """Finest and coarsest spacing of a volume along any of its axes."""
-    smallest_mm: tuple[Length, Length, Length]
-    """Least extent of a volume along the network's axes."""
-    largest_mm: tuple[Length, Length, Length]
-    """Greatest extent of a volume along the network's axes."""
-    largest_tilt_deg: Annotated[float, Field(ge=0, lt=45)]
-    """Greatest angle between an axis of the volume and the nearest axis of the network."""
-    quantity: Literal["suv-bw"] | None = None
-    """What the voxels are turned into first; None leaves them in the modality's unit."""
-    geometry: Annotated[
-        tuple[GeometryStep, ...], Field(strict=False), AfterValidator(begins_with_orient)
-    ] = ()
-    """How the volume is laid out, in this order; none for ``orient``, then ``average``."""
-    intensity: Annotated[tuple[Step, ...], Field(strict=False)] = ()
-    """What is done to the values, in this order, after the volume lies on the network's grid."""
-    attributes: AttributeNames = ()
-    """What the model asks of the acquisition beside the modality, e.g. ``echo_time_ms``; it is
-    told nothing else. The names are those of `Acquisition`."""
-
-    @property
-    def needs(self) -> tuple[str, ...]:
-        """Every field of `Acquisition` that the package may see."""
-        factor = ("suv_bw_factor",) if self.quantity == "suv-bw" else ()
-        return ("modality", *factor, *self.attributes)
-
-    @field_validator("intensity")
-    @classmethod
-    def _has_one_channel(cls, value: tuple[Step, ...]) -> tuple[Step, ...]:
-        if any(isinstance(one, Normalise) and len(one.mean) > 1 for one in value):
-            raise ValueError("a volume has one channel: give one 'mean' and one 'deviation'")
-        return value
-
-    @field_validator("orientation")
-    @classmethod
-    def _names_three_axes(cls, value: str) -> str:
-        if sorted(value.translate(_TO_LPS)) != sorted("LPS"):
-            raise ValueError("give one letter of each pair RL, AP and SI, e.g. 'RAS'")
-        return value
-
-    @model_validator(mode="after")
-    def _ranges_are_in_order(self) -> Self:
-        pairs = (
-            self.source_spacing_mm,
-            *zip(self.smallest_mm, self.largest_mm, strict=True),
-        )
-        if any(low >= high for low, high in pairs):
-            raise ValueError("a range must begin below its end")
-        return self
-
-
-class Window(Table):
-    """How much the network sees at once, and how windows overlap."""
-
-    shape: tuple[Size, Size, Size]
-    overlap: Annotated[float, Field(ge=0, lt=1)]
-    """Share of a window that its neighbour sees too."""
-    batch: Size
-    """Windows in one forward pass."""
 
 
 class Declaration(Table):
@@ -167,6 +90,10 @@ class Declaration(Table):
     """Number 0 is the background; a label map has room for 255 more. An output ``segments``."""
     questions: tuple[Question, ...] = ()
     """What a classifier of images answers; its logits, in this order: an output ``categories``."""
+    detections: tuple[Detectable, ...] = ()
+    """What is found at places of an image. An output ``detections`` (1, any number, 6): first and
+    last column, first and last row of a box, each as x0, y0, x1, y1 in the network's pixels, then
+    the probability, then which of these it is, from 0."""
     maps: tuple[HeatMap, ...] = ()
     """Pictures of numbers that the network makes beside its answers."""
 
@@ -248,6 +175,7 @@ class Declaration(Table):
                 f"{question.concept.meaning}: {' or '.join(a.label for a in question.categories)}"
                 for question in self.questions
             ),
+            *(f"{one.label}, each in its place" for one in self.detections),
             *(one.label for one in self.maps),
             *(one.label for one in (self.tiles.scores if self.tiles else ())),
         )
@@ -269,14 +197,14 @@ class Declaration(Table):
             return self._marks_tiles()
         if not self.image and not (self.volume and self.windows and self.segments):
             raise ValueError("a package for volumes gives 'input', 'window' and 'segments'")
-        if not self.image and (self.questions or self.maps):
-            raise ValueError("'questions' and 'maps' are answered for '[image]' only")
-        if self.image and not (self.segments or self.questions):
-            raise ValueError("a package for images gives 'questions', 'segments' or both")
+        if not self.image and (self.questions or self.maps or self.detections):
+            raise ValueError("'questions', 'detections' and 'maps' are for '[image]' only")
+        if self.image and not (self.segments or self.questions or self.detections):
+            raise ValueError("a package for images gives 'questions', 'detections' or 'segments'")
         return self
 
     def _marks_tiles(self) -> Self:
-        if len(self.segments) not in {1, 2} or self.questions or self.maps:
+        if len(self.segments) not in {1, 2} or self.questions or self.detections or self.maps:
             raise ValueError("a package for slides gives one or two 'segments', and its 'scores'")
         if len(self.segments) == 2 and self.operating_point is None:  # noqa: PLR2004 - a mark
             raise ValueError("tiles are marked from the 'threshold' of an 'operating_point'")
@@ -288,15 +216,17 @@ class Declaration(Table):
     def _decides_in_one_place(self) -> Self:
         names = [one.name for question in self.questions for one in question.categories]
         thresholds = {one.threshold for question in self.questions for one in question.categories}
+        thresholds |= {one.threshold for one in self.detections}
         if len(set(names)) < len(names):
             raise ValueError("give each category a name of its own")
         if any(one.category and one.category not in names for one in self.maps):
             raise ValueError("a map speaks of a category that is not there")
-        if len({one.name for one in self.maps}) < len(self.maps):
-            raise ValueError("give each map a name of its own")
+        for kind in (self.maps, self.detections):
+            if len({one.name for one in kind}) < len(kind):
+                raise ValueError("give each map and each detection a name of its own")
         point = self.operating_point
-        if self.questions and point and point.threshold not in thresholds:
-            raise ValueError("the 'operating_point' is the 'threshold' of no category")
+        if (self.questions or self.detections) and point and point.threshold not in thresholds:
+            raise ValueError("the 'operating_point' is the 'threshold' of nothing")
         return self
 
     @field_validator("weights")
@@ -374,6 +304,9 @@ def _valid_keys(place: list[str]) -> list[str]:
         "image": ImageInput,
         "questions": Question,
         "categories": Category,
+        "detections": Detectable,
+        "finding": Code,
+        "site": Code,
         "maps": HeatMap,
         "tiles": TileInput,
         "tissue": Tissue,

@@ -53,6 +53,28 @@ class Framing:
         found[self.taken] = _resampled(values[self.placed], _extent(self.taken), "bilinear")
         return found
 
+    def point_in_source(self, x: float, y: float) -> tuple[float, float]:
+        """Return column and row of the image at which a place of the network's picture lies.
+
+        Both count from the outer edge of the first pixel. What lies beside the image comes to its
+        nearest edge.
+        """
+        found = [
+            taken.start + (place - placed.start) * _length(taken) / _length(placed)
+            for place, placed, taken in zip(
+                (x, y), reversed(self.placed), reversed(self.taken), strict=True
+            )
+        ]
+        column, row = (
+            min(max(place, 0.0), float(count))
+            for place, count in zip(found, reversed(self.source), strict=True)
+        )
+        return column, row
+
+
+def _length(part: slice) -> int:
+    return int(part.stop - part.start)
+
 
 def frame(source: Extent, declared: ImageInput) -> Framing:
     """Return how an image of `source` rows and columns becomes what the network sees."""

@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from clic_edge.domain.image import Image
     from clic_edge.domain.volume import Acquisition, Volume
     from clic_edge.inference.card import Population, Protocol
-    from clic_edge.inference.declaration import Declaration, Input
+    from clic_edge.inference.declaration import Declaration
     from clic_edge.inference.image_input import ImageInput
     from clic_edge.inference.transforms import NetworkGrid
+    from clic_edge.inference.volume_input import Input
 
 _AXES = ("slices", "rows", "columns")
 _COLOURLESS = 16

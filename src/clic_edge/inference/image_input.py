@@ -110,6 +110,20 @@ class Question(Table):
         return self
 
 
+class Detectable(Table):
+    """What a detector finds at places of an image."""
+
+    name: Name
+    label: Words
+    """What a reader sees."""
+    finding: Code
+    """E.g. (4147007, SCT, "Mass")."""
+    site: Code | None = None
+    """Where in the body, if it is always the same."""
+    threshold: Share
+    """Boxes of this probability and above are told; the network has left out doubles."""
+
+
 class HeatMap(Table):
     """A picture that the network makes beside its answers: an output of the same name."""
 
@@ -123,6 +137,6 @@ class HeatMap(Table):
     @field_validator("name")
     @classmethod
     def _has_an_output_of_its_own(cls, value: str) -> str:
-        if value in {"categories", "segments"}:
+        if value in {"categories", "detections", "segments"}:
             raise ValueError("an output of this name means something else")
         return value

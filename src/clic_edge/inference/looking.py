@@ -27,6 +27,7 @@ from clic_edge.domain.prediction import (
 )
 from clic_edge.errors import Defect
 from clic_edge.inference.categories import categories_of
+from clic_edge.inference.detecting import ANY, COLUMNS, detections_of
 from clic_edge.inference.framing import frame, resized
 from clic_edge.inference.gate import admit_image
 from clic_edge.inference.image_input import NO_UNITS, QUANTITIES
@@ -128,6 +129,14 @@ class ImageRuntime(LoadedPackage):
             categories=categories_of(declared.questions, outputs["categories"][0])
             if declared.questions
             else (),
+            detections=detections_of(
+                declared.detections,
+                outputs["detections"][0],
+                framing=framing,
+                geometry=seen.geometry,
+            )
+            if declared.detections
+            else (),
             maps=tuple(_map(one, outputs[one.name][0, 0], framing) for one in declared.maps),
         )
 
@@ -162,18 +171,21 @@ def seen_by_network(image: Image, declared: ImageInput, *, framing: Framing) -> 
 
 
 def _shapes(declared: Declaration) -> Iterator[tuple[str, tuple[int | None, ...]]]:
-    """Yield name and shape of each output of one image; None is any number."""
+    """Yield name and shape of each output of one image; None is a number, `ANY` may be 0."""
     if declared.questions:
         yield "categories", (1, sum(one.logits for one in declared.questions))
     if declared.segments and declared.image:
         yield "segments", (1, len(declared.segments) + 1, *declared.image.size)
+    if declared.detections:
+        yield "detections", (1, ANY, COLUMNS)
     for one in declared.maps:
         yield one.name, (1, 1, None, None)
 
 
 def _fits(found: tuple[int, ...], expected: tuple[int | None, ...]) -> bool:
     return len(found) == len(expected) and all(
-        want in {None, have} and have > 0 for have, want in zip(found, expected, strict=True)
+        want in {ANY, have} or (want is None and have > 0)
+        for have, want in zip(found, expected, strict=True)
     )
 
 

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clic_edge.domain.volume import Geometry
-    from clic_edge.inference.declaration import Input
     from clic_edge.inference.geometry_steps import GeometryStep, Maps
+    from clic_edge.inference.volume_input import Input
     from clic_edge.inference.weights import Weights
 
 _T = TypeVar("_T", bound=np.generic)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from clic_edge.inference.declaration import Window
+    from clic_edge.inference.volume_input import Window
 
     Forward = Callable[[NDArray[np.float32]], NDArray[np.float32]]
     """Windows (n, 1, x, y, z) to logits (n, classes, x, y, z)."""

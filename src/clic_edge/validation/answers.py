@@ -15,7 +15,7 @@ from scipy.stats import binomtest, norm, rankdata
 from clic_edge.validation.statistics import CONFIDENCE, RESAMPLES, SEED
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -226,13 +226,28 @@ def resampled(
     if n < 2 or value is None:  # noqa: PLR2004 - one case does not vary
         return Estimate(n=n, value=value)
     rng = np.random.default_rng(SEED)
-    draws = [statistic(rng.integers(n, size=n)) for _ in range(RESAMPLES)]
+    return _between(value, [statistic(rng.integers(n, size=n)) for _ in range(RESAMPLES)], n)
+
+
+def _between(value: float | None, draws: Sequence[float | None], n: int) -> Estimate:
     found = [draw for draw in draws if draw is not None]
-    if not found:
+    if value is None or not found:
         return Estimate(n=n, value=value)
     tail = 50 * (1 - CONFIDENCE)
     low, high = np.percentile(found, (tail, 100 - tail))
     return Estimate(n=n, value=value, low=float(low), high=float(high), interval="bootstrap")
+
+
+def resampled_together(
+    statistics: Callable[[NDArray[np.intp]], Mapping[str, float | None]], n: int
+) -> dict[str, Estimate]:
+    """Return each of several statistics as `resampled` does, all of the same draws."""
+    whole = statistics(np.arange(n))
+    rng = np.random.default_rng(SEED)
+    draws = [statistics(rng.integers(n, size=n)) for _ in range(RESAMPLES)] if n > 1 else []
+    return {
+        name: _between(value, [draw[name] for draw in draws], n) for name, value in whole.items()
+    }
 
 
 def area_under(truth: Truth, score: Scores) -> float:

@@ -4,6 +4,7 @@
 DIR/…mnist.npz                           MedMNIST: PART_images (n, y, x[, 3]), PART_labels (n, 1)
 DIR/labels.csv, DIR/images/…             a column `image`, and one of 0 and 1 for an answer
 DIR/images/X.jpg, DIR/masks/X_1stHO.png  what one or more observers drew: 1stHO, 2ndHO
+DIR/images/X.jpg, DIR/boxes.csv          columns image, name, x0, y0, x1, y1: what is where
 ```
 """
 
@@ -21,14 +22,16 @@ from PIL import UnidentifiedImageError
 from clic_edge.domain.image import Image
 from clic_edge.domain.volume import Acquisition, SliceSource
 from clic_edge.errors import ConfigError
+from clic_edge.validation.froc import Box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
 LABELS = "labels.csv"
+BOXES = "boxes.csv"
 IMAGE = "image"
 OBSERVERS = ("1stHO", "2ndHO")
 _PHOTOGRAPHS = (".jpg", ".jpeg", ".png")
@@ -48,6 +51,8 @@ class LabelledImage:
     """Place among the package's categories."""
     drawn: tuple[NDArray[np.bool_], ...] = field(default=(), repr=False)
     """One mask for each observer; the first is the reference."""
+    boxes: tuple[Box, ...] = ()
+    """What is where."""
     groups: Mapping[str, str] = field(default_factory=dict)
     """Of whom it is: `sex`, `age_band`."""
 
@@ -88,6 +93,49 @@ def drawn_eyes(folder: Path, *, modality: str) -> Iterator[LabelledImage]:
             image=_image(path.stem, pixels, Acquisition(modality=modality)),
             drawn=drawn,
         )
+
+
+def boxed_images(folder: Path, *, kinds: Collection[str], modality: str) -> Iterator[LabelledImage]:
+    """Yield every image of `folder` with the boxes that ``boxes.csv`` gives it, if any.
+
+    Places count in pixels from the outer edge of the first one, columns (x), then rows (y).
+
+    Raises ConfigError as `labelled_answers`; ``validation-case``: a box is of no image there.
+    """
+    paths = _photographs(folder / "images")
+    if not paths:
+        raise ConfigError("validation-empty", f"{folder / 'images'} holds no .jpg or .png file.")
+    boxes = _boxes(folder / BOXES, kinds)
+    if unknown := sorted(boxes.keys() - {path.name for path in paths}):
+        raise ConfigError("validation-case", f"{folder / 'images'} holds no {unknown[0]}.")
+    for path in paths:
+        yield LabelledImage(
+            name=path.name,
+            image=_image(path.stem, _pixels(path), Acquisition(modality=modality)),
+            boxes=tuple(boxes.get(path.name, ())),
+        )
+
+
+def _boxes(path: Path, kinds: Collection[str]) -> dict[str, list[Box]]:
+    found: dict[str, list[Box]] = {}
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            for line, row in enumerate(csv.DictReader(file, strict=True), 2):
+                x0, y0, x1, y1 = (float(row[name]) for name in ("x0", "y0", "x1", "y1"))
+                if row["name"] not in kinds or not (0 <= x0 <= x1 and 0 <= y0 <= y1):
+                    raise ConfigError(
+                        "validation-label",
+                        f"{path}: line {line} gives no box, or of something that the package does "
+                        "not look for.",
+                    )
+                box = Box(kind=row["name"], x0=x0, y0=y0, x1=x1, y1=y1)
+                found.setdefault(row[IMAGE], []).append(box)
+    except (OSError, UnicodeError, csv.Error, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            "validation-unreadable",
+            f"{path} is no CSV file with columns image, name, x0, y0, x1 and y1.",
+        ) from error
+    return found
 
 
 def read_image(path: Path, *, modality: str) -> Image:

@@ -5,13 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from clic_edge.errors import ConfigError, Refusal
 from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.package import load_package
 from clic_edge.inference.site import HERE
 from clic_edge.validation.answered import AnsweredCase, AnswerReport
+from clic_edge.validation.detected import DetectionReport
+from clic_edge.validation.froc import DetectedCase, Find, judge
 from clic_edge.validation.metrics import compare_areas
-from clic_edge.validation.photographs import drawn_eyes, labelled_answers
+from clic_edge.validation.photographs import boxed_images, drawn_eyes, labelled_answers
 from clic_edge.validation.report import OUTLINES, CaseAgreement, RefusedCase, Report
 from clic_edge.validation.selection import TRAIN, VALIDATION, select
 
@@ -19,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from clic_edge.domain.prediction import Prediction
+    from clic_edge.domain.prediction import Detection, Prediction
     from clic_edge.inference.declaration import Declaration
     from clic_edge.inference.image_input import Question
     from clic_edge.inference.package import ModelPackage
@@ -50,7 +54,7 @@ def validate_images(
     split: Path | None = None,
     progress: Progress = lambda _done, _total: None,
     site: Site = HERE,
-) -> AnswerReport | Report:
+) -> AnswerReport | DetectionReport | Report:
     """Return how a package for images does on those of `data_folder`; see `photographs`.
 
     Left out are the cases that the package's ``split.json`` lists under ``train`` or
@@ -68,11 +72,16 @@ def validate_images(
     run = _run(load_runtime(package_folder, site), images, selection, progress=progress)
     if declared.questions:
         return _answers(package, declared.questions[0], run)
+    if declared.detections:
+        return _detections(package, run)
     return _outlines(package, run)
 
 
 def _labelled(declared: Declaration, folder: Path) -> Sequence[LabelledImage]:
     (modality, *_) = declared.images.modalities
+    if declared.detections and not declared.questions:
+        kinds = [one.name for one in declared.detections]
+        return tuple(boxed_images(folder, kinds=kinds, modality=modality))
     if not declared.questions:
         return tuple(drawn_eyes(folder, modality=modality))
     if len(declared.questions) > 1:
@@ -130,6 +139,34 @@ def _answer(one: LabelledImage, prediction: Prediction) -> AnsweredCase:
         found=places[0],
         probabilities=tuple(found.probability for found in prediction.categories),
     )
+
+
+def _detections(package: ModelPackage, run: _Run) -> DetectionReport:
+    return DetectionReport(
+        model=package.identity,
+        selection=run.selection.sentence,
+        device=run.device,
+        class_names=tuple(one.name for one in package.declaration.detections),
+        cases=tuple(
+            DetectedCase(
+                name=one.name,
+                there=tuple(box.kind for box in one.boxes),
+                finds=judge(
+                    [_find(found, prediction) for found in prediction.detections], one.boxes
+                ),
+            )
+            for one, prediction in run.found
+        ),
+        refused=run.refused,
+    )
+
+
+def _find(found: Detection, prediction: Prediction) -> Find:
+    """Return where a detection lies, in pixels from the outer edge of the first one."""
+    middle = np.append(np.mean(found.corners_mm, axis=0), 1.0)
+    _, row, column, _ = np.linalg.solve(prediction.geometry.affine, middle).tolist()
+    kind = found.name.rpartition(" ")[0]
+    return Find(kind=kind, x=column + 0.5, y=row + 0.5, probability=found.probability)
 
 
 def _outlines(package: ModelPackage, run: _Run) -> Report:
