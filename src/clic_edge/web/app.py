@@ -1,12 +1,12 @@
 """The appliance's pages: one FastAPI application, a router for each."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
@@ -100,13 +100,7 @@ def create_app(
     if desk:
         app.include_router(assess.router(desk))
     app.mount("/static", StaticFiles(packages=[("clic_edge.web", "static")]))
-    programs = [
-        overview.api(look),
-        cases.api(ledger),
-        models.api(site.watch),
-        model.api(site.watch),
-    ]
-    app.mount(api.PATH, api.create_api(programs))
+    app.mount(api.PATH, api.create_api(_programs(ledger, site, look)))
     app.add_exception_handler(ClicEdgeError, _explained)
     app.add_exception_handler(DatabaseAway, _away)
     app.add_exception_handler(HTTPException, _refused)
@@ -114,6 +108,15 @@ def create_app(
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(site.names), www_redirect=False)
     app.add_middleware(Protection)
     return app
+
+
+def _programs(ledger: Ledger, site: Site, look: overview.Look) -> Iterable[APIRouter]:
+    return (
+        overview.api(look),
+        cases.api(ledger),
+        models.api(site.watch),
+        model.api(site.watch),
+    )
 
 
 def _explained(_request: Request, error: Exception) -> Response:
