@@ -8,6 +8,10 @@ DEMO_STAMP := $(VENV)/.set-up-demo
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEBIAN := orthanc orthanc-python orthanc-dicomweb orthanc-gdcm dcmtk dicom3tools postgresql \
 	python3-venv
+# Two processes test at once; threads of each for small matrices only get in the other's way.
+export OMP_NUM_THREADS ?= 1
+# What a test starts by the hundred is compiled once.
+export PYTHONDONTWRITEBYTECODE :=
 STUDY ?=
 VIEWER_TGZ ?=
 

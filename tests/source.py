@@ -5,6 +5,10 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 ROOT = Path(__file__).resolve().parent.parent
 SRC = ROOT / "src" / "clic_edge"
@@ -38,6 +42,24 @@ def read(path: Path, name: str) -> Module:
 def _name(path: Path) -> str:
     parts = path.relative_to(SRC).with_suffix("").parts
     return ".".join(parts[:-1] if parts[-1] == "__init__" and len(parts) > 1 else parts)
+
+
+def over(modules: Sequence[Module]) -> Callable[[Callable[[Module], None]], Callable[[], None]]:
+    """Let one test look at every module; where it fails, it names the module."""
+
+    def of_each(rule: Callable[[Module], None]) -> Callable[[], None]:
+        def test() -> None:
+            for module in modules:
+                try:
+                    rule(module)
+                except AssertionError as error:
+                    error.add_note(f"in {module}")
+                    raise
+
+        test.__name__ = rule.__name__
+        return test
+
+    return of_each
 
 
 MODULES = [read(path, _name(path)) for path in sorted(SRC.rglob("*.py"))]

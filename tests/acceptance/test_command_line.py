@@ -59,6 +59,7 @@ def settings(tmp_path: Path) -> Path:
 # check, serve, deid init-key
 
 
+@pytest.mark.slow
 def test_check_finds_nothing_wrong_with_the_configuration_that_ships(
     clic_edge: ClicEdge, settings: Path
 ) -> None:
@@ -69,6 +70,7 @@ def test_check_finds_nothing_wrong_with_the_configuration_that_ships(
     assert done.out.count("ok") == 2 + len(shipped)  # settings, key, pipelines
 
 
+@pytest.mark.slow
 def test_check_names_the_key_that_is_missing_and_the_servers_that_are_down(
     clic_edge: ClicEdge, settings: Path
 ) -> None:
@@ -81,6 +83,7 @@ def test_check_names_the_key_that_is_missing_and_the_servers_that_are_down(
     assert "Nothing answers at 127.0.0.1" in done.out
 
 
+@pytest.mark.slow
 def test_check_names_a_model_that_changed(
     clic_edge: ClicEdge, settings: Path, tmp_path: Path
 ) -> None:
@@ -142,6 +145,7 @@ def test_a_key_is_its_owners_alone_and_is_never_overwritten(
     assert key.read_bytes() == secret
 
 
+@pytest.mark.slow
 def test_a_traceback_is_shown_on_request_only(settings: Path) -> None:
     settings.write_text("nonsense")
     plain = command_line("-c", str(settings), "check")
@@ -168,6 +172,7 @@ def test_route_says_which_series_is_taken_and_why_the_other_is_not(
     assert "Knee" in lines[1]
 
 
+@pytest.mark.slow
 def test_run_writes_results_and_a_report(
     clic_edge: ClicEdge, settings: Path, tmp_path: Path
 ) -> None:
@@ -184,6 +189,7 @@ def test_run_writes_results_and_a_report(
     assert [receipt["status"] for receipt in case["receipts"]] == ["written"] * 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BAD)
 def test_run_ends_with_the_exit_code_of_bad_input_and_the_good_study_beside_it_is_written(
     clic_edge: ClicEdge, settings: Path, tmp_path: Path, name: str
@@ -256,6 +262,7 @@ def test_run_into_a_place_that_cannot_be_written_is_a_wrong_use(
     assert str(out) in done.err
 
 
+@pytest.mark.slow
 def test_run_ends_with_try_again_later_when_the_destination_does_not_take_the_results(
     clic_edge: ClicEdge, settings: Path, tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def ran(settings: Path, datasets: list[Dataset]) -> dict[str, dict[str, object]]
     return case  # type: ignore[no-any-return] # what json holds
 
 
+@pytest.mark.slow
 def test_photographs_of_which_none_is_taken_are_refused_and_the_reader_told(settings: Path) -> None:
     grey = [replace_pixels(ds) for ds in study()[::2]]
     case = ran(settings, grey)

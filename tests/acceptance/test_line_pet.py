@@ -106,6 +106,7 @@ def measured(sr: Dataset) -> list[tuple[str, float, str, str]]:
     return found
 
 
+@pytest.mark.slow
 def test_a_pet_series_gets_its_uptake_in_the_report(settings: Path, tmp_path: Path) -> None:
     out = ran(settings, pet_study(tmp_path / "study", weight=70))
     (path,) = (path for path in out.iterdir() if path.name.startswith("SR"))
@@ -125,6 +126,7 @@ def test_a_pet_series_gets_its_uptake_in_the_report(settings: Path, tmp_path: Pa
     assert "input.suv_bw_factor" not in row
 
 
+@pytest.mark.slow
 def test_a_pet_series_without_a_weight_is_refused_by_name(settings: Path, tmp_path: Path) -> None:
     out = ran(settings, pet_study(tmp_path / "study", weight=None))
     (case,) = json.loads((out / "report.json").read_text())

@@ -67,6 +67,7 @@ def ran(settings: Path, datasets: list[Dataset]) -> tuple[dict[str, object], lis
     return case, [pydicom.dcmread(one) for one in sorted(out.glob("*.dcm"))]
 
 
+@pytest.mark.slow
 def test_a_folder_with_a_slide_gives_its_results(settings: Path) -> None:
     study = slide_study()
     case, results = ran(settings, study)
@@ -97,6 +98,7 @@ def referred_by(results: list[Dataset]) -> set[str]:
     }
 
 
+@pytest.mark.slow
 def test_a_slide_of_labels_alone_is_refused_and_the_reader_told(settings: Path) -> None:
     case, results = ran(settings, slide_study()[:2])
     assert case["case"]["code"] == "no-slide"  # type: ignore[index] # what json holds

@@ -6,8 +6,7 @@ import ast
 import re
 from statistics import quantiles
 
-import pytest
-from source import MODULES, PLUGIN, ROOT, Module
+from source import MODULES, PLUGIN, ROOT, Module, over
 
 MODULE_LINES = 400
 FUNCTION_LINES = 50
@@ -41,12 +40,12 @@ def own_parameters(function: Function) -> tuple[list[str], list[str]]:
     return positional, [a.arg for a in function.args.kwonlyargs]
 
 
-@pytest.mark.parametrize("module", ALL, ids=str)
+@over(ALL)
 def test_a_module_is_short(module: Module) -> None:
     assert len(module.text.splitlines()) <= MODULE_LINES
 
 
-@pytest.mark.parametrize("module", ALL, ids=str)
+@over(ALL)
 def test_a_function_is_short(module: Module) -> None:
     assert [f.name for f in functions(module) if lines(f) > FUNCTION_LINES] == []
 
@@ -56,7 +55,7 @@ def test_nine_in_ten_functions_of_the_tree_are_very_short() -> None:
     assert quantiles(lengths, n=10)[-1] <= FUNCTION_LINES_P90
 
 
-@pytest.mark.parametrize("module", ALL, ids=str)
+@over(ALL)
 def test_a_function_takes_few_parameters_and_names_those_beyond_the_third(
     module: Module,
 ) -> None:
@@ -68,7 +67,7 @@ def test_a_function_takes_few_parameters_and_names_those_beyond_the_third(
         assert len(positional) <= POSITIONAL, function.name
 
 
-@pytest.mark.parametrize("module", ALL, ids=str)
+@over(ALL)
 def test_an_error_of_any_kind_is_caught_in_two_places_only(module: Module) -> None:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.ExceptHandler):
@@ -79,7 +78,7 @@ def test_an_error_of_any_kind_is_caught_in_two_places_only(module: Module) -> No
             assert not everything or module.name in HANDLER_OF_EVERYTHING, node.lineno
 
 
-@pytest.mark.parametrize("module", ALL, ids=str)
+@over(ALL)
 def test_an_ignore_names_its_rule_and_its_reason(module: Module) -> None:
     for number, line in enumerate(module.text.splitlines(), 1):
         if "# noqa" in line:
@@ -88,7 +87,7 @@ def test_an_ignore_names_its_rule_and_its_reason(module: Module) -> None:
             assert re.search(r"# type: ignore\[[\w, -]+\] +# \S", line), f"line {number}"
 
 
-@pytest.mark.parametrize("module", ALL, ids=str)
+@over(ALL)
 def test_nothing_is_any(module: Module) -> None:
     names = {node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name)}
     assert "Any" not in names

@@ -5,8 +5,7 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-import pytest
-from source import MODULES, Module
+from source import MODULES, Module, over
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -123,7 +122,7 @@ def lies_in(module: Module, places: set[str]) -> bool:
     return any(module.name == place or module.name.startswith(f"{place}.") for place in places)
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
+@over(MODULES)
 def test_a_package_imports_only_what_the_table_allows(module: Module) -> None:
     allowed = MAY_IMPORT[module.package] | {module.package}
     ours = {name.split(".")[1] for name in imports(module) if name.startswith("clic_edge.")}
@@ -131,19 +130,19 @@ def test_a_package_imports_only_what_the_table_allows(module: Module) -> None:
     assert "*" in allowed or packages <= allowed, packages - allowed
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
+@over(MODULES)
 def test_what_works_on_clean_values_cannot_name_a_patient(module: Module) -> None:
     if lies_in(module, MUST_NOT_KNOW):
         assert not KNOWS_THE_PATIENT & set(imports(module))
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
+@over(MODULES)
 def test_the_pipeline_knows_seams_and_no_implementation(module: Module) -> None:
     if module.package == "pipeline":
         assert not IMPLEMENTATIONS & set(imports(module))
 
 
-@pytest.mark.parametrize("module", MODULES, ids=str)
+@over(MODULES)
 def test_a_library_stays_behind_its_door(module: Module) -> None:
     for name in imports(module):
         places = ONLY_IN.get(name.split(".")[0])

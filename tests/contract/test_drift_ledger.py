@@ -91,6 +91,7 @@ def test_a_second_acceptance_is_a_new_version_and_takes_over(
     assert watched.evaluations == (), "what the new one is made of is not charted against it"
 
 
+@pytest.mark.slow
 def test_what_came_is_charted_once_however_often_it_is_evaluated(
     ledger: Ledger, engine: Engine
 ) -> None:
@@ -176,6 +177,7 @@ def test_an_acknowledgement_needs_an_alarm_a_name_and_a_reason(
     assert ledger.monitoring.acknowledgements() == ()
 
 
+@pytest.mark.slow
 def test_a_new_software_opens_a_stratum_and_rings_once(ledger: Ledger, engine: Engine) -> None:
     updated = replace(SKYRA, software_versions="E12")
     log(engine, later(40, replace(NOISY, stratum=updated)))

@@ -61,6 +61,7 @@ def axial(sealed: Path) -> Volume:
     )
 
 
+@pytest.mark.slow
 def test_an_application_from_dicom_to_seg_finds_what_its_network_finds_in_onnx(
     root: Path, tmp_path: Path
 ) -> None:
@@ -105,6 +106,7 @@ nibabel.save(nibabel.Nifti1Image(0 * numpy.asarray(image.dataobj), image.affine)
     assert [one.voxel_count for one in prediction.segments] == [0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("script", "code"),
     [
@@ -181,6 +183,7 @@ if words[0] == "run":
 """
 
 
+@pytest.mark.slow
 def test_an_application_that_carries_its_container_is_run_by_an_engine_that_is_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -239,6 +242,7 @@ def test_an_archive_that_holds_no_image_is_a_defect(tmp_path: Path) -> None:
     assert error.value.code == "network-unreadable"
 
 
+@pytest.mark.slow
 def test_an_application_may_not_take_longer_than_the_site_allows(tmp_path: Path) -> None:
     folder = package(tmp_path, "time.sleep(60)", timeout=0)
     runtime = ApplicationRuntime.load(folder, Site(seconds=1))

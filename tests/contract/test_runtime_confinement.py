@@ -150,6 +150,7 @@ def test_a_package_that_nobody_signed_says_that_isolation_fails(
     assert error.value.code == "isolation-unavailable"
 
 
+@pytest.mark.slow
 def test_an_expression_of_a_bundle_is_run_where_it_can_do_nothing(tmp_path: Path) -> None:
     secret = tmp_path / "deid.key"
     secret.write_text("secret")
@@ -182,6 +183,7 @@ def windows(mood: int) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     return np.full((1, 1, 4, 4, 4), mood, np.float32)
 
 
+@pytest.mark.slow
 def test_a_network_that_dies_hangs_or_eats_costs_its_own_case_alone(tmp_path: Path) -> None:
     moody = network(tmp_path, Site())
     with pytest.raises(Defect) as error:
@@ -200,6 +202,7 @@ def test_a_network_that_dies_hangs_or_eats_costs_its_own_case_alone(tmp_path: Pa
     np.testing.assert_array_equal(moody(windows(1)), windows(1))
 
 
+@pytest.mark.slow
 def test_the_process_of_a_model_that_nobody_holds_any_more_ends(tmp_path: Path) -> None:
     moody = network(tmp_path, Site())
     pid = moody.process.pid
@@ -335,6 +338,7 @@ ESCAPING = """$(__import__('os').fork() and __import__('os')._exit(0)) or (
     __import__('os').setsid(), __import__('time').sleep(20), __import__('os')._exit(0))"""
 
 
+@pytest.mark.slow
 def test_a_program_that_escapes_does_not_hold_the_worker_longer_than_its_time(
     tmp_path: Path,
 ) -> None:

@@ -42,8 +42,14 @@ class Loaded:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(kind, marks=[pytest.mark.servers] if kind is KSERVE else [], id=kind.name)
-        for kind in KINDS
+        pytest.param(ONNX, id=ONNX.name),
+        pytest.param(KSERVE, id=KSERVE.name, marks=pytest.mark.servers),
+        # A process with torch takes seconds to start.
+        *(
+            pytest.param(kind, id=kind.name, marks=pytest.mark.slow)
+            for kind in KINDS
+            if kind not in (ONNX, KSERVE)
+        ),
     ],
 )
 def kind(request: pytest.FixtureRequest) -> Kind:

@@ -140,6 +140,7 @@ def hostile(
         server.shutdown()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("status", "content", "code"),
     [
@@ -159,17 +160,20 @@ def test_an_answer_that_is_none_is_a_defect(
     assert error.value.code == code
 
 
+@pytest.mark.slow
 def test_an_answer_that_cannot_be_unpacked_is_a_defect(tmp_path: Path) -> None:
     with hostile(content=b"not packed", coding="gzip") as url, pytest.raises(Defect) as error:
         KserveRuntime.load(package(tmp_path), Site(servers=(Server(name="triton", url=url),)))
     assert error.value.code == "network-failed"
 
 
+@pytest.mark.slow
 def test_a_busy_server_makes_the_case_wait(tmp_path: Path) -> None:
     with hostile(503) as url, pytest.raises(Transient):
         KserveRuntime.load(package(tmp_path), Site(servers=(Server(name="triton", url=url),)))
 
 
+@pytest.mark.slow
 def test_a_certificate_is_trusted_where_the_site_says_so_and_nowhere_else(tmp_path: Path) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "triton")])

@@ -60,6 +60,7 @@ def haematoxylin(tile: Picture) -> NDArray[np.float64]:
     return np.maximum(amounts[0], 0).reshape(tile.shape[:2])
 
 
+@pytest.mark.slow
 def test_each_tile_has_the_score_that_the_method_gives(ships: Path) -> None:
     pixels = painting(nuclei=150).pixels
     found = load_runtime(ships).predict(slide_of(pixels))
@@ -75,6 +76,7 @@ def test_each_tile_has_the_score_that_the_method_gives(ships: Path) -> None:
         assert mean == pytest.approx(density.mean(), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_the_area_of_known_nuclei_is_measured(ships: Path) -> None:
     """Whatever the codec: 49 pixels for each nucleus, of a tissue whose tiles are all looked at."""
     painted = painting(768, 1024, nuclei=120, seed=3)
@@ -113,6 +115,7 @@ def test_the_tile_that_reaches_the_operating_point_is_marked_and_its_neighbours_
     assert mean == pytest.approx(highest / 6, abs=0.01)
 
 
+@pytest.mark.slow
 def test_the_prediction_lies_where_the_tiles_lie(ships: Path) -> None:
     slide = slide_of(dense())
     geometry = load_runtime(ships).predict(slide).geometry
@@ -273,6 +276,7 @@ def test_limits_change_no_score_and_time_runs_out(ships: Path) -> None:
     assert caught.value.code == "prediction-too-slow"
 
 
+@pytest.mark.slow
 def test_slides_that_are_made_up_to_measure_a_package_are_looked_at_everywhere(
     ships: Path,
 ) -> None:

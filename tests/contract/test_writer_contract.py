@@ -73,6 +73,7 @@ def test_the_same_analysis_gives_the_same_bytes(writer: Writer) -> None:
     assert write(writer, analysis_of()) == write(writer, analysis_of())
 
 
+@pytest.mark.slow
 def test_another_process_at_another_time_gives_the_same_bytes(root: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-c", ANOTHER_CLOCK, str(root / "tests")],
@@ -86,6 +87,7 @@ def test_another_process_at_another_time_gives_the_same_bytes(root: Path) -> Non
     assert done.stdout.decode().split() == [hashlib.sha256(one.content).hexdigest() for one in here]
 
 
+@pytest.mark.slow
 def test_another_case_model_or_series_gives_other_uids(writer: Writer) -> None:
     first = analysis_of()
     others = [

@@ -43,6 +43,7 @@ def die(folder: Path, epoch: int) -> None:
     assert died.returncode == -signal.SIGKILL, died.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
     torch.set_num_threads(1)
     write_lesson(tmp_path / "brightness")

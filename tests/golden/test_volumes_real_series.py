@@ -102,6 +102,7 @@ def build(test_data: Path, pattern: str, policy: VolumePolicy = STRICT) -> Volum
     return build_volume(clean([path.read_bytes() for path in files]), policy)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pattern", "policy", "shape", "spacing", "dtype"), ACCEPTED, ids=[row[0] for row in ACCEPTED]
 )
@@ -167,6 +168,7 @@ def test_the_first_diffusion_volume_is_that_of_the_lowest_b_value(test_data: Pat
     assert names == {"*ep_b50t"}
 
 
+@pytest.mark.slow
 def test_a_volume_lies_where_another_reader_puts_it(test_data: Path) -> None:
     volume = build(test_data, "ct-torso-siemens-j2k/image/*")
     mask = nibabel.load(test_data / "dicom/ct-torso-siemens-j2k/example_seg_dicom.nii.gz")
@@ -232,6 +234,7 @@ def stored_frames(path: Path) -> NDArray[np.integer]:
     ).frames()
 
 
+@pytest.mark.slow
 def test_nothing_but_our_own_errors_comes_out_of_odd_files(test_data: Path) -> None:
     names = ("odd", "charset", "seg-sr", "sm-wholeslide", "modalities", "phi-burned-in")
     files = [path for name in names for path in sorted((test_data / "dicom" / name).rglob("*.*"))]

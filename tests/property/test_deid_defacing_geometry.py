@@ -37,6 +37,7 @@ def test_the_orientations_that_are_tried_cover_all_axes_and_directions() -> None
         assert len(set(vectors)) == 6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", COVERING)
 def test_slices_of_any_orientation_show_the_same_head(number: int) -> None:
     contrast = tuple(CONTRASTS)[number % len(CONTRASTS)]
@@ -44,6 +45,7 @@ def test_slices_of_any_orientation_show_the_same_head(number: int) -> None:
 
 
 # Without shrinking: each example is a head, and a hundred of them take minutes.
+@pytest.mark.slow
 @settings(deadline=None, max_examples=3, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 @given(
     contrast=st.sampled_from(tuple(CONTRASTS)),

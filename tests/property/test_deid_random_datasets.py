@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 
 import pydicom
+import pytest
 from factories import canary_stack, make_series
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -88,6 +89,7 @@ def _series(extra: list[tuple[int, bytes]]) -> Series:
     )
 
 
+@pytest.mark.slow
 @given(extra=st.lists(TREES, max_size=6))
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_no_token_survives_and_what_is_kept_is_unchanged(extra: list[tuple[int, bytes]]) -> None:

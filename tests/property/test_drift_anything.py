@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -41,6 +42,7 @@ def seen(kept: list[tuple[Feature, ...]], minutes: int, after: int = 0) -> list[
     ]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=MANY)
 @given(
     st.lists(features, min_size=30, max_size=45),

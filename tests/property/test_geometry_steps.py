@@ -6,6 +6,7 @@ from itertools import permutations, product
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
@@ -89,6 +90,7 @@ def brought_back(
 axes = st.builds(lambda tilt, turn: tilt @ turn, tilts, turns)
 
 
+@pytest.mark.slow
 @given(
     axes=axes,
     spacing=spacings,

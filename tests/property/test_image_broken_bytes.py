@@ -46,6 +46,7 @@ FILES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FILES)
 def test_a_file_cut_within_its_pixels_is_an_error_of_ours(kind: str) -> None:
     for end in range(len(FILES[kind]) - 420, len(FILES[kind])):
@@ -53,6 +54,7 @@ def test_a_file_cut_within_its_pixels_is_an_error_of_ours(kind: str) -> None:
             read_shot(FILES[kind][:end], "the instance")
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=250)
 @given(
     kind=st.sampled_from(sorted(FILES)),

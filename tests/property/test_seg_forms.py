@@ -80,6 +80,7 @@ def leaning_stack(stack: Stack, per_mm: float) -> Analysis:
     return with_everything(analysis_of(series_of(datasets)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", FORMS, ids=form)
 @settings(deadline=None, max_examples=4)
 @given(

@@ -169,6 +169,7 @@ def test_a_mask_lies_where_the_model_put_it_in_all_48_axis_orientations(
     assert_in_place(analysis_in(stack, descending=step < 0))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(stack=stacks, order=st.permutations(range(SHAPE[0])), descending=st.booleans())
 def test_a_mask_lies_where_the_model_put_it_however_the_slices_lie_and_arrive(
@@ -179,6 +180,7 @@ def test_a_mask_lies_where_the_model_put_it_however_the_slices_lie_and_arrive(
     assert_in_place(analysis_in(stack, order, descending=descending))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(stack=stacks, order=st.permutations(range(SHAPE[0])))
 def test_a_mask_on_an_enhanced_image_lies_where_the_model_put_it(
@@ -189,6 +191,7 @@ def test_a_mask_on_an_enhanced_image_lies_where_the_model_put_it(
     assert_in_place(analysis_of(series_of([multi])))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(
     stack=stacks,
@@ -215,6 +218,7 @@ def volume_of(series: Series) -> Volume:
     return build_volume(clean, VolumePolicy(gantry_tilt="shear"))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(
     stack=stacks,
@@ -239,6 +243,7 @@ def test_a_mask_on_a_tilted_stack_leans_as_the_images_do(
         assert near(viewer[number], placed(mask, volume.geometry.affine).points)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=25)
 @given(
     stack=stacks,
@@ -275,6 +280,7 @@ def with_mask(analysis: Analysis, mask: NDArray[np.uint8], geometry: Geometry) -
     )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=20)
 @given(
     stack=stacks.filter(lambda one: max(one.pixel_spacing) < 3 > abs(one.slice_step)),
@@ -444,6 +450,7 @@ def assert_refused_by_the_proof(result: ResultObject, analysis: Analysis) -> Non
         check_geometry(ds, result, analysis)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=6)
 @given(
     # Spacings that are the same can be exchanged.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from highdicom.spatial import PixelToReferenceTransformer
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -38,6 +39,7 @@ pictures = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(scan=scans, pixels=pictures)
 def test_a_pixel_of_any_level_lies_where_its_header_says(
@@ -62,6 +64,7 @@ def test_a_pixel_of_any_level_lies_where_its_header_says(
         np.testing.assert_allclose(level.matrix.on_slide(ends), theirs(ends), atol=1e-9)
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     scan=scans,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pydicom
+import pytest
 from analyses import analysis_of
 from factories import Stack, make_series
 from highdicom.sr import srread
@@ -51,6 +52,7 @@ def turned(one: float, two: float, three: float) -> tuple[float, ...]:
     return tuple(float(f"{cosine:.12g}") for cosine in spin[:2].ravel())
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=40)
 @given(
     orientation=st.builds(turned, angles, angles, angles),

@@ -45,6 +45,7 @@ def build(files: tuple[bytes, ...]) -> None:
     build_volume(clean, VolumePolicy())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("syntax", SYNTAXES)
 def test_a_file_cut_anywhere_is_refused_or_a_defect(syntax: str) -> None:
     first, second, third = FILES[syntax]
@@ -63,6 +64,7 @@ def test_a_file_cut_within_its_pixels_is_a_defect_named_by_position(syntax: str)
             build((first, second[:end], third))
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=250)
 @given(
     syntax=st.sampled_from(sorted(SYNTAXES)),

@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 from factories import Stack, make_datasets, ramp, series_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -60,6 +61,7 @@ stacks = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=150)
 @given(stack=stacks, arrival=st.permutations(range(SHAPE[0])))
 def test_every_voxel_lies_where_the_equation_of_its_own_slice_puts_it(
@@ -86,6 +88,7 @@ def test_every_voxel_lies_where_the_equation_of_its_own_slice_puts_it(
     assert affine[:3, 0] @ normal > 0
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=60)
 @given(stack=stacks, arrivals=st.lists(st.permutations(range(SHAPE[0])), min_size=2, max_size=2))
 def test_the_order_of_arrival_changes_nothing(stack: Stack, arrivals: list[list[int]]) -> None:

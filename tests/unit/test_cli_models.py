@@ -57,6 +57,7 @@ def phantom(folder: Path) -> Path:
     return path
 
 
+@pytest.mark.slow
 def test_a_package_for_another_runtime_goes_the_same_way(bench: Bench) -> None:
     package = write_map(bench.folder / "other")
     assert "sealed" in bench.done("seal", package, phantom(bench.folder))
@@ -73,6 +74,7 @@ def test_a_package_for_another_runtime_goes_the_same_way(bench: Bench) -> None:
     assert names >= {path.relative_to(package) for path in package.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_package_goes_from_its_maker_to_the_site(bench: Bench) -> None:
     assert "sealed" in bench.done("seal", bench.package, phantom(bench.folder))
     bench.done("init-key", bench.folder / "anna")
@@ -96,6 +98,7 @@ def test_a_package_goes_from_its_maker_to_the_site(bench: Bench) -> None:
     assert "brightness" not in bench.done("list").partition("model packages")[2].split(":", 1)[1]
 
 
+@pytest.mark.slow
 def test_a_package_that_asks_of_the_patient_passes_its_own_gate(bench: Bench) -> None:
     with (bench.package / "model.toml").open("a") as declaration:
         declaration.write("[population]\nage_years = [18, 90]\n")

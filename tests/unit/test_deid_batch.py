@@ -92,6 +92,7 @@ def test_a_folder_becomes_a_cohort_that_names_nobody(source: Path, tmp_path: Pat
     assert _is_sound(out)
 
 
+@pytest.mark.slow
 def test_two_processes_write_the_same_bytes_as_one(source: Path, tmp_path: Path) -> None:
     _run(source, _order(tmp_path, out=tmp_path / "one"))
     _run(source, replace(_order(tmp_path), workers=2))
@@ -132,6 +133,7 @@ clean_all(sources_below(Path(source)), Order(bench=bench), lambda _: None)
 """
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_leaves_whole_files_and_the_next_one_finishes(
     source: Path, tmp_path: Path
 ) -> None:
@@ -215,6 +217,7 @@ def test_what_can_not_be_made_clean_is_in_quarantine_with_a_reason_and_without_a
     assert _is_sound(out)
 
 
+@pytest.mark.slow
 def test_a_file_that_kills_its_process_costs_only_itself(source: Path, tmp_path: Path) -> None:
     sources = [*sources_below(source)]
     sources[3:3] = [KillsItsProcess()]
@@ -225,6 +228,7 @@ def test_a_file_that_kills_its_process_costs_only_itself(source: Path, tmp_path:
     assert _is_sound(tmp_path / "out")
 
 
+@pytest.mark.slow
 def test_processes_that_die_one_after_the_other_end_the_run(tmp_path: Path) -> None:
     order = replace(_order(tmp_path), workers=2)
     with pytest.raises(Defect) as caught:
@@ -232,6 +236,7 @@ def test_processes_that_die_one_after_the_other_end_the_run(tmp_path: Path) -> N
     assert caught.value.code == "workers-die"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("profile", [BASIC, HOLD])
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_that_nobody_expected_ends_the_run_and_the_next_one_goes_on(
@@ -419,6 +424,7 @@ print(peak() - before)
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_files(tmp_path: Path) -> None:
     stack = canary_stack()
     for folder, shape in (("small", (2, 4, 6)), ("large", (60, 1024, 1024))):

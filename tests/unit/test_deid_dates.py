@@ -25,6 +25,7 @@ def _dt(moment: datetime) -> bytes:
     return moment.strftime("%Y%m%d%H%M%S.%f").encode()
 
 
+@pytest.mark.slow
 @given(MOMENTS, MOMENTS, DAYS)
 @settings(max_examples=100, deadline=None)
 def test_the_interval_between_two_moments_stays_to_the_microsecond(

@@ -84,6 +84,7 @@ def check_cut(made: MadeHead, after: list[Dataset]) -> None:
     assert changed[made.truth == EAR].mean() > 0.7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("contrast", ["T1", "T2"])
 def test_nose_eyes_and_ears_go_and_the_brain_stays(contrast: str) -> None:
     made = make_head(contrast)
@@ -96,6 +97,7 @@ def test_of_a_head_in_computed_tomography_the_same_goes_and_stays(
     check_cut(head, defaced)
 
 
+@pytest.mark.slow
 def test_every_slice_says_that_the_face_is_gone_also_one_of_the_trunk_that_stays() -> None:
     head = make_head("CT", below_mm=300.0)
     after = cleaned(head.datasets)
@@ -125,6 +127,7 @@ def test_a_face_is_not_claimed_to_be_gone_where_there_was_none() -> None:
     assert not any("113102" in codes(ds) or "RecognizableVisualFeatures" in ds for ds in after)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("syntax", "written"),
     [
@@ -156,6 +159,7 @@ def test_twelve_bits_and_any_syntax_are_written_as_they_are_read(syntax: str, wr
     assert {(ds.BitsStored, ds.HighBit, ds.PixelRepresentation) for ds in after} == {(12, 11, 0)}
 
 
+@pytest.mark.slow
 def test_the_frames_of_one_enhanced_instance_are_cut_each_by_its_own_rescale() -> None:
     made = make_head("T1")
     before = pixels(made.datasets)
@@ -180,6 +184,7 @@ def test_the_statement_says_under_which_code_faces_go() -> None:
     assert "113102" not in statement(replace(DEFACE, faces="hold"))
 
 
+@pytest.mark.slow
 def test_the_margin_is_kept_and_the_nod_of_the_head_is_followed() -> None:
     made = make_head("T1", Pose(nod=25.0))
     head = levelled(volume_of(made.datasets))
@@ -191,6 +196,7 @@ def test_the_margin_is_kept_and_the_nod_of_the_head_is_followed() -> None:
     assert cut.removed(head.geometry)[made.truth == NOSE].all()
 
 
+@pytest.mark.slow
 def test_the_second_look_finds_a_face_that_is_left(cut_head: tuple[Volume, Cut]) -> None:
     before, cut = cut_head
     removed = cut.removed(before.geometry)
@@ -222,6 +228,7 @@ def test_a_voxel_that_was_not_to_go_is_found(cut_head: tuple[Volume, Cut]) -> No
         look_again(before, replace(before, voxels=voxels), removed=removed, cut=cut)
 
 
+@pytest.mark.slow
 def test_a_head_that_lies_on_its_side_is_held() -> None:
     assert why_held(make_head("T1", Pose(tilt=50.0)).datasets)
 
@@ -230,6 +237,7 @@ def test_a_head_whose_top_is_cut_off_is_held(head: MadeHead) -> None:
     assert "top of the head" in why_held(head.datasets[:-20])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("contrast", "nod"), [("CT", 20.0), ("T1", -20.0), ("T2", 20.0)])
 def test_a_head_whose_headers_name_the_wrong_front_is_held(contrast: str, nod: float) -> None:
     head = volume_of(make_head(contrast, Pose(nod=nod)).datasets)
@@ -237,6 +245,7 @@ def test_a_head_whose_headers_name_the_wrong_front_is_held(contrast: str, nod: f
         levelled(replace(head, voxels=head.voxels[:, ::-1]))
 
 
+@pytest.mark.slow
 def test_a_brain_that_is_not_enclosed_by_bone_is_held(head: MadeHead) -> None:
     before = volume_of(head.datasets)
     fluid = np.where(head.truth == BONE, np.int16(-8), before.voxels)
@@ -244,6 +253,7 @@ def test_a_brain_that_is_not_enclosed_by_bone_is_held(head: MadeHead) -> None:
         cut_of(levelled(replace(before, voxels=fluid)))
 
 
+@pytest.mark.slow
 def test_a_series_with_a_slice_beside_the_volume_is_held(head: MadeHead) -> None:
     beside = pydicom.dcmread(io.BytesIO(series_of(head.datasets[:1]).instances[0].content))
     beside.ImageOrientationPatient = [0, 1, 0, 0, 0, -1]
@@ -256,6 +266,7 @@ def test_slices_that_come_alone_are_held_as_before(head: MadeHead) -> None:
     assert "without the others" in why_held(head.datasets[40:41])
 
 
+@pytest.mark.slow
 def test_a_real_head_loses_its_face(test_data: Path) -> None:
     voxels = np.asarray(nibabel.load(test_data / "models" / "t1_crop.nii.gz").dataobj)[
         ::2, ::2, ::2

@@ -99,6 +99,7 @@ def test_a_coded_string_stays_one() -> None:
     assert rebuilt(b"head", "CS", NOBODY) is None
 
 
+@pytest.mark.slow
 @given(st.text(max_size=64))
 @settings(max_examples=200, deadline=None)
 def test_nothing_but_words_measures_and_parameters_is_left(text: str) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from sites import ROOT, hippocampus_study
 
 WATCHED = """\
@@ -26,6 +27,7 @@ finally:
 """
 
 
+@pytest.mark.slow
 def test_the_line_writes_its_results_and_no_image(tmp_path: Path) -> None:
     study, scratch, out = (tmp_path / name for name in ("study", "scratch", "out"))
     for folder in (study, scratch):

@@ -90,6 +90,7 @@ def test_slices_in_any_order_are_held() -> None:
     assert is_held(made[::2] + made[1::2])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("voxels", "why"),
     [
@@ -131,6 +132,7 @@ def test_a_sagittal_slice_alone_is_held_unless_it_is_called_something_else() -> 
     assert not is_held([ds])
 
 
+@pytest.mark.slow
 def test_thin_slices_that_form_no_volume_are_held() -> None:
     made = datasets(phantom())
     assert is_held(made[:30] + made[33:])
@@ -150,6 +152,7 @@ def test_a_head_is_not_hidden_by_an_object_that_is_no_slice() -> None:
     assert is_held([dose, *made])
 
 
+@pytest.mark.slow
 def test_a_head_is_not_hidden_by_another_volume_at_the_same_place() -> None:
     phase = datasets(np.full_like(phantom(), 500))
     magnitude = datasets(phantom())
@@ -178,6 +181,7 @@ def test_planes_that_are_all_the_same_are_smoothed_as_any_others() -> None:
     assert np.array_equal(grid.values, expected)
 
 
+@pytest.mark.slow
 def test_a_real_head_is_held_and_its_hippocampus_not(test_data: Path) -> None:
     voxels = np.asarray(nibabel.load(test_data / "models" / "t1_crop.nii.gz").dataobj)[
         ::2, ::2, ::2

@@ -120,6 +120,7 @@ print(peak() - before - (source.stat().st_size >> 20))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="asks the kernel for the peak of memory")
 def test_a_large_object_lies_in_memory_once(tmp_path: Path) -> None:
     stack = canary_stack()

@@ -308,6 +308,7 @@ def _real(test_data: Path, name: str) -> bytes:
     return next((test_data / "dicom").rglob(f"{name}.dcm")).read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", OUTCOMES)
 def test_real_images_come_out_as_a_person_saw_them_come_out(test_data: Path, name: str) -> None:
     assert _outcome(_real(test_data, name)) == OUTCOMES[name]
@@ -325,6 +326,7 @@ def _outcome(content: bytes) -> str:
     return "as it was" if same else "blanked"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SHOWN)
 def test_what_named_the_patient_is_black(test_data: Path, name: str) -> None:
     top, bottom, left, right = SHOWN[name]
@@ -340,6 +342,7 @@ def test_no_ink_of_a_name_on_a_slice_is_left(test_data: Path) -> None:
     assert (clean(content, ALL).pixel_array[ink] < 100).all()
 
 
+@pytest.mark.slow
 def test_most_text_of_a_sweep_is_found_and_little_else_marked() -> None:
     found = text = false = 0
     for swept in sweep(11, 24):

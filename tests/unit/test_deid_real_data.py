@@ -117,6 +117,7 @@ def test_the_planted_identities_of_the_abdomen_series_are_gone(test_data: Path) 
         assert not [secret for secret in secrets if secret.encode() in output]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "pattern"),
     [
@@ -159,6 +160,7 @@ def _references(ds: pydicom.Dataset) -> set[str]:
     return found
 
 
+@pytest.mark.slow
 def test_a_structure_set_still_finds_its_pet_slices(test_data: Path) -> None:
     folder = test_data / "dicom" / "pt-wholebody-ge"
     images = [path.read_bytes() for path in _files(folder / "image")]

@@ -79,6 +79,7 @@ def load_profile_of_research() -> Profile:
     return load_profile(ROOT / "configs" / "deid" / "research.toml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("action", [action for action in Action if action not in PIXELS])
 def test_the_research_profile_answers_right_where_an_instance_leaves(
     action: Action, root: Path

@@ -215,6 +215,7 @@ def _errors(path: Path) -> set[str]:
     return {re.sub(r"<[0-9.]+>", "<UID>", line) for line in lines if line.startswith("Error")}
 
 
+@pytest.mark.slow
 def test_real_reports_stay_readable_and_valid(test_data: Path, tmp_path: Path) -> None:
     if shutil.which("dsrdump") is None or shutil.which("dciodvfy") is None:
         pytest.skip("dsrdump (dcmtk) or dciodvfy (dicom3tools) is not installed")

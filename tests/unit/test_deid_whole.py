@@ -101,6 +101,7 @@ def check_cut(after: list[Dataset], head: MadeHead) -> None:
     assert all(map(is_defaced, after))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_head_whose_slices_lie_anywhere_is_defaced_as_a_whole_and_nothing_else_is(
     head: MadeHead, tmp_path: Path, workers: int
@@ -128,6 +129,7 @@ def test_a_head_is_held_with_all_its_slices_and_nothing_else_is(
     assert summary.written == 4
 
 
+@pytest.mark.slow
 def test_a_head_is_cut_also_where_another_file_ends_the_process(
     head: MadeHead, tmp_path: Path
 ) -> None:
@@ -139,6 +141,7 @@ def test_a_head_is_cut_also_where_another_file_ends_the_process(
     check_cut(written(tmp_path), head)
 
 
+@pytest.mark.slow
 def test_a_slice_that_is_broken_is_held_and_the_others_are_cut_without_it(
     head: MadeHead, tmp_path: Path
 ) -> None:
@@ -151,6 +154,7 @@ def test_a_slice_that_is_broken_is_held_and_the_others_are_cut_without_it(
     check_cut(written(tmp_path), head)
 
 
+@pytest.mark.slow
 def test_a_slice_that_no_decoder_takes_is_held_and_the_others_are_cut_without_it(
     head: MadeHead, tmp_path: Path
 ) -> None:
@@ -176,6 +180,7 @@ def test_a_head_with_a_gap_where_a_slice_was_broken_is_held(head: MadeHead, tmp_
     assert files(tmp_path / "out") == {}
 
 
+@pytest.mark.slow
 def test_a_copy_of_a_slice_is_no_other_slice_and_a_changed_one_is_held(
     head: MadeHead, tmp_path: Path
 ) -> None:
@@ -189,6 +194,7 @@ def test_a_copy_of_a_slice_is_no_other_slice_and_a_changed_one_is_held(
     check_cut(written(tmp_path), head)
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_within_a_head_is_finished_by_the_next_with_the_same_bytes(
     head: MadeHead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +220,7 @@ def test_a_run_that_ends_within_a_head_is_finished_by_the_next_with_the_same_byt
     assert verify(tmp_path / "out", public_key(KEY)).problems == ()
 
 
+@pytest.mark.slow
 def test_a_slice_that_is_lost_from_the_output_is_made_again_from_the_whole_head(
     head: MadeHead, tmp_path: Path
 ) -> None:
@@ -227,6 +234,7 @@ def test_a_slice_that_is_lost_from_the_output_is_made_again_from_the_whole_head(
     assert files(tmp_path / "out") == whole
 
 
+@pytest.mark.slow
 def test_a_series_that_grew_into_a_head_is_held_until_it_is_made_anew(
     head: MadeHead, tmp_path: Path
 ) -> None:
@@ -244,6 +252,7 @@ def test_a_series_that_grew_into_a_head_is_held_until_it_is_made_anew(
     assert verify(tmp_path / "out", public_key(KEY)).problems == ()
 
 
+@pytest.mark.slow
 def test_of_a_series_beyond_the_bound_each_slice_is_judged_alone(
     head: MadeHead, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -269,6 +278,7 @@ def test_series_of_two_patients_with_one_uid_are_judged_apart(tmp_path: Path) ->
     assert len({ds.PatientID for ds in written(tmp_path, 2)}) == 2
 
 
+@pytest.mark.slow
 def test_a_real_head_in_a_folder_loses_its_face(test_data: Path, tmp_path: Path) -> None:
     voxels = np.asarray(nibabel.load(test_data / "models" / "t1_crop.nii.gz").dataobj)[
         ::2, ::2, ::2

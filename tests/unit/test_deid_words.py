@@ -50,6 +50,7 @@ def _profile(root: Path, name: str) -> Profile:
     return load_profile(root / "configs" / "deid" / f"{name}.toml")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("nested", [False, True], ids=["top", "nested"])
 @pytest.mark.parametrize("sop_class", [MR, STRUCTURED_REPORT, PRESENTATION_STATE])
 @pytest.mark.parametrize("name", ["basic", "research", "monitoring", "all options"])

@@ -60,6 +60,7 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Site:
     return Site(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_shift_is_seen_told_answered_and_acknowledged(site: Site) -> None:
     assert "no reference yet" in site.run("status")
     frozen = site.run("reference", "--by", "Ida Fysiker", "--since", "4w", "--name", "spring")

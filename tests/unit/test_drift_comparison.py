@@ -121,6 +121,7 @@ def test_a_calibrated_classifier_performs_as_its_confidence_says() -> None:
     assert found.auc.value == pytest.approx(roc_auc_score(ill, p), abs=0.03)
 
 
+@pytest.mark.slow
 def test_the_interval_of_what_is_expected_holds_what_happens() -> None:
     rng = np.random.default_rng(5)
     # Of two draws from beta(1, 2), one ill and one well by its own odds, the ill one is larger.

@@ -135,6 +135,7 @@ def test_the_gap_of_a_g_chart_is_that_of_failures_that_were_drawn() -> None:
     assert 1 - (1 - rate) ** 22 <= 0.2 < 1 - (1 - rate) ** 23
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Kind.CUSUM, Kind.EWMA, Kind.SHEWHART])
 @pytest.mark.parametrize("asked", [0.1, 1.0, 12.0])
 def test_a_design_keeps_to_the_false_alarms_asked_for(kind: Kind, asked: float) -> None:
@@ -142,6 +143,7 @@ def test_a_design_keeps_to_the_false_alarms_asked_for(kind: Kind, asked: float) 
     assert design.false_alarms_per_year == pytest.approx(asked, rel=0.01)
 
 
+@pytest.mark.slow
 def test_fewer_false_alarms_cost_delay_and_a_smaller_baseline_costs_more() -> None:
     def delay(**asked: float) -> float:
         given = {"baseline": 1000, "points_per_year": YEAR} | asked
@@ -152,6 +154,7 @@ def test_fewer_false_alarms_cost_delay_and_a_smaller_baseline_costs_more() -> No
     assert delay(baseline=3000) < delay(baseline=300) < delay(baseline=100) < 50
 
 
+@pytest.mark.slow
 def test_a_cusum_on_an_estimated_baseline_alarms_as_often_as_designed() -> None:
     """Each chart has a baseline of its own, as charts in life do; uncorrected it rings too often."""
     rng = np.random.default_rng(3)
@@ -208,6 +211,7 @@ def test_a_g_chart_needs_only_two_failures() -> None:
     assert design.false_alarms_per_year <= 1.0
 
 
+@pytest.mark.slow
 def test_a_small_baseline_is_provisional() -> None:
     assert is_provisional(299)
     assert not is_provisional(300)
@@ -236,6 +240,7 @@ def test_points_that_say_nothing_of_dependence_have_none(points: np.ndarray) -> 
     assert dependence_of(points, 30.0) == 1.0
 
 
+@pytest.mark.slow
 def test_charts_of_studies_that_depend_on_their_day_ring_as_designed() -> None:
     """Without the correction they ring fifteen times as often."""
     rng = np.random.default_rng(7)
@@ -276,6 +281,7 @@ def test_points_that_depend_on_each_other_cost_delay() -> None:
     assert delay(1.0) < delay(2.5) < 50
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [Kind.CUSUM, Kind.EWMA, Kind.SHEWHART])
 @pytest.mark.parametrize("baseline", [30, 300])
 def test_a_baseline_that_says_next_to_nothing_still_has_a_chart_that_states_what_it_gives(

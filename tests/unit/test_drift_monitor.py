@@ -94,6 +94,7 @@ def test_numbers_that_are_none_are_absent_from_a_reference() -> None:
 # --- the plan
 
 
+@pytest.mark.slow
 def test_every_feature_that_can_move_has_a_chart_and_shares_the_false_alarms(
     frozen: Reference,
 ) -> None:
@@ -229,6 +230,7 @@ def test_an_alarm_closes_when_it_is_over(frozen: Reference) -> None:
     assert turns == [Turn.CONFIRMED, Turn.CLOSED]
 
 
+@pytest.mark.slow
 def test_of_a_small_reference_alarms_are_advisory() -> None:
     small = freeze(observations(200), SKYRA, acceptance())
     seen = observations(100, begin=AFTER, habit=Habit(shift={"input.noise": 2.0}), seed=4)

@@ -182,6 +182,7 @@ def begun_on(shelf: Photographs, model: Runtime | _Busy) -> tuple[Line, Case]:
     return line, begun
 
 
+@pytest.mark.slow
 def test_a_case_of_which_an_image_still_waits_is_not_told(runtime: Runtime) -> None:
     line, begun = begun_on(Photographs(photograph(), photograph()), _Busy(runtime))
     with pytest.raises(Transient):

@@ -90,6 +90,7 @@ def heavy(folder: Path, *, copies: int, slow: int = 0) -> Path:
 # --- measured
 
 
+@pytest.mark.slow
 def test_a_package_is_measured_in_a_process_of_its_own_at_two_sizes(tmp_path: Path) -> None:
     folder = heavy(tmp_path / "heavy", copies=10_000)
     samples = measure_package(folder)
@@ -102,6 +103,7 @@ def test_a_package_is_measured_in_a_process_of_its_own_at_two_sizes(tmp_path: Pa
     assert all(one.seconds > 0 for one in samples)
 
 
+@pytest.mark.slow
 def test_a_network_that_needs_more_than_there_is_is_refused_with_numbers(tmp_path: Path) -> None:
     folder = heavy(tmp_path / "heavy", copies=200_000)
     with pytest.raises(ConfigError) as caught:
@@ -135,6 +137,7 @@ def test_memory_is_a_line_through_the_smallest_and_the_largest_and_never_falls()
     assert (falls.bytes_per_voxel, falls.needed(1000)) == (0, int(1.15 * 500))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["hippocampus", "fdg-sarcoma"])
 def test_a_model_that_ships_takes_what_is_made_up_for_it(root: Path, name: str) -> None:
     runtime = OnnxRuntime.load(root / "models" / name)
@@ -144,17 +147,20 @@ def test_a_model_that_ships_takes_what_is_made_up_for_it(root: Path, name: str) 
     assert size_of(large, declared) >= 2 * size_of(small, declared)
 
 
+@pytest.mark.slow
 def test_a_package_for_images_is_measured_too(tmp_path: Path) -> None:
     samples = measure_package(write_image_package(tmp_path / "image"))
     assert [(one.device, one.batch) for one in samples] == [("cpu", 0)] * 2
     assert samples[1].voxels == 2048**2
 
 
+@pytest.mark.slow
 def test_a_network_in_a_process_that_comes_and_goes_is_measured_too(tmp_path: Path) -> None:
     samples = measure_package(write_map(tmp_path / "application"), Site(trusted=True))
     assert all(one.peak_bytes > 5 * MB for one in samples), "as much as Python takes at least"
 
 
+@pytest.mark.slow
 def test_a_package_that_takes_no_noise_is_left_unmeasured_and_one_that_breaks_is_not_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -385,6 +391,7 @@ def at_most(more: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_DATA, before)
 
 
+@pytest.mark.slow
 def test_a_network_that_runs_out_of_memory_is_run_again_with_less(
     tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
@@ -414,6 +421,7 @@ def test_a_network_that_runs_out_of_memory_is_run_again_with_less(
     assert found_in(small), "and the worker goes on"
 
 
+@pytest.mark.slow
 def test_a_pass_that_takes_too_long_is_ended_where_it_is(tmp_path: Path) -> None:
     folder = heavy(tmp_path / "slow", copies=2_000, slow=400)
     network = OnnxRuntime.load(folder)

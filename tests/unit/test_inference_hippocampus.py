@@ -50,6 +50,7 @@ def test_the_package_is_whole_and_small(runtime: OnnxRuntime) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_the_shipped_weights_say_the_same_in_torch(folder: Path, runtime: OnnxRuntime) -> None:
     torch = pytest.importorskip("torch")
     onnx = pytest.importorskip("onnx")
@@ -72,6 +73,7 @@ def test_the_shipped_weights_say_the_same_in_torch(folder: Path, runtime: OnnxRu
     assert len(pointers) == len(weights)
 
 
+@pytest.mark.slow
 def test_a_network_says_the_same_after_export(folder: Path, tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     pytest.importorskip("onnx")

@@ -40,6 +40,7 @@ def test_what_ships_is_by_the_schema(path: Path) -> None:
     assert declared.regulatory
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("folder", SHIPPED, ids=lambda path: path.name)
 def test_what_ships_is_signed_and_answers_as_it_was_sealed(folder: Path) -> None:
     assert verify_signature(folder, ROOT / "configs" / "model-keys").signer

@@ -69,6 +69,7 @@ def test_the_active_model_speaks_and_the_challenger_only_watches(bench: Bench) -
     assert sorted((one.segment, one.value) for one in dice) == [("grey", 1), ("white", 1)]
 
 
+@pytest.mark.slow
 def test_a_suspended_models_cases_are_refused_and_the_reader_is_told_why(bench: Bench) -> None:
     bench.run(1)
     send(bench, "first", S.SUSPENDED)
@@ -81,6 +82,7 @@ def test_a_suspended_models_cases_are_refused_and_the_reader_is_told_why(bench: 
     assert models_of(bench, case) == ["second"], "what runs in the shadow goes on"
 
 
+@pytest.mark.slow
 def test_a_case_of_that_time_runs_again_when_the_model_is_back(bench: Bench) -> None:
     bench.run(1)
     send(bench, "first", S.SUSPENDED)
@@ -165,6 +167,7 @@ def test_a_broken_challenger_does_not_keep_the_others_from_watching(bench: Bench
     assert models_of(bench, case) == ["second"]
 
 
+@pytest.mark.slow
 def test_an_active_challenger_speaks_though_the_files_model_is_broken(bench: Bench) -> None:
     bench.run(1)
     bench.ledger.standing.move(
@@ -224,6 +227,7 @@ def test_images_that_were_answered_before_a_suspension_are_not_told_either(bench
     assert WHY in root
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("ways", "code"),
     [
@@ -271,6 +275,7 @@ def test_results_of_a_model_that_is_active_leave_though_its_package_is_broken(
     assert after.state is CaseState.DELIVERED
 
 
+@pytest.mark.slow
 def test_a_swap_between_attempts_does_not_mix_two_models(bench: Bench) -> None:
     line = bench.line()
     case = halfway(bench, line, accept, predict, write)

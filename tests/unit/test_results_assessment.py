@@ -167,6 +167,7 @@ def test_another_programs_edit_is_measured_against_ours(
     ]
 
 
+@pytest.mark.slow
 @settings(max_examples=20, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.floats(0.02, 0.98))
 def test_any_edit_has_the_dice_and_the_volume_of_its_voxels(seed: int, share: float) -> None:

@@ -189,6 +189,7 @@ def written(analysis: Analysis) -> tuple[ResultObject, ...]:
     return (*results, *write_told(analysis, results))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", TEXTS.values(), ids=TEXTS)
 def test_every_object_says_what_the_source_says(text: Text, tmp_path: Path) -> None:
     analysis = analysis_in(text)
@@ -218,6 +219,7 @@ def test_what_is_expected_is_what_the_bytes_say_to_another_decoder(text: Text) -
     assert "=".join(decoded) == text.decoded_name
 
 
+@pytest.mark.slow
 def test_dcmtk_reads_all_sources_but_those_that_its_iconv_does_not_know(tmp_path: Path) -> None:
     unread = {
         name
@@ -252,6 +254,7 @@ def test_an_escape_that_nothing_explains_is_not_written() -> None:
             point.load()().write(analysis, ())
 
 
+@pytest.mark.slow
 def test_the_name_of_every_real_file_arrives(test_data: Path, tmp_path: Path) -> None:
     for path in sorted((test_data / "dicom/charset").glob("chr*.dcm")):
         original = pydicom.dcmread(path)

@@ -188,6 +188,7 @@ def test_a_voxel_that_no_finding_tells_of_is_found() -> None:
     assert caught.value.code == "findings-differ"
 
 
+@pytest.mark.slow
 def test_results_are_read_back_without_the_library_that_wrote_them() -> None:
     question = "import sys, clic_edge.results.check; sys.exit('highdicom' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", question], check=False).returncode == 0
@@ -203,6 +204,7 @@ FAILING = {
 """What may become of a reader, as a program that does the same."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", ["_segimage2itkimage", "_dcmdump"])
 @pytest.mark.parametrize(("script", "kind", "code"), FAILING.values(), ids=FAILING)
 def test_nothing_leaves_when_a_reader_fails(

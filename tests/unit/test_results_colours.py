@@ -16,6 +16,7 @@ from clic_edge.results.colours import colour_of
 SEGMENTATIONS = (ResultKind.SEG, ResultKind.SEG_FRACTIONAL, ResultKind.SEG_LABELMAP)
 
 
+@pytest.mark.slow
 def test_a_segmentation_recommends_the_colours_of_the_pictures() -> None:
     results = write_all(with_everything(analysis_of()))
     shown = [one for one in results if one.kind in SEGMENTATIONS]

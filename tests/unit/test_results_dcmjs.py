@@ -85,6 +85,7 @@ def read(result: ResultObject, modules: Path, folder: Path, root: Path) -> Answe
     return answer
 
 
+@pytest.mark.slow
 def test_it_opens_every_object_and_reads_the_name(
     results: tuple[ResultObject, ...], modules: Path, tmp_path: Path, root: Path
 ) -> None:

@@ -223,6 +223,7 @@ def test_a_mask_that_another_library_finds_elsewhere_does_not_leave(
     assert error.value.code == "seg-differs"
 
 
+@pytest.mark.slow
 def test_a_tree_of_vessels_is_in_the_segmentation_though_no_report_has_room_for_its_outline(
     runtime: Runtime,
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_name_in_any_character_set_arrives(
         assert dumped(result, "0008,0005", tmp_path) == "ISO_IR 192"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("file", "name"), FILES.items())
 def test_the_name_of_a_real_file_arrives(
     test_data: Path, file: str, name: str, tmp_path: Path

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 
 import pydicom
+import pytest
 from analyses import analysis_of
 from factories import Stack, make_series
 from slide_cases import slide_analysis
@@ -20,6 +21,7 @@ PAGE = (ROOT / "docs/reference/results.md").read_text(encoding="utf-8")
 ROW = re.compile(r"^\| `([A-Z-]+)` \| `([0-9.]+)` \| (\d+) \|", re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_the_page_has_each_kind_with_its_class_and_series() -> None:
     analysis = with_everything(analysis_of(make_series(replace(Stack(), series_number=3))))
     results = write_all(analysis)

@@ -12,6 +12,7 @@ from plain_highdicom import plain_highdicom
 from clic_edge.results.seg import SegWriter
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(8, 16, 16), (8, 10, 12), (5, 7, 9), (1, 3, 5)])
 @pytest.mark.parametrize("labels", [2, 4])
 def test_frames_are_those_of_highdicom_bit_for_bit(

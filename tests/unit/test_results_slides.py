@@ -286,6 +286,7 @@ def test_a_danish_reader_gets_the_same_places(analysis: Analysis) -> None:
     )
 
 
+@pytest.mark.slow
 def test_real_tissue_gets_results_where_it_lies(
     root: Path, test_data: Path, tmp_path: Path
 ) -> None:

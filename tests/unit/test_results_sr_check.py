@@ -310,6 +310,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", WRONG.values(), ids=WRONG)
 def test_nothing_that_is_wrong_leaves(
     analysis: Analysis, results: tuple[ResultObject, ...], change: Callable[[Dataset], None]

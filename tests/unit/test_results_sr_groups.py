@@ -305,6 +305,7 @@ def test_segments_are_named_in_whatever_form_they_were_written(
         assert segment.referenced_segment_numbers == [number]
 
 
+@pytest.mark.slow
 def test_a_segment_is_named_by_its_number_in_the_form_that_is_named(analysis: Analysis) -> None:
     """A segment may have a voxel and no probability that is written, or the other way round."""
     liver_map, *others = analysis.prediction.maps
@@ -332,6 +333,7 @@ def referred_in(result: ResultObject) -> set[str]:
     return {str(one.value) for one in ds.iterall() if one.keyword == "ReferencedSOPInstanceUID"}
 
 
+@pytest.mark.slow
 def test_a_box_on_frames_of_an_enhanced_original_names_the_frame(test_data: Path) -> None:
     series = series_in(test_data / "dicom/mr-enhanced", "BRTUM009.dcm")
     analysis = with_everything(analysis_of(series))
@@ -361,6 +363,7 @@ def coded(ds: Dataset, where: str = "") -> Iterator[tuple[str, tuple[str, str], 
                 yield from coded(item, place)
 
 
+@pytest.mark.slow
 def test_in_danish_the_codes_are_the_same_and_no_meaning_is_english(analysis: Analysis) -> None:
     english, danish = (
         pydicom.dcmread(io.BytesIO(written(told, ResultKind.SEG)[-1].content))
@@ -383,6 +386,7 @@ def test_in_danish_the_codes_are_the_same_and_no_meaning_is_english(analysis: An
     assert english.SOPInstanceUID != danish.SOPInstanceUID, "other bytes, so another object"
 
 
+@pytest.mark.slow
 def test_what_was_taken_back_is_not_said_again_under_its_uid_but_tracked(
     analysis: Analysis,
 ) -> None:

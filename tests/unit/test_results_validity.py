@@ -139,6 +139,7 @@ def assert_read_by_highdicom(results: Iterable[ResultObject], analysis: Analysis
             assert highdicom.imread(file).number_of_frames > 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "stack",
     [
@@ -185,6 +186,7 @@ def image_series(folder: Path) -> Iterator[list[Path]]:
     yield from series.values()
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::UserWarning")  # of pydicom, over odd files
 def test_every_real_series_is_a_volume_or_stands_in_the_table_of_those_that_cannot_be(
     test_data: Path,
@@ -204,6 +206,7 @@ def test_every_real_series_is_a_volume_or_stands_in_the_table_of_those_that_cann
     assert others == NO_VOLUME
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("folder", "pattern"), VOLUMES)
 def test_results_of_every_real_volume_are_valid(
     test_data: Path, tmp_path: Path, folder: str, pattern: str

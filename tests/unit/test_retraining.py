@@ -264,6 +264,7 @@ def original_of(trained: Trained) -> Path:
     return trained.run.parents[1] / "data"
 
 
+@pytest.mark.slow
 def test_a_package_learns_more_and_says_from_what(
     trained: Trained, cohort: Path, tmp_path: Path
 ) -> None:
@@ -323,6 +324,7 @@ def test_a_checkpoint_of_another_run_is_not_the_parent(
     )
 
 
+@pytest.mark.slow
 def test_one_that_is_worse_is_no_candidate(trained: Trained, cohort: Path, tmp_path: Path) -> None:
     plan = planned(trained, cohort, tmp_path)
     strict = Candidacy(parent=load_package(trained.package), margin=-2)

@@ -75,6 +75,7 @@ def test_what_is_not_in_the_vocabulary_is_dropped() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_other_libraries_log_records_lose_their_text() -> None:
     program = """
     early = logging.getLogger("pydicom")

@@ -214,6 +214,7 @@ def test_the_interval_of_a_mean_holds_it_and_is_the_same_at_each_run() -> None:
     assert interval_of_mean([0.9]) == (None, None)
 
 
+@pytest.mark.slow
 def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
     rng = np.random.default_rng(2)
     held = 0
@@ -266,6 +267,7 @@ def test_a_table_of_subjects_that_does_not_fit_is_named(
     assert str(path) in error.sentence
 
 
+@pytest.mark.slow
 def test_a_report_is_a_page_in_html_and_pdf(
     package: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -303,6 +305,7 @@ def test_packages_that_were_asked_otherwise_are_not_compared(
 masks = npst.arrays(np.bool_, st.tuples(*[st.integers(3, 9)] * 3), elements=st.booleans())
 
 
+@pytest.mark.slow
 @given(first=masks, data=st.data(), spacing=st.tuples(*[st.sampled_from([0.5, 1.0, 2.5])] * 3))
 @settings(deadline=None, max_examples=60)
 def test_surface_distance_and_dice_equal_monais(

@@ -89,6 +89,7 @@ def test_a_classifier_is_told_right_and_wrong_answers(malignant: Path, tmp_path:
     assert len(content["decision_curve"]) == 19
 
 
+@pytest.mark.slow
 def test_grades_in_order_have_a_kappa(tmp_path: Path) -> None:
     package = write_image_package(tmp_path / "package", toml=SEVERITY, logits=slice(2, 4))
     write_archive(tmp_path / "some.npz", [0, 0, 0, 0, 1, 1, 2, 2])
@@ -113,6 +114,7 @@ def test_what_was_learned_from_or_chosen_by_is_left_out(malignant: Path, tmp_pat
     assert [one.name for one in chosen.cases] == ["test/1"]
 
 
+@pytest.mark.slow
 def test_a_table_tells_answers_and_subgroups(malignant: Path, tmp_path: Path) -> None:
     columns = {
         "age_approximate": ["35", "80", "39.5", "unknown", "", "20", "60", "61"],
@@ -194,6 +196,7 @@ def test_the_archive_is_the_one_with_as_many_answers(tmp_path: Path) -> None:
     assert error.value.code == "validation-unreadable"
 
 
+@pytest.mark.slow
 def test_the_command_writes_report_page_and_curves(
     malignant: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,6 +161,7 @@ def registry(content: bytes | None) -> Iterator[str]:
         server.shutdown()
 
 
+@pytest.mark.slow
 def test_the_command_fetches_once_and_then_leaves_what_is_there(
     archive: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +176,7 @@ def test_the_command_fetches_once_and_then_leaves_what_is_there(
     assert CliRunner().invoke(app, words).exit_code == 0
 
 
+@pytest.mark.slow
 def test_a_site_without_internet_is_told_which_file_to_bring(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -46,6 +46,8 @@ EWMA_WEIGHT = 0.2
 POINTS_FOR_A_BASELINE = 100
 STUDIES_FOR_A_BASELINE = 300
 _LIMITS = (0.2, 80.0)
+_WIDER = 1.2
+"""By so much the limit is widened first in search of the one that is asked for."""
 _SIDES = 2
 _NODES = (7, 5)
 _RATE_NODES = 5
@@ -139,9 +141,7 @@ def design_numbers(
     def miss(limit: float) -> float:
         return log(_over_estimates(partial(signals, limit), baseline / dependence)) - asked
 
-    # A baseline that says next to nothing keeps no promise: the chart states what it gives.
-    widest = _LIMITS[1]
-    limit = widest if miss(widest) > 0 else float(brentq(miss, *_LIMITS, xtol=1e-4))
+    limit = _crossing(miss, near=_crossing(lambda known: log(signals(known, 0.0, 1.0)) - asked))
     return Design(
         kind=kind,
         limit=limit,
@@ -153,6 +153,22 @@ def design_numbers(
         ),
         provisional=is_provisional(baseline),
     )
+
+
+def _crossing(miss: Callable[[float], float], *, near: float = 1.0) -> float:
+    """Return the limit, not far above `near`, where what falls with it crosses zero.
+
+    The widest where it does nowhere: a baseline that says next to nothing keeps no promise, and
+    the chart states what it gives.
+    """
+    narrow, widest = _LIMITS
+    wider = _WIDER
+    low, high = (near, near * wider) if miss(near) > 0 else (narrow, near)
+    while high < widest and miss(high) > 0:
+        wider *= wider
+        low, high = high, high * wider
+    high = min(high, widest)
+    return widest if miss(high) > 0 else float(brentq(miss, low, high, xtol=1e-4))
 
 
 def _signals(kind: Kind, k: float) -> Callable[[float, float, float], float]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Self
 import numpy as np
 from scipy.sparse import csc_array
 from scipy.sparse.linalg import spsolve
-from scipy.stats import norm
+from scipy.special import ndtr
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -44,10 +44,13 @@ def cusum_run_length(k: float, h: float, *, shift: float = 0.0, spread: float = 
 def _cusum(k: float, h: float, normal: tuple[float, float], *, states: int) -> float:
     shift, spread = normal
     width = 2 * h / (2 * states - 1)
-    centres = np.arange(states) * width
-    edges = np.concatenate([[-np.inf], centres + width / 2])
-    below = norm.cdf((edges[None, :] - centres[:, None] + k - shift) / spread)
-    return _from_start(np.diff(below, axis=1), 0)
+    # From a state to another only the distance counts; whatever falls below zero stays there.
+    edges = (np.arange(-states, states) + 0.5) * width
+    below = ndtr((edges + k - shift) / spread)
+    distances = np.arange(states) - np.arange(states)[:, None]
+    inside = np.diff(below)[distances + states - 1]
+    inside[:, 0] = below[states - np.arange(states)]
+    return _from_start(inside, 0)
 
 
 @lru_cache(_KEPT)
@@ -71,13 +74,13 @@ def _ewma(weight: float, width: float, normal: tuple[float, float], *, states: i
     edges = np.linspace(-limit, limit, states + 1)
     centres = (edges[1:] + edges[:-1]) / 2
     needed = (edges[None, :] - (1 - weight) * centres[:, None]) / weight
-    inside = np.diff(norm.cdf((needed - shift) / spread), axis=1)
+    inside = np.diff(ndtr((needed - shift) / spread), axis=1)
     return _from_start(inside, states // 2)
 
 
 def shewhart_run_length(width: float, *, shift: float = 0.0, spread: float = 1.0) -> float:
     """Return the average run length of single points against limits at `width` sd."""
-    outside = norm.cdf((-width - shift) / spread) + norm.sf((width - shift) / spread)
+    outside = ndtr((-width - shift) / spread) + ndtr((shift - width) / spread)
     return float(1 / max(outside, 1 / _OVERFLOW))
 
 
