@@ -12,7 +12,7 @@ from clic_edge.deid.keys import load_key
 from clic_edge.deid.profile import load_profile
 from clic_edge.dicom.policy import VolumePolicy
 from clic_edge.domain.result import ResultKind
-from clic_edge.errors import Transient
+from clic_edge.errors import ClicEdgeError, Transient
 from clic_edge.inference.admission import Admission
 from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.package import load_package
@@ -138,6 +138,17 @@ def _trust(settings: Settings) -> Callable[[Path], Site]:
         return site
 
     return trust
+
+
+def packages(folder: Path) -> tuple[ModelIdentity, ...]:
+    """Return what each sound model package in a folder says of itself."""
+    found = []
+    for one in sorted(folder.iterdir()) if folder.is_dir() else ():
+        try:
+            found.append(load_package(one).identity)
+        except ClicEdgeError:
+            continue  # not a package, or a broken one: nothing is known of it
+    return tuple(found)
 
 
 def commitment_ports(settings: Settings, pipelines: tuple[Pipeline, ...]) -> tuple[int, ...]:

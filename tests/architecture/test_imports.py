@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "drift": VALUES,
     "board": VALUES | {"config", "ledger", "drift"},
     "drawing": VALUES,
+    "reporting": VALUES | {"board", "config", "drawing", "drift", "ledger"},
     "deid": VALUES | {"dicom"},
     "results": VALUES | {"dicom"},
     "validation": VALUES | {"inference"},
@@ -57,6 +58,11 @@ MUST_NOT_KNOW = {
     "training",
     "notify",
     "ledger.predictions",
+    "ledger.periods",
+    "board.report",
+    "board.post_market",
+    "drawing",
+    "reporting",
 }
 
 SEAMS = {

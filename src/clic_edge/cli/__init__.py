@@ -24,6 +24,7 @@ from clic_edge.cli import (
     notify,
     pacs,
     predictions,
+    report,
     retrain,
     site,
     train,
@@ -62,6 +63,7 @@ app.command()(predictions.predictions)
 app.command()(assessments.assessments)
 app.add_typer(drift.app, name="drift")
 app.add_typer(notify.app, name="notify")
+app.add_typer(report.app, name="report")
 app.command()(model.validate)
 app.command()(train.train)
 app.command()(retrain.retrain)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from clic_edge.drawing.look import STANDARD
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from clic_edge.drawing.look import Look
     from clic_edge.drawing.plane import Plane
 
-_LEGEND = 18
+_LEGEND, _ROW = 18, 22
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,27 +111,30 @@ def _stack(one: DayOfCounts, on: Plane, look: Look) -> str:
 
 
 def pareto(drawn: Pareto, look: Look = STANDARD) -> str:
-    """Return reasons as bars that lie, the largest on top; small ones at the end are left out."""
+    """Return reasons as bars that lie, the largest on top, as tall as they are many.
+
+    Where they are more than the height has room for, the smallest are left out.
+    """
     ranked = sorted(drawn.reasons, key=lambda one: (-one.count, one.name))
     total = sum(one.count for one in ranked)
-    height = 22.0
-    shown = ranked[: max(1, int((look.height - TOP) // height))]
-    body = (heading(look, drawn.title), *_reasons(shown, total, look, height=height))
-    return chart(drawn.title, drawn.message, body, look=look)
+    shown = ranked[: max(1, (look.height - TOP) // _ROW)]
+    low = replace(look, height=TOP + _ROW * len(shown) + 4)
+    body = (heading(low, drawn.title), *_reasons(shown, total, low))
+    return chart(drawn.title, drawn.message, body, look=low)
 
 
-def _reasons(shown: list[Reason], total: int, look: Look, *, height: float) -> Iterator[str]:
+def _reasons(shown: list[Reason], total: int, look: Look) -> Iterator[str]:
     letters = min(max((len(one.name) for one in shown), default=0), look.width / 2 / LETTER)
     left, room = letters * LETTER + 8, 96
     most, up_to = max((one.count for one in shown), default=0), 0
     for row, one in enumerate(shown):
-        y = TOP + row * height
+        y = TOP + row * _ROW
         up_to += one.count
         width = (look.width - left - room) * one.count / most if most else 0.0
         share = say_share(up_to / total if total else None, look.language)
         drawn = (
             text(left - 6, y + 14, fitted(one.name, letters), text_anchor="end"),
-            element("rect", x=left, y=y + 3, width=max(0.5, width), height=height - 6, fill=look.theme.series[0]),
+            element("rect", x=left, y=y + 3, width=max(0.5, width), height=_ROW - 6, fill=look.theme.series[0]),
             text(left + width + 6, y + 14, f"{say_number(one.count, look.language, digits=7)}  (Σ {share})"),
         )  # fmt: skip
         yield hinted("".join(drawn), one.tip, one.href, stop=True)

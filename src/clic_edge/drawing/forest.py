@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isfinite
 from typing import TYPE_CHECKING
 
-from clic_edge.drawing.look import STANDARD, Look
+from clic_edge.drawing.look import STANDARD
 from clic_edge.drawing.numerals import say_number
 from clic_edge.drawing.plane import LETTER, axis_across, fitted, heading, plane, span
 from clic_edge.drawing.svg import chart, element, hinted, line, text
@@ -14,6 +14,7 @@ from clic_edge.drawing.svg import chart, element, hinted, line, text
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from clic_edge.drawing.look import Look
     from clic_edge.drawing.plane import Plane
 
 _ROW, _TOP, _BELOW = 24, 44, 44
@@ -47,12 +48,7 @@ class Forest:
 
 def forest(drawn: Forest, look: Look = STANDARD) -> str:
     """Return the chart as SVG."""
-    tall = Look(
-        language=look.language,
-        theme=look.theme,
-        width=look.width,
-        height=_TOP + _ROW * len(drawn.rows) + _BELOW,
-    )
+    tall = replace(look, height=_TOP + _ROW * len(drawn.rows) + _BELOW)
     values = [value for one in drawn.rows for value in (one.value, one.lower, one.upper)]
     longest = min(26, max((len(one.name) for one in drawn.rows), default=0))
     left = int(longest * LETTER) + 56

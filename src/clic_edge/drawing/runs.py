@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from clic_edge.drawing.look import STANDARD, Look
+from clic_edge.drawing.look import STANDARD
 from clic_edge.drawing.numerals import say_month, weekdays
 from clic_edge.drawing.plane import LETTER, heading
 from clic_edge.drawing.svg import chart, element, hinted, text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from clic_edge.drawing.look import Look
 
 _CELL, _LEFT, _TOP, _LEGEND = 16, 28, 42, 26
 _WEEK = timedelta(days=7)
@@ -53,11 +55,8 @@ def calendar(drawn: Calendar, look: Look = STANDARD) -> str:
     days = [one.day for one in drawn.runs]
     first, last = (_monday(min(days)), max(days)) if days else (date(1970, 1, 5), date(1970, 1, 5))
     weeks = (last - first).days // 7 + 1
-    wide = Look(
-        language=look.language,
-        theme=look.theme,
-        width=max(260, _LEFT + weeks * _CELL + 8),
-        height=_TOP + 7 * _CELL + _LEGEND,
+    wide = replace(
+        look, width=max(260, _LEFT + weeks * _CELL + 8), height=_TOP + 7 * _CELL + _LEGEND
     )
     body = (
         heading(wide, drawn.title),

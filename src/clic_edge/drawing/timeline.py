@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from clic_edge.drawing.look import STANDARD, Look
+from clic_edge.drawing.look import STANDARD
 from clic_edge.drawing.plane import LETTER, Span, axis_across, fitted, from_zero, heading, plane
 from clic_edge.drawing.svg import chart, element, hinted, text
 
 if TYPE_CHECKING:
+    from clic_edge.drawing.look import Look
     from clic_edge.drawing.plane import Plane
 
 _ROW, _TOP, _BELOW = 22, 30, 42
@@ -42,12 +43,7 @@ class Timeline:
 
 def timeline(drawn: Timeline, look: Look = STANDARD) -> str:
     """Return the stages as SVG."""
-    tall = Look(
-        language=look.language,
-        theme=look.theme,
-        width=look.width,
-        height=_TOP + _ROW * len(drawn.stages) + _BELOW,
-    )
+    tall = replace(look, height=_TOP + _ROW * len(drawn.stages) + _BELOW)
     ends = [one.begins + one.seconds for one in drawn.stages]
     longest = min(26, max((len(one.name) for one in drawn.stages), default=0))
     across = from_zero(ends)

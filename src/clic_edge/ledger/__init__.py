@@ -22,6 +22,7 @@ from clic_edge.ledger.monitoring import MonitoringStore
 from clic_edge.ledger.notices import NoticeStore
 from clic_edge.ledger.observations import ObservationStore
 from clic_edge.ledger.overview import OverviewStore
+from clic_edge.ledger.periods import PeriodStore
 from clic_edge.ledger.predictions import PredictionStore
 from clic_edge.ledger.records import RecordStore
 from clic_edge.ledger.search import SearchStore
@@ -50,6 +51,7 @@ class Ledger:
     notices: NoticeStore
     observations: ObservationStore
     overview: OverviewStore
+    periods: PeriodStore
     records: RecordStore
     search: SearchStore
     standing: StandingStore
@@ -76,6 +78,7 @@ class Ledger:
             notices=NoticeStore(engine),
             observations=ObservationStore(engine),
             overview=OverviewStore(engine),
+            periods=PeriodStore(engine),
             records=RecordStore(engine),
             search=SearchStore(engine),
             standing=StandingStore(engine),
