@@ -16,7 +16,7 @@ STUDY ?=
 VIEWER_TGZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo viewer check test servers bench clean debian browser
+.PHONY: help setup demo viewer check test servers bench clean debian browser promtool
 
 help: ## explain these commands
 	@echo "clic-edge: clinical AI beside the PACS"
@@ -66,7 +66,7 @@ check: setup ## format, lint, types and the fast tests, in under a minute
 	@$(BIN)/mypy
 	@$(BIN)/pytest -q -n 2 -m "not servers and not slow" tests
 
-test: setup browser ## all tests, with real servers, in under ten minutes
+test: setup browser promtool ## all tests, with real servers, in under ten minutes
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
@@ -80,6 +80,15 @@ browser: | setup
 			> /dev/null || true; fi
 	@command -v chromium > /dev/null || echo "No viewer tests without: sudo apt-get install chromium"
 	@$(BIN)/clic-edge -c configs/clic-edge.toml viewer install || true
+
+# Only the program, out of the package: no service starts.
+promtool: build/prometheus/usr/bin/promtool
+
+build/prometheus/usr/bin/promtool:
+	@mkdir -p build/prometheus && cd build/prometheus && \
+		{ (apt-get download -qq prometheus && dpkg --fsys-tarfile prometheus_*.deb \
+			| tar -x ./usr/bin/promtool) > /dev/null 2>&1; rm -f prometheus_*.deb; true; }
+	@test -x $@ || command -v promtool > /dev/null || echo "No tests by promtool without: apt-get download prometheus"
 
 servers: ## install Triton and MLServer, against which the KServe runtime is tested
 	@/usr/bin/python3 -m venv build/pytriton && build/pytriton/bin/pip install --quiet nvidia-pytriton==0.7.0

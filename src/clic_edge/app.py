@@ -95,6 +95,7 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
     """Run the worker until `stop` is set. Raises ConfigError instead of starting half-way."""
     from clic_edge import telemetry  # noqa: PLC0415 - the plugin needs none of these
     from clic_edge.assembly import build_line, commitment_ports  # noqa: PLC0415 - as above
+    from clic_edge.metrics import LedgerCollector  # noqa: PLC0415 - as above
     from clic_edge.notify.post import delivering  # noqa: PLC0415 - as above
     from clic_edge.pacs.commitment import Reports, listening  # noqa: PLC0415 - as above
     from clic_edge.pipeline.monitoring import policy_of  # noqa: PLC0415 - as above
@@ -112,18 +113,15 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
         ledger=appliance.ledger,
         reports=reports,
     )
-    instance = uuid4().hex
+    serving = Serving(instance=uuid4().hex, name=settings.appliance.name)
     for pipeline in line.pipelines:
-        enrol(
-            pipeline,
-            appliance.ledger.standing,
-            by=Serving(instance=instance, name=settings.appliance.name),
-        )
+        enrol(pipeline, appliance.ledger.standing, by=serving)
     if settings.worker.metrics_port:
-        telemetry.serve_metrics(settings.worker.metrics_port)
+        collector = LedgerCollector(appliance.ledger, settings.appliance.state_dir)
+        telemetry.serve_metrics(settings.worker.metrics_port, collector)
     pace = Pace(
         name=settings.appliance.name,
-        instance=instance,
+        instance=serving.instance,
         concurrent_cases=settings.worker.concurrent_cases,
         reconcile_seconds=settings.worker.reconcile_seconds,
         watch_seconds=60 * settings.monitoring.every_minutes,

@@ -16,13 +16,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, TextIO, TypedDict, Unpack, get_args
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import (
+    REGISTRY,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+    start_http_server,
+)
 
 from clic_edge.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
     from types import TracebackType
+
+    from prometheus_client.registry import Collector
 
 Level = Literal["debug", "info", "warning", "error"]
 Event = Literal[
@@ -83,7 +91,6 @@ _BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 100
 CASES: Final = Counter(
     "clic_edge_cases", "Cases by the state they came to, and why.", ["pipeline", "state", "code"]
 )
-OPEN_CASES: Final = Gauge("clic_edge_open_cases", "Cases that have not ended.", ["state"])
 STAGE_SECONDS: Final = Histogram(
     "clic_edge_stage_seconds", "Wall time of a stage.", ["pipeline", "stage"], buckets=_BUCKETS
 )
@@ -202,13 +209,10 @@ def returned_unread(*, case_id: str, code: str) -> None:
     _tell("returned-unread", "warning", case_id=case_id, code=code)
 
 
-def open_cases(*, state: str, count: int) -> None:
-    """Set how many cases are in a state that is not an end."""
-    OPEN_CASES.labels(state=state).set(count)
-
-
-def serve_metrics(port: int) -> None:
+def serve_metrics(port: int, *collectors: Collector) -> None:
     """Serve /metrics on 127.0.0.1 from a thread that ends with the process.
+
+    What is counted here is in it, and what the collectors say when they are asked.
 
     Raises
     ------
@@ -216,6 +220,9 @@ def serve_metrics(port: int) -> None:
         ``port-in-use``.
 
     """
+    disable_created_metrics()  # type: ignore[no-untyped-call]  # the library leaves it so
+    for one in collectors:
+        REGISTRY.register(one)
     try:
         start_http_server(port, addr="127.0.0.1")
     except OSError as error:

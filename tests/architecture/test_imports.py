@@ -38,6 +38,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "accounts": VALUES | {"config", "ledger"},
     "web": VALUES
     | {"accounts", "board", "config", "drawing", "drift", "ledger", "pacs", "pipeline"},
+    "metrics": VALUES | {"drift", "ledger"},
     "app": EVERYTHING,
     "assembly": EVERYTHING,
     "transports": EVERYTHING,
@@ -53,6 +54,7 @@ KNOWS_THE_PATIENT = {"clic_edge.domain.study", "clic_edge.domain.result"}
 MUST_NOT_KNOW = {
     "inference",
     "drift",
+    "metrics",
     "telemetry",
     "validation",
     "training",

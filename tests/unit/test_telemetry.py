@@ -156,21 +156,20 @@ def test_cases_stages_predictions_and_receipts_are_counted() -> None:
     telemetry.stage_finished(case_id="c", pipeline="t", stage="write", seconds=2.0)
     telemetry.prediction_made(case_id="c", pipeline="t", model="m 1", device="cpu")
     telemetry.receipt_came(case_id="c", destination="pacs", accepted=False)
-    telemetry.open_cases(state="waiting", count=3)
     assert sample("clic_edge_cases_total", pipeline="t", state="refused", code="gap") == 1
     assert sample("clic_edge_stage_seconds_sum", pipeline="t", stage="write") == 2.0
     assert sample("clic_edge_predictions_total", pipeline="t", model="m 1", device="cpu") == 1
     assert sample("clic_edge_receipts_total", destination="pacs", result="rejected") == 1
-    assert sample("clic_edge_open_cases", state="waiting") == 3
 
 
 def test_metrics_are_served_on_loopback_only() -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     telemetry.serve_metrics(port)
-    telemetry.open_cases(state="running", count=1)
+    telemetry.receipt_came(case_id="c", destination="served", accepted=True)
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-        assert b'clic_edge_open_cases{state="running"} 1.0' in answer.read()
+        told = b'clic_edge_receipts_total{destination="served",result="accepted"} 1.0'
+        assert told in answer.read()
     with pytest.raises(OSError, match="refused"):
         socket.create_connection(("127.0.0.2", port), timeout=1)
     with pytest.raises(ConfigError, match=str(port)):

@@ -49,7 +49,7 @@ CONFIGURATION = "configuration"
 """Who moves a model when the site's files decide."""
 STOP_RULE = "stop rule"
 """Who moves a model when a chart or a constancy run asks for it."""
-SYSTEM_NAMES = frozenset({CONFIGURATION, STOP_RULE, "clic edge", "monitor", "system"})
+SYSTEM_NAMES = frozenset({CONFIGURATION, STOP_RULE, "clic edge", "monitor", "schedule", "system"})
 """No person may go by one of these."""
 LONGEST_NAME = 64
 """Letters of the name of who decides."""

@@ -18,6 +18,7 @@ from clic_edge.ledger.charted import ChartedStore
 from clic_edge.ledger.constancy import ConstancyStore
 from clic_edge.ledger.deliveries import DeliveryStore
 from clic_edge.ledger.features import FeatureStore
+from clic_edge.ledger.gauges import GaugeStore
 from clic_edge.ledger.monitoring import MonitoringStore
 from clic_edge.ledger.notices import NoticeStore
 from clic_edge.ledger.observations import ObservationStore
@@ -47,6 +48,7 @@ class Ledger:
     deliveries: DeliveryStore
     assessments: AssessmentStore
     constancy: ConstancyStore
+    gauges: GaugeStore
     monitoring: MonitoringStore
     notices: NoticeStore
     observations: ObservationStore
@@ -74,6 +76,7 @@ class Ledger:
             deliveries=DeliveryStore(engine),
             assessments=AssessmentStore(engine),
             constancy=ConstancyStore(engine),
+            gauges=GaugeStore(engine),
             monitoring=MonitoringStore(engine),
             notices=NoticeStore(engine),
             observations=ObservationStore(engine),

@@ -95,6 +95,11 @@ class MonitoringStore:
             row = connection.execute(query).one_or_none()
         return _reference(row) if row else None
 
+    def reference_ids(self) -> frozenset[str]:
+        """Return what every reference is known by, without reading it."""
+        with self._engine.connect() as connection:
+            return frozenset(connection.scalars(sa.select(drift_references.c.reference_id)))
+
     def progress(self, reference_id: str) -> tuple[datetime | None, tuple[ChartMemory, ...]]:
         """Return until when a reference's stratum was charted, and how its charts stood then."""
         query = sa.select(drift_progress).where(drift_progress.c.reference_id == reference_id)

@@ -16,7 +16,6 @@ from sqlalchemy.exc import DBAPIError
 
 from clic_edge import telemetry
 from clic_edge.deid.crosswalk import drop_expired
-from clic_edge.domain.case import CaseState
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 from clic_edge.errors import ClicEdgeError
 from clic_edge.ledger.records import HEARTBEAT
@@ -167,10 +166,6 @@ class Worker:
     def _rescue(self) -> None:
         line = self._line
         under_way = line.ledger.cases.under_way()
-        for state in CaseState:
-            if not state.is_end:
-                count = sum(case.state is state for case in under_way)
-                telemetry.open_cases(state=state, count=count)
         stranded = {case.case_id: case for case in self._queue.stranded(under_way)}
         latest = datetime.now(UTC) + line.patience.give_up_after
         stranded |= {case.case_id: case for case in misdated(under_way, latest=latest)}
