@@ -28,6 +28,7 @@ from clic_edge.cli import (
     retrain,
     site,
     train,
+    truth,
     users,
     viewer,
     web,
@@ -64,6 +65,7 @@ app.command()(assessments.assessments)
 app.add_typer(drift.app, name="drift")
 app.add_typer(notify.app, name="notify")
 app.add_typer(report.app, name="report")
+app.add_typer(truth.app, name="truth")
 app.command()(model.validate)
 app.command()(train.train)
 app.command()(retrain.retrain)

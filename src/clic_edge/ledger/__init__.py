@@ -31,6 +31,7 @@ from clic_edge.ledger.sessions import SessionStore
 from clic_edge.ledger.shadows import ShadowStore
 from clic_edge.ledger.standing import StandingStore
 from clic_edge.ledger.traffic import TrafficStore
+from clic_edge.ledger.truths import TruthStore
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -45,6 +46,7 @@ class Ledger:
     cases: CaseStore
     predictions: PredictionStore
     features: FeatureStore
+    truths: TruthStore
     deliveries: DeliveryStore
     assessments: AssessmentStore
     constancy: ConstancyStore
@@ -73,6 +75,7 @@ class Ledger:
             cases=CaseStore(engine, queue),
             predictions=PredictionStore(engine),
             features=FeatureStore(engine),
+            truths=TruthStore(engine),
             deliveries=DeliveryStore(engine),
             assessments=AssessmentStore(engine),
             constancy=ConstancyStore(engine),

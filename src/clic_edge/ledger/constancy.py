@@ -327,6 +327,7 @@ def _delete_cases(connection: sa.Connection, own: sa.ColumnElement[bool]) -> Non
         schema.shadow_failures,
         results,
         schema.assessments,
+        schema.truths,
         predictions,
     )
     for table in of_case:

@@ -106,6 +106,24 @@ feature_values = sa.Table(
     sa.Column("words", sa.Text, nullable=False),
 )
 
+feature_days = sa.Table(
+    "feature_days",
+    metadata,
+    sa.Column("model_digest", sa.String(64), primary_key=True),
+    sa.Column("name", sa.String(160), primary_key=True),
+    sa.Column("day", sa.Date, primary_key=True),
+    sa.Column("manufacturer", sa.String(256), primary_key=True),
+    sa.Column("model_name", sa.String(256), primary_key=True),
+    sa.Column("software_versions", sa.String(256), primary_key=True),
+    sa.Column("n", sa.Integer, nullable=False),
+    sa.Column("mean", sa.Float, nullable=False),
+    sa.Column("sd", sa.Float, nullable=False),
+    sa.Column("low", sa.Float, nullable=False),
+    sa.Column("median", sa.Float, nullable=False),
+    sa.Column("high", sa.Float, nullable=False),
+)
+"""A feature's day on one scanner; `low` and `high` are the 5th and 95th percentile."""
+
 segmentations = sa.Table(
     "segmentations",
     metadata,
@@ -130,6 +148,21 @@ assessments = sa.Table(
     sa.Column("dice", sa.Float),
     sa.Column("volume_mm3", sa.Float),
 )
+
+truths = sa.Table(
+    "truths",
+    metadata,
+    sa.Column("truth_id", sa.String(64), primary_key=True),
+    sa.Column("case_id", sa.ForeignKey("cases.case_id"), nullable=False, index=True),
+    sa.Column("finding", sa.String(64), nullable=False),
+    sa.Column("present", sa.Boolean),
+    sa.Column("value", sa.Float),
+    sa.Column("origin", sa.String(16), nullable=False),
+    sa.Column("source", sa.String(64), nullable=False),
+    sa.Column("confidence", sa.Float),
+    sa.Column("at", UtcDateTime, nullable=False, index=True),
+)
+"""Ground truth that came later; only ever added to."""
 
 series_refusals = sa.Table(
     "series_refusals",

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     Row = Mapping[str, object]
+
+
+_PART = 500
+"""SQLite takes so many values in one statement, and far more."""
+
+
+def in_parts(values: Iterable[str]) -> Iterator[tuple[str, ...]]:
+    """Yield values some at a time, for `IN`."""
+    left = iter(values)
+    while part := tuple(islice(left, _PART)):
+        yield part
 
 
 def _insert(connection: sa.Connection, table: sa.Table) -> postgresql.Insert | sqlite.Insert:
