@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from source import ROOT
+
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.feature import Feature
 from clic_edge.ledger.features import stratum_of, write_features
@@ -13,6 +15,7 @@ from clic_edge.ledger.schema import cases, predictions, result_objects
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
+    from pathlib import Path
 
     from sqlalchemy.engine import Engine
 
@@ -40,6 +43,23 @@ class Row:
     subject: str = "CE-AAAA"
     scanner: Mapping[str, str] | None = None
     numbers: Mapping[str, float] | None = None
+
+
+def write_settings(folder: Path, more: str = "") -> Path:
+    """Return a settings file by which the commands find the ledger of a folder."""
+    path = folder / "clic-edge.toml"
+    path.write_text(
+        f"""[appliance]
+state_dir = "."
+models = "{ROOT}/models"
+pipelines = "{ROOT}/configs/pipelines"
+deid_profiles = "{ROOT}/configs/deid"
+[destinations.pacs]
+kind = "folder"
+path = "out"
+{more}"""
+    )
+    return path
 
 
 def write_rows(engine: Engine, rows: Iterable[Row]) -> None:

@@ -16,7 +16,8 @@ from clic_edge.domain.account import Role
 from clic_edge.errors import ConfigError, Refusal, Transient
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.accounts import AccountRecord
-from clic_edge.ledger.schema import audit_events, metadata
+from clic_edge.ledger.metadata import metadata
+from clic_edge.ledger.schema import audit_events
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine

@@ -18,7 +18,7 @@ from clic_edge.domain.feature import Feature
 from clic_edge.domain.monitoring import Observation, Stratum
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.database import migrate
-from clic_edge.ledger.schema import metadata
+from clic_edge.ledger.metadata import metadata
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine

@@ -36,8 +36,8 @@ from clic_edge.ledger import Ledger
 from clic_edge.ledger.assessments import standing
 from clic_edge.ledger.cases import Admission
 from clic_edge.ledger.database import migrate, open_engine, require_ledger
+from clic_edge.ledger.metadata import metadata
 from clic_edge.ledger.predictions import LoggedPrediction
-from clic_edge.ledger.schema import metadata
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

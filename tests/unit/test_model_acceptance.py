@@ -22,8 +22,9 @@ from clic_edge.errors import ConfigError
 from clic_edge.inference.onnx import OnnxRuntime
 from clic_edge.inference.package import load_package, write_digests
 from clic_edge.inference.testset import Replayed, seal
+from clic_edge.ledger.feature_tables import feature_values
 from clic_edge.ledger.features import write_features
-from clic_edge.ledger.schema import feature_values, predictions
+from clic_edge.ledger.schema import predictions
 from clic_edge.ledger.shadows import Difference
 from clic_edge.pipeline.acceptance import Evidence, Shadowed, examine, promote
 from clic_edge.pipeline.acceptance_report import AcceptanceReport, read_report, signed

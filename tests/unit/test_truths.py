@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from case_rows import NOON, Row, write_rows
+from case_rows import NOON, Row, write_rows, write_settings
 from scipy.stats import binomtest
 from typer.testing import CliRunner
 
@@ -51,12 +52,13 @@ class Bench:
         return self.run("import", str(path), *(["--dry"] if dry else []))
 
 
-@pytest.fixture
-def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
-    monkeypatch.setattr(console.stdout, "width", 200)
-    (tmp_path / "clic-edge.toml").write_text(f'[appliance]\nstate_dir = "{tmp_path}"\n')
-    create_key(tmp_path / "deid.key")
-    engine = open_engine(f"sqlite:///{tmp_path / 'clic-edge.sqlite'}")
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with the ledger, its settings and the key."""
+    folder = tmp_path_factory.mktemp("truths")
+    write_settings(folder)
+    create_key(folder / "deid.key")
+    engine = open_engine(f"sqlite:///{folder / 'clic-edge.sqlite'}")
     migrate(engine)
     volumes = {"one": 5.0, "two": 0.0, "three": 7.0, "four": 0.0}
     month = timedelta(days=31)
@@ -75,7 +77,17 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     with engine.begin() as connection:
         own = cases.c.case_id == "four"
         connection.execute(cases.update().where(own).values(study_digest=digest_of([UID])))
-    return Bench(folder=tmp_path, ledger=Ledger.on(engine))
+    engine.dispose()
+    return folder
+
+
+@pytest.fixture
+def bench(filled: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
+    monkeypatch.setattr(console.stdout, "width", 200)
+    folder = tmp_path / "site"
+    shutil.copytree(filled, folder)
+    engine = open_engine(f"sqlite:///{folder / 'clic-edge.sqlite'}")
+    return Bench(folder=folder, ledger=Ledger.on(engine))
 
 
 def test_what_is_imported_is_held_beside_what_the_model_said(bench: Bench) -> None:
@@ -127,7 +139,9 @@ def test_a_study_is_named_by_a_stand_in_that_only_the_site_can_make(bench: Bench
     stand_in = bench.run("stand-ins", str(uids)).output.strip()
     assert UID not in stand_in
     head = "study;finding;value;origin;source"
-    ran = bench.import_lines(head, f"{stand_in};tumour;2,5;follow-up;clinic", f"{'0' * 32};x;1;report;y")
+    ran = bench.import_lines(
+        head, f"{stand_in};tumour;2,5;follow-up;clinic", f"{'0' * 32};x;1;report;y"
+    )
     assert ran.exit_code == 0, ran.exception
     (one,) = bench.ledger.truths.of_case("four")
     assert (one.value, one.present, one.origin) == (2.5, None, Origin.FOLLOW_UP)

@@ -33,7 +33,9 @@ def import_truths(
     context: typer.Context,
     file: Annotated[Path, typer.Argument(help="CSV with a line of names.", metavar="FILE.csv")],
     *,
-    dry: Annotated[bool, typer.Option("--dry", help="Say what would be new; write nothing.")] = False,
+    dry: Annotated[
+        bool, typer.Option("--dry", help="Say what would be new; write nothing.")
+    ] = False,
 ) -> None:
     """Remember what a CSV file says is true; all of it, or nothing where a line is wrong.
 

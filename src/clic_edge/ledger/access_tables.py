@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-from clic_edge.ledger.schema import UtcDateTime, metadata
+from clic_edge.ledger.metadata import UtcDateTime, metadata
 
 accounts = sa.Table(
     "accounts",

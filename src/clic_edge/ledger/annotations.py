@@ -10,7 +10,8 @@ import sqlalchemy as sa
 from clic_edge.domain.annotation import Annotation, AnnotationKind
 from clic_edge.domain.monitoring import Stratum
 from clic_edge.errors import ConfigError
-from clic_edge.ledger.schema import UtcDateTime, audit_events, metadata
+from clic_edge.ledger.metadata import UtcDateTime, metadata
+from clic_edge.ledger.schema import audit_events
 from clic_edge.ledger.sql import insert_once
 
 if TYPE_CHECKING:

@@ -24,6 +24,7 @@ from clic_edge.domain.constancy import (
 )
 from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.ledger import schema
+from clic_edge.ledger.feature_tables import feature_values, truths
 from clic_edge.ledger.schema import (
     acceptance_reports,
     audit_events,
@@ -318,7 +319,7 @@ def _delete_cases(connection: sa.Connection, own: sa.ColumnElement[bool]) -> Non
     ids = sa.select(cases.c.case_id).where(own)
     predicted = sa.select(predictions.c.prediction_id).where(predictions.c.case_id.in_(ids))
     told = sa.select(results.c.sop_instance_uid).where(results.c.case_id.in_(ids))
-    for table in (schema.feature_values, schema.segmentations):
+    for table in (feature_values, schema.segmentations):
         connection.execute(table.delete().where(table.c.prediction_id.in_(predicted)))
     connection.execute(schema.receipts.delete().where(schema.receipts.c.sop_instance_uid.in_(told)))
     of_case = (
@@ -327,7 +328,7 @@ def _delete_cases(connection: sa.Connection, own: sa.ColumnElement[bool]) -> Non
         schema.shadow_failures,
         results,
         schema.assessments,
-        schema.truths,
+        truths,
         predictions,
     )
     for table in of_case:

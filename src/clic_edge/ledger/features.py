@@ -19,7 +19,8 @@ import sqlalchemy as sa
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.feature_table import FeatureTable
 from clic_edge.domain.monitoring import Stratum
-from clic_edge.ledger.schema import feature_names, feature_values, predictions
+from clic_edge.ledger.feature_tables import feature_names, feature_values
+from clic_edge.ledger.schema import predictions
 from clic_edge.ledger.sql import insert_once
 
 if TYPE_CHECKING:

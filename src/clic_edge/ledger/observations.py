@@ -10,14 +10,9 @@ from clic_edge.domain.assessment import Verdict
 from clic_edge.domain.constancy import CONSTANCY_MARK
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.monitoring import EVERY, Observation, Stratum
+from clic_edge.ledger.feature_tables import feature_values
 from clic_edge.ledger.features import VALUES, unpacker
-from clic_edge.ledger.schema import (
-    assessments,
-    cases,
-    feature_values,
-    predictions,
-    series_refusals,
-)
+from clic_edge.ledger.schema import assessments, cases, predictions, series_refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,11 +10,11 @@ import sqlalchemy as sa
 from clic_edge.domain.assessment import Assessment, Reason, Source, Verdict
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.constancy import CONSTANCY_MARK
+from clic_edge.ledger.feature_tables import feature_values
 from clic_edge.ledger.features import VALUES, unpacker
 from clic_edge.ledger.schema import (
     assessments,
     cases,
-    feature_values,
     predictions,
     series_refusals,
 )

@@ -25,8 +25,9 @@ from clic_edge.domain.prediction import (
     SegmentFinding,
 )
 from clic_edge.domain.volume import Geometry, SliceSource
+from clic_edge.ledger.feature_tables import feature_values
 from clic_edge.ledger.features import VALUES, stratum_of, unpacker, write_features
-from clic_edge.ledger.schema import feature_values, predictions, segmentations
+from clic_edge.ledger.schema import predictions, segmentations
 from clic_edge.ledger.sql import insert_once
 
 if TYPE_CHECKING:

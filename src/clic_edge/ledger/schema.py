@@ -5,45 +5,9 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
 import sqlalchemy as sa
 
-if TYPE_CHECKING:
-    from sqlalchemy.engine import Dialect
-
-metadata = sa.MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_name)s",
-    }
-)
-
-
-class UtcDateTime(sa.TypeDecorator[datetime]):
-    """An aware datetime in UTC; SQLite has no time zones of its own."""
-
-    impl = sa.DateTime(timezone=True)
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Refuse naive datetimes: they mean a different moment on every host."""
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            message = "a datetime without time zone cannot be stored"
-            raise ValueError(message)
-        value = value.astimezone(UTC)
-        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        """Return the moment in UTC."""
-        if value is None:
-            return None
-        return value.replace(tzinfo=UTC) if dialect.name == "sqlite" else value.astimezone(UTC)
-
+from clic_edge.ledger.metadata import UtcDateTime, metadata
 
 cases = sa.Table(
     "cases",
@@ -88,42 +52,6 @@ predictions = sa.Table(
 )
 """The scanner is told here beside the features: cases are found by it, and features are pruned."""
 
-feature_names = sa.Table(
-    "feature_names",
-    metadata,
-    sa.Column("names_id", sa.String(16), primary_key=True),
-    sa.Column("numbers", sa.Text, nullable=False),
-    sa.Column("words", sa.Text, nullable=False),
-)
-"""Named by its content; see `ledger.features`."""
-
-feature_values = sa.Table(
-    "feature_values",
-    metadata,
-    sa.Column("prediction_id", sa.ForeignKey("predictions.prediction_id"), primary_key=True),
-    sa.Column("names_id", sa.ForeignKey("feature_names.names_id"), nullable=False),
-    sa.Column("numbers", sa.LargeBinary, nullable=False),
-    sa.Column("words", sa.Text, nullable=False),
-)
-
-feature_days = sa.Table(
-    "feature_days",
-    metadata,
-    sa.Column("model_digest", sa.String(64), primary_key=True),
-    sa.Column("name", sa.String(160), primary_key=True),
-    sa.Column("day", sa.Date, primary_key=True),
-    sa.Column("manufacturer", sa.String(256), primary_key=True),
-    sa.Column("model_name", sa.String(256), primary_key=True),
-    sa.Column("software_versions", sa.String(256), primary_key=True),
-    sa.Column("n", sa.Integer, nullable=False),
-    sa.Column("mean", sa.Float, nullable=False),
-    sa.Column("sd", sa.Float, nullable=False),
-    sa.Column("low", sa.Float, nullable=False),
-    sa.Column("median", sa.Float, nullable=False),
-    sa.Column("high", sa.Float, nullable=False),
-)
-"""A feature's day on one scanner; `low` and `high` are the 5th and 95th percentile."""
-
 segmentations = sa.Table(
     "segmentations",
     metadata,
@@ -148,21 +76,6 @@ assessments = sa.Table(
     sa.Column("dice", sa.Float),
     sa.Column("volume_mm3", sa.Float),
 )
-
-truths = sa.Table(
-    "truths",
-    metadata,
-    sa.Column("truth_id", sa.String(64), primary_key=True),
-    sa.Column("case_id", sa.ForeignKey("cases.case_id"), nullable=False, index=True),
-    sa.Column("finding", sa.String(64), nullable=False),
-    sa.Column("present", sa.Boolean),
-    sa.Column("value", sa.Float),
-    sa.Column("origin", sa.String(16), nullable=False),
-    sa.Column("source", sa.String(64), nullable=False),
-    sa.Column("confidence", sa.Float),
-    sa.Column("at", UtcDateTime, nullable=False, index=True),
-)
-"""Ground truth that came later; only ever added to."""
 
 series_refusals = sa.Table(
     "series_refusals",

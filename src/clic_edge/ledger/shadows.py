@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from clic_edge.ledger.feature_tables import feature_values
 from clic_edge.ledger.features import VALUES, unpacker
-from clic_edge.ledger.schema import cases, feature_values, predictions, shadow_failures
+from clic_edge.ledger.schema import cases, predictions, shadow_failures
 from clic_edge.ledger.sql import insert_or_replace
 
 if TYPE_CHECKING:

@@ -10,8 +10,9 @@ import sqlalchemy as sa
 
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.truth import Origin, Outcome, Truth, standing
+from clic_edge.ledger.feature_tables import feature_values, truths
 from clic_edge.ledger.features import VALUES, names_by_id, unpacker
-from clic_edge.ledger.schema import audit_events, cases, feature_values, predictions, truths
+from clic_edge.ledger.schema import audit_events, cases, predictions
 from clic_edge.ledger.sql import in_parts, insert_once
 
 if TYPE_CHECKING:
