@@ -87,6 +87,12 @@ def case_sample(ledger: Ledger, wanted: Wanted, *, size: int, seed: int) -> Case
     )
 
 
+def case_line(ledger: Ledger, case: Case) -> CaseLine:
+    """Return a case as a list has it."""
+    (line,) = _lines(ledger, (case,))
+    return line
+
+
 def seconds_of(case: Case) -> float | None:
     """Return how long a case took from arrival to its end, None while it goes on."""
     return (case.updated_at - case.received_at).total_seconds() if case.state.is_end else None

@@ -12,7 +12,8 @@ from clic_edge.domain.case import Case, CaseState
 from clic_edge.errors import ConfigError
 from clic_edge.ledger.announcing import case_quarantined
 from clic_edge.ledger.deliveries import set_aside
-from clic_edge.ledger.schema import audit_events, cases, segmentations
+from clic_edge.ledger.records import AuditEvent, note_event
+from clic_edge.ledger.schema import cases, segmentations
 from clic_edge.ledger.schema import predictions as predictions_table
 from clic_edge.ledger.sql import insert_once
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
 _OPEN = (CaseState.RECEIVED, CaseState.RUNNING, CaseState.WAITING)
-_RETRYABLE = (
+RETRYABLE = (
     CaseState.RECEIVED,
     CaseState.WAITING,
     CaseState.REFUSED,
@@ -190,8 +191,10 @@ class CaseStore:
                 self._enqueue(connection, case.case_id, case.attempt + 1, delay=delay)
         return CaseState.WAITING
 
-    def retry(self, case_id: str, *, asked: str = "run again by request") -> Case:
-        """Run a case again now, at a person's request; `asked` says in the audit whose, and why.
+    def retry(
+        self, case_id: str, *, person: str = "", reason: str = "run again by request"
+    ) -> Case:
+        """Run a case again now, at a person's request.
 
         Raises
         ------
@@ -201,14 +204,14 @@ class CaseStore:
         """
         with self._engine.begin() as connection:
             case = _one(connection, case_id)
-            if case.state not in _RETRYABLE or not case.series_ids:
+            if case.state not in RETRYABLE or not case.series_ids:
                 raise ConfigError(
                     "case-not-retryable",
                     f"Case {case_id} is {case.state}; there is nothing to run again.",
                 )
             if case.state is not CaseState.WAITING:
                 set_aside(connection, case_id)
-            self._again(connection, case, asked)
+            self._again(connection, case, reason, person=person)
             return _one(connection, case_id)
 
     def rescue(self, case: Case) -> None:
@@ -219,7 +222,13 @@ class CaseStore:
                 self._again(connection, case, "found outside the queue", expedited=case.expedited)
 
     def _again(
-        self, connection: sa.Connection, case: Case, detail: str, *, expedited: bool = True
+        self,
+        connection: sa.Connection,
+        case: Case,
+        detail: str,
+        *,
+        expedited: bool = True,
+        person: str = "",
     ) -> None:
         connection.execute(
             cases.update()
@@ -234,7 +243,7 @@ class CaseStore:
                 next_attempt_at=None,
             )
         )
-        _audit(connection, case.case_id, CaseState.RECEIVED, detail=detail)
+        _audit(connection, case.case_id, CaseState.RECEIVED, detail=detail, person=person)
         self._enqueue(connection, case.case_id, case.attempt + 1)
 
     def _enqueue(
@@ -321,12 +330,12 @@ def case_of(row: sa.Row[tuple[object, ...]]) -> Case:
     return Case(**values)
 
 
-def _audit(connection: sa.Connection, case_id: str, action: str, *, detail: str) -> None:
-    connection.execute(
-        audit_events.insert().values(
-            at=datetime.now(UTC), case_id=case_id, action=action, detail=detail
-        )
-    )
+def _audit(
+    connection: sa.Connection, case_id: str, action: str, *, detail: str, person: str = ""
+) -> None:
+    now = datetime.now(UTC)
+    event = AuditEvent(at=now, case_id=case_id, action=action, detail=detail, person=person)
+    note_event(connection, event)
 
 
 def _drop_segmentations(connection: sa.Connection, case_id: str) -> None:

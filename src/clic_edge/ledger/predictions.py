@@ -151,13 +151,20 @@ class PredictionStore:
         """Return every prediction since a moment, oldest first."""
         return tuple(self.each(since))
 
+    def of_one_case(self, case_id: str) -> tuple[PredictionRow, ...]:
+        """Return every prediction of a case, of models in the shadow too, oldest first."""
+        return tuple(self._each(predictions.c.case_id == case_id))
+
     def each(self, since: datetime) -> Iterator[PredictionRow]:
         """Yield every prediction since a moment, oldest first; few of them are held at a time."""
+        return self._each(predictions.c.created_at >= since)
+
+    def _each(self, wanted: sa.ColumnElement[bool]) -> Iterator[PredictionRow]:
         order = (predictions.c.created_at, predictions.c.prediction_id)
         names = [name for name in PredictionRow.__slots__ if name != "features"]
         columns = [predictions.c[name] for name in names]
         query = sa.select(*[*columns, *VALUES]).outerjoin(feature_values)
-        chosen = query.where(predictions.c.created_at >= since).order_by(*order)
+        chosen = query.where(wanted).order_by(*order)
         with self._engine.connect() as connection:
             unpack = unpacker(connection)
             streamed = connection.execution_options(yield_per=_AT_A_TIME)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import httpx
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
 from clic_edge.errors import Refusal, Transient
 from clic_edge.pacs.matching import Search
@@ -40,6 +40,14 @@ class _StudyTags(BaseModel):
 
 class _Study(BaseModel):
     tags: _StudyTags = Field(alias="MainDicomTags")
+
+
+class _Found(BaseModel):
+    kind: str = Field(alias="Type")
+    resource: str = Field(alias="ID")
+
+
+_FOUND = TypeAdapter(list[_Found])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +106,32 @@ class ArchiveGateway:
         except httpx.HTTPError as error:
             raise _away(type(error).__name__) from error
         if answer.status_code == httpx.codes.NOT_FOUND:
-            raise Refusal("study-gone", "The study, or a part of it, was deleted in the archive.")
+            raise _gone()
         try:
             return _Study.model_validate_json(answer.content).tags.study_instance_uid
         except ValidationError:
             # Not chained: pydantic quotes the answer, and the answer names a patient.
             raise _away(f"HTTP {answer.status_code}") from None
+
+    async def instance(self, sop_instance_uid: str) -> bytes:
+        """Return the Part 10 file of an instance.
+
+        Raises Refusal ``study-gone`` when it was deleted, Transient ``archive-unreachable``.
+        """
+        try:
+            found = await self._client.post("/tools/lookup", content=sop_instance_uid)
+            known = _FOUND.validate_json(found.content)
+            (name, *_) = [one.resource for one in known if one.kind == "Instance"] or [""]
+            answer = await self._client.get(f"/instances/{name}/file") if name else None
+        except httpx.HTTPError as error:
+            raise _away(type(error).__name__) from error
+        except ValidationError:
+            raise _away("no JSON") from None
+        if answer is None or answer.status_code == httpx.codes.NOT_FOUND:
+            raise _gone()
+        if not answer.is_success:
+            raise _away(f"HTTP {answer.status_code}")
+        return answer.content
 
     async def dicomweb(self, question: Question) -> Answer | None:
         """Return the answer of QIDO-RS or WADO-RS, None when the path is none that reads.
@@ -164,6 +192,10 @@ async def _body(answer: httpx.Response) -> AsyncIterator[bytes]:
         raise _away(type(error).__name__) from error
     finally:
         await answer.aclose()
+
+
+def _gone() -> Refusal:
+    return Refusal("study-gone", "The study, or a part of it, was deleted in the archive.")
 
 
 def _away(how: str) -> Transient:

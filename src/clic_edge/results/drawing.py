@@ -110,7 +110,12 @@ def _draw_outlines(
 
 def grey(analysis: Analysis, k: int) -> NDArray[np.uint8]:
     """Return slice `k` of the original in 256 levels, as `window_of` shows it."""
-    ds, values = _values(analysis, k)
+    return shades_of(_original(analysis, k), analysis.slices[k].frame_number)
+
+
+def shades_of(ds: Dataset, frame_number: int) -> NDArray[np.uint8]:
+    """Return a frame in 256 levels: of a CT in its own window, else between percentiles."""
+    values = _rescaled(ds, frame_number)
     low, high = _ends(ds, values)
     levels = np.clip((values - low) / max(high - low, 1e-6), 0, 1)
     if ds.PhotometricInterpretation == "MONOCHROME1":
@@ -130,14 +135,20 @@ def window_of(analysis: Analysis, k: int) -> tuple[float, float]:
 
 def _values(analysis: Analysis, k: int) -> tuple[Dataset, NDArray[np.float64]]:
     """Return the original of a slice, and its pixels after the rescale of a single-frame image."""
-    instances, where = analysis.series.instances, analysis.slices[k]
-    ds = read_instance(
-        instances[where.instance_index].content, place(where.instance_index, len(instances))
-    )
+    ds = _original(analysis, k)
+    return ds, _rescaled(ds, analysis.slices[k].frame_number)
+
+
+def _original(analysis: Analysis, k: int) -> Dataset:
+    instances, index = analysis.series.instances, analysis.slices[k].instance_index
+    return read_instance(instances[index].content, place(index, len(instances)))
+
+
+def _rescaled(ds: Dataset, frame_number: int) -> NDArray[np.float64]:
     pixels = ds.pixel_array
     if pixels.ndim > 2:  # noqa: PLR2004 - frames, rows, columns
-        pixels = pixels[where.frame_number - 1]
-    return ds, apply_modality_lut(pixels, ds).astype(np.float64)
+        pixels = pixels[frame_number - 1]
+    return apply_modality_lut(pixels, ds).astype(np.float64)
 
 
 def _ends(ds: Dataset, values: NDArray[np.float64]) -> tuple[float, float]:

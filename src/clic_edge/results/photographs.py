@@ -40,7 +40,12 @@ def _span(one: ParametricMap) -> tuple[float, float]:
 def displayed(analysis: Analysis) -> NDArray[np.uint8]:
     """Return a single image as a screen shows it: (rows, columns), or (rows, columns, 3)."""
     instances, index = analysis.series.instances, analysis.slices[0].instance_index
-    shot = read_shot(instances[index].content, place(index, len(instances)))
+    return shown(instances[index].content, place(index, len(instances)))
+
+
+def shown(content: bytes, where: str) -> NDArray[np.uint8]:
+    """Return what `displayed` does, of an instance; raises as `read_shot`."""
+    shot = read_shot(content, where)
     if shot.pixels.ndim > 2:  # noqa: PLR2004 - rows, columns, colours
         return shot.pixels.astype(np.uint8)
     black, white = shot.shown

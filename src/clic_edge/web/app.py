@@ -23,6 +23,7 @@ from clic_edge.web import (
     account,
     api,
     assess,
+    case,
     cases,
     dicomweb,
     health,
@@ -31,6 +32,7 @@ from clic_edge.web import (
     models,
     opening,
     overview,
+    pictures,
     preferences,
     viewer,
 )
@@ -89,6 +91,8 @@ def create_app(
     app.include_router(health.router(ledger, archive))
     app.include_router(overview.router(look, pages))
     app.include_router(cases.router(ledger, pages))
+    app.include_router(case.router(ledger, pages))
+    app.include_router(pictures.router(ledger, archive))
     app.include_router(opening.router(ledger, archive))
     app.include_router(models.router(site.watch, pages))
     app.include_router(model.router(site.watch, pages))
@@ -114,6 +118,7 @@ def _programs(ledger: Ledger, site: Site, look: overview.Look) -> Iterable[APIRo
     return (
         overview.api(look),
         cases.api(ledger),
+        case.api(ledger),
         models.api(site.watch),
         model.api(site.watch),
     )

@@ -110,7 +110,8 @@ def _drawn(asked: Asked, size: int, now: datetime) -> Asked:
 def _noted(account: Account, drawn: Asked) -> AuditEvent:
     return AuditEvent(
         at=datetime.now(UTC),
-        case_id="-",
         action="sampled",
-        detail=f"{account.name}: {drawn.sample} cases by the seed {drawn.seed}, {drawn.link()}",
+        person=account.name,
+        detail=f"{drawn.sample} by the seed {drawn.seed}: {drawn.link()}",
+        about="cases",
     )

@@ -1,0 +1,130 @@
+"""`/cases/ID`: what one case went through, and what a person may do with it."""
+
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Depends, Form, Request
+from markupsafe import Markup
+from pydantic import BaseModel, Field
+from starlette.responses import RedirectResponse, Response
+
+from clic_edge.board.case import CaseDetail, Opinion, case_detail
+from clic_edge.domain.account import Account, Role
+from clic_edge.drawing.look import Language, Look
+from clic_edge.drawing.timeline import Stage, Timeline, timeline
+from clic_edge.errors import ConfigError
+from clic_edge.ledger import Ledger
+from clic_edge.pipeline import intervening
+from clic_edge.pipeline.explaining import explained
+from clic_edge.pipeline.picturing import PICTURED
+from clic_edge.web.access import account_of, at_least
+from clic_edge.web.cases import SIGNS
+from clic_edge.web.rendering import Pages, number
+from clic_edge.web.words import say
+
+LONGEST_REASON: Final = 500
+
+_Physicist = Annotated[Account, Depends(at_least(Role.PHYSICIST))]
+_Reason = Annotated[str, Form(max_length=LONGEST_REASON)]
+
+
+class Why(BaseModel):
+    """Why somebody does something with a case."""
+
+    reason: Annotated[str, Field(min_length=1, max_length=LONGEST_REASON)]
+
+
+def router(ledger: Ledger, pages: Pages) -> APIRouter:
+    """Return the routes of a case."""
+    routes = APIRouter(prefix="/cases/{case_id}", dependencies=[Depends(account_of)])
+    shown = _Shown(ledger, pages)
+
+    @routes.get("")
+    def case(case_id: str, request: Request) -> Response:
+        return shown.page(request, case_detail(ledger, case_id))
+
+    @routes.post("/retry")
+    def retry(
+        case_id: str, request: Request, account: _Physicist, reason: _Reason = ""
+    ) -> Response:
+        detail = case_detail(ledger, case_id)
+        try:
+            intervening.retry(ledger, case_id, person=account.name, reason=reason)
+        except ConfigError as problem:
+            return shown.page(request, detail, problem=problem.code)
+        return RedirectResponse(f"/cases/{case_id}", 303)
+
+    return routes
+
+
+def api(ledger: Ledger) -> APIRouter:
+    """Return the same for programs."""
+    routes = APIRouter(prefix="/cases/{case_id}", tags=["cases"])
+
+    @routes.get("")
+    def case(case_id: str) -> CaseDetail:
+        """Return everything that is known of a case."""
+        return case_detail(ledger, case_id)
+
+    @routes.post("/retry")
+    def retry(case_id: str, why: Why, account: _Physicist) -> CaseDetail:
+        """Run a case again that waits, was refused or is in quarantine."""
+        case_detail(ledger, case_id)
+        intervening.retry(ledger, case_id, person=account.name, reason=why.reason)
+        return case_detail(ledger, case_id)
+
+    return routes
+
+
+class _Shown:
+    """Shows a case."""
+
+    def __init__(self, ledger: Ledger, pages: Pages) -> None:
+        self._ledger = ledger
+        self._pages = pages
+
+    def page(self, request: Request, detail: CaseDetail, *, problem: str = "") -> Response:
+        """Return the page; with a problem, that says why nothing was done."""
+        language = self._pages.language(request)
+        return self._pages.page(
+            request,
+            "case.html",
+            status=409 if problem else 200,
+            detail=detail,
+            problem=problem,
+            signs=SIGNS,
+            drawn=_timeline(detail, language),
+            longest=LONGEST_REASON,
+            pictured=_pictured(detail),
+            explained=lambda code, reason: explained(code, reason, language),
+        )
+
+
+def _pictured(detail: CaseDetail) -> list[Opinion]:
+    """Return the predictions of which a segmentation lies in the archive."""
+    drawn = {one.prediction_id for one in detail.objects if one.kind in PICTURED}
+    return [one for one in detail.opinions if one.prediction_id in drawn]
+
+
+def _timeline(detail: CaseDetail, language: str) -> Markup | None:
+    """Return the stages one behind the other; None where there are none yet."""
+    if not detail.stages:
+        return None
+    spoken = Language(language)
+    begins, stages = 0.0, []
+    for one in detail.stages:
+        stages.append(
+            Stage(
+                name=say(spoken.value, f"case.stage_{one.name}"),
+                begins=begins,
+                seconds=one.seconds,
+                words=f"{number(one.seconds, 1, language=spoken.value)} s",
+                waiting=one.name == "waiting",
+            )
+        )
+        begins += one.seconds
+    drawn = Timeline(
+        title=say(spoken.value, "case.timeline"),
+        message="; ".join(f"{one.name}: {one.words}" for one in stages),
+        stages=tuple(stages),
+    )
+    return Markup(timeline(drawn, Look(language=spoken, width=760)))  # noqa: S704 - text in it is escaped where it is drawn
