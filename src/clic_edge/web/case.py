@@ -44,7 +44,7 @@ def router(ledger: Ledger, pages: Pages) -> APIRouter:
 
     @routes.post("/retry")
     def retry(
-        case_id: str, request: Request, account: _Physicist, reason: _Reason = ""
+        case_id: str, request: Request, *, account: _Physicist, reason: _Reason = ""
     ) -> Response:
         detail = case_detail(ledger, case_id)
         try:
