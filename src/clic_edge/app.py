@@ -94,13 +94,14 @@ class Appliance:
 def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None) -> None:
     """Run the worker until `stop` is set. Raises ConfigError instead of starting half-way."""
     from clic_edge import telemetry  # noqa: PLC0415 - the plugin needs none of these
-    from clic_edge.assembly import build_line, commitment_ports  # noqa: PLC0415 - as above
+    from clic_edge.assembly import build_line, commitment_ports, monthly_reports  # noqa: PLC0415 - as above
     from clic_edge.metrics import LedgerCollector  # noqa: PLC0415 - as above
     from clic_edge.notify.post import delivering  # noqa: PLC0415 - as above
     from clic_edge.pacs.commitment import Reports, listening  # noqa: PLC0415 - as above
     from clic_edge.pipeline.monitoring import policy_of  # noqa: PLC0415 - as above
     from clic_edge.pipeline.standing import enrol  # noqa: PLC0415 - as above
     from clic_edge.pipeline.worker import Pace, Worker, durably  # noqa: PLC0415 - as above
+    from clic_edge.reporting.monthly import reporting  # noqa: PLC0415 - as above
 
     settings = appliance.settings
     settings.appliance.state_dir.mkdir(parents=True, exist_ok=True)
@@ -138,6 +139,7 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
         for port in commitment_ports(settings, appliance.pipelines):
             beside.enter_context(listening(port, reports))
         beside.enter_context(delivering(settings, appliance.ledger))
+        beside.enter_context(reporting(monthly_reports(settings, appliance.ledger)))
         worker.run(stop, step or durably)
 
 

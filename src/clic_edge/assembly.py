@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from clic_edge.deid.keys import load_key
 from clic_edge.deid.profile import load_profile
 from clic_edge.dicom.policy import VolumePolicy
 from clic_edge.domain.result import ResultKind
+from clic_edge.drawing.look import Language
 from clic_edge.errors import ClicEdgeError, Transient
 from clic_edge.inference.admission import Admission
 from clic_edge.inference.loading import load_runtime
@@ -20,7 +22,9 @@ from clic_edge.inference.signing import verify_signature
 from clic_edge.pacs.commitment import Reports
 from clic_edge.pipeline.granting import granted
 from clic_edge.pipeline.line import Line, Patience, ReadyDestination, ReadyPipeline
+from clic_edge.pipeline.monitoring import policy_of
 from clic_edge.pipeline.standing import Candidate
+from clic_edge.reporting.shelf import REPORTS, Shelf
 from clic_edge.results.dcmqi import require_readers
 from clic_edge.transports import make_census, make_destination, make_witness
 
@@ -35,6 +39,7 @@ if TYPE_CHECKING:
     from clic_edge.inference.site import Site
     from clic_edge.ledger import Ledger
     from clic_edge.pacs.transport import Archive
+    from clic_edge.reporting.monthly import Monthly
     from clic_edge.results.writer import Writer
 
 IN_ORDER = ("seg", "seg-labelmap", "seg-fractional", "sr", "pm", "ann", "pr", "sc", "pdf", "ko")
@@ -149,6 +154,21 @@ def packages(folder: Path) -> tuple[ModelIdentity, ...]:
         except ClicEdgeError:
             continue  # not a package, or a broken one: nothing is known of it
     return tuple(found)
+
+
+def monthly_reports(settings: Settings, ledger: Ledger) -> Monthly:
+    """Return what makes the reports of the last month."""
+    from clic_edge.reporting.monthly import Monthly  # noqa: PLC0415 - Matplotlib is slow to load
+
+    appliance = settings.appliance
+    return Monthly(
+        ledger=ledger,
+        shelf=Shelf(appliance.state_dir / REPORTS),
+        appliance=appliance.name,
+        language=Language(appliance.language),
+        policy=policy_of(settings),
+        packages=partial(packages, appliance.models),
+    )
 
 
 def commitment_ports(settings: Settings, pipelines: tuple[Pipeline, ...]) -> tuple[int, ...]:

@@ -48,6 +48,8 @@ Event = Literal[
     "crosswalks-expired",
     "sweep-failed",
     "drift-alarm",
+    "report-made",
+    "report-failed",
     "watch-failed",
     "clock-jumped",
     "notices-sent",
@@ -158,6 +160,16 @@ def challenger_failed(*, case_id: str, code: str) -> None:
 def model_moved(*, pipeline: str, model: str, state: str) -> None:
     """Say that a model came to a state in a pipeline; `model` is its identifier and version."""
     _tell("model-moved", "warning", pipeline=pipeline, model=model, state=state)
+
+
+def report_made(*, model: str) -> None:
+    """Say that a model's report of the last month lies on the shelf."""
+    _tell("report-made", model=model)
+
+
+def report_failed(*, code: str) -> None:
+    """Say that a report could not be made; it is tried again."""
+    _tell("report-failed", "warning", code=code)
 
 
 def drift_alarm(*, model: str, chart: str, severity: str) -> None:

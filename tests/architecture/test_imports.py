@@ -24,7 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "drift": VALUES,
     "board": VALUES | {"config", "ledger", "drift"},
     "drawing": VALUES,
-    "reporting": VALUES | {"board", "config", "drawing", "drift", "ledger"},
+    "reporting": VALUES | {"board", "config", "drawing", "drift", "ledger", "telemetry"},
     "deid": VALUES | {"dicom"},
     "results": VALUES | {"dicom"},
     "validation": VALUES | {"inference"},
@@ -37,7 +37,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"training", "validation"},
     "accounts": VALUES | {"config", "ledger"},
     "web": VALUES
-    | {"accounts", "board", "config", "drawing", "drift", "ledger", "pacs", "pipeline"},
+    | {"accounts", "board", "config", "drawing", "drift", "ledger", "pacs", "pipeline"}
+    | {"reporting"},
     "metrics": VALUES | {"drift", "ledger"},
     "app": EVERYTHING,
     "assembly": EVERYTHING,

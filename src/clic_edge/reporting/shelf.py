@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from clic_edge.reporting.making import ReportFile
 
 INDEX = "index.json"
+REPORTS = "reports"
+"""The folder's name in the state folder."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,7 @@ from clic_edge.ledger import Ledger
 from clic_edge.ledger.database import DatabaseAway, database_away
 from clic_edge.pacs.gateway import ArchiveGateway
 from clic_edge.pipeline.assessing import Desk
+from clic_edge.reporting.shelf import REPORTS, Shelf
 from clic_edge.web import (
     account,
     api,
@@ -34,6 +35,7 @@ from clic_edge.web import (
     overview,
     pictures,
     preferences,
+    reports,
     viewer,
 )
 from clic_edge.web.cookies import Cookies
@@ -96,6 +98,7 @@ def create_app(
     app.include_router(opening.router(ledger, archive))
     app.include_router(models.router(site.watch, pages))
     app.include_router(model.router(site.watch, pages))
+    app.include_router(reports.router(_shelf(site), pages))
     app.include_router(preferences.router())
     app.include_router(viewer.router(site.viewer_folder))
     app.include_router(dicomweb.router(archive))
@@ -121,7 +124,12 @@ def _programs(ledger: Ledger, site: Site, look: overview.Look) -> Iterable[APIRo
         case.api(ledger),
         models.api(site.watch),
         model.api(site.watch),
+        reports.api(_shelf(site)),
     )
+
+
+def _shelf(site: Site) -> Shelf:
+    return Shelf(site.state_folder / REPORTS)
 
 
 def _explained(_request: Request, error: Exception) -> Response:

@@ -19,4 +19,5 @@ MENU: Final = (
     Entry(name="overview", path="/"),
     Entry(name="cases", path="/cases"),
     Entry(name="models", path="/models"),
+    Entry(name="reports", path="/reports"),
 )

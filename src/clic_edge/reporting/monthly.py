@@ -1,0 +1,100 @@
+"""The report of the last month, made by itself beside the worker."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from clic_edge import telemetry
+from clic_edge.board.report import Maker, model_report, month
+from clic_edge.board.report_subjects import subjects
+from clic_edge.errors import ClicEdgeError
+from clic_edge.ledger.database import DatabaseAway
+from clic_edge.reporting.making import report_files
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from clic_edge.board.report import Period, Subject
+    from clic_edge.domain.prediction import ModelIdentity
+    from clic_edge.drawing.look import Language
+    from clic_edge.drift.plan import Policy
+    from clic_edge.ledger import Ledger
+    from clic_edge.reporting.shelf import Shelf
+
+AFTER = timedelta(hours=2)
+"""Of a new month: what came late in the last one has ended by then, as a rule."""
+_LOOK_EVERY_SECONDS = 600.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Monthly:
+    """Makes what is due, and puts it on the shelf."""
+
+    ledger: Ledger
+    shelf: Shelf
+    appliance: str
+    language: Language
+    policy: Policy
+    packages: Callable[[], tuple[ModelIdentity, ...]]
+    """What the model packages that are there say of themselves."""
+
+    def make_due(self, now: datetime) -> int:
+        """Make the reports of the last month that are not there yet; return how many were made.
+
+        What hinders one is told, and does not hinder the others; it is tried again later.
+        """
+        before = (now - AFTER).replace(day=1) - timedelta(days=1)
+        period, made = month(before.year, before.month), 0
+        for subject in subjects(self.ledger, period, self.packages()):
+            if self._is_there(subject, period, now):
+                continue
+            try:
+                self._make(subject, period, now)
+            except ClicEdgeError as error:
+                telemetry.report_failed(code=error.code)
+            else:
+                made += 1
+        return made
+
+    def _is_there(self, subject: Subject, period: Period, now: datetime) -> bool:
+        """Whether the report is there, and no clock that ran ahead has made it too early."""
+        days = (subject.digest, period.first.isoformat(), period.last.isoformat())
+        return any(
+            (one.digest, one.first, one.last) == days and period.span.until <= one.made_at <= now
+            for one in self.shelf.reports()
+        )
+
+    def _make(self, subject: Subject, period: Period, now: datetime) -> None:
+        maker = Maker(appliance=self.appliance, at=now, policy=self.policy)
+        report = model_report(self.ledger, subject, period, by=maker)
+        self.shelf.put(report, report_files(report, self.language), language=self.language)
+        telemetry.report_made(model=f"{subject.model_id} {subject.version}")
+
+
+@contextmanager
+def reporting(monthly: Monthly) -> Iterator[None]:
+    """Make what is due beside what runs within."""
+    stop = threading.Event()
+
+    def work() -> None:
+        while True:
+            try:
+                monthly.make_due(datetime.now(UTC).replace(microsecond=0))
+            except ClicEdgeError as error:
+                telemetry.report_failed(code=error.code)
+            except DatabaseAway:
+                telemetry.report_failed(code="database-away")
+            if stop.wait(_LOOK_EVERY_SECONDS):
+                return
+
+    thread = threading.Thread(target=work, name="reports", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join(timeout=1)
