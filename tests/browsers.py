@@ -17,7 +17,7 @@ from PIL import Image
 from sites import ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -31,7 +31,8 @@ SHOTS = ROOT / "build" / "shots"
 LOAD_SECONDS = 90.0
 """More than OHIF takes on a busy machine, drawn without a graphics card."""
 
-QUIET_SECONDS = 0.7
+QUIET_SECONDS = 0.4
+"""A picture that has not changed for so long is looked at; it may be drawn on later."""
 
 _ACTIVE = """
     const { cornerstoneViewportService, viewportGridService, segmentationService } = window.services;
@@ -160,7 +161,7 @@ class Viewer:
 
     def wait(self) -> None:
         """Return when a segmentation lies over the images."""
-        self.page.wait_for_function(_IS_SHOWN, timeout=LOAD_SECONDS * 1000, polling=200)
+        self.page.wait_for_function(_IS_SHOWN, timeout=LOAD_SECONDS * 1000, polling=100)
         self.settle()
 
     def settle(self) -> None:
@@ -170,7 +171,7 @@ class Viewer:
         while time.monotonic() - since < QUIET_SECONDS:
             if time.monotonic() > deadline:
                 pytest.fail("the picture changes without end")
-            self.page.wait_for_timeout(200)
+            self.page.wait_for_timeout(100)
             now = self.picture()
             if now != before:
                 before, since = now, time.monotonic()
@@ -189,8 +190,14 @@ class Viewer:
         self.page.evaluate(_GO_TO, index)
         self.settle()
 
-    def look(self) -> Look:
-        """Return what is drawn now."""
+    def look(self, fits: Callable[[Look], bool] = lambda _: True) -> Look:
+        """Return what is drawn once it fits, or else what is drawn in the end."""
+        deadline = time.monotonic() + LOAD_SECONDS
+        while not fits(look := self._look()) and time.monotonic() < deadline:
+            self.page.wait_for_timeout(200)
+        return look
+
+    def _look(self) -> Look:
         seen = self.page.evaluate(_LOOK)
         encoded = base64.b64decode(seen["picture"].partition(",")[2])
         picture = Image.open(io.BytesIO(encoded)).convert("RGB")

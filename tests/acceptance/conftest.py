@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import shutil
 import sys
 import warnings
@@ -51,13 +52,15 @@ class Holds:
     @contextmanager
     def before(self, stage: str, study: Callable[[], str]) -> Iterator[str]:
         """Send a study, and yield its handle while its case is kept before the stage."""
-        hold, sign = self.folder / stage, self.folder / f"{stage}.held"
-        hold.touch()
+        hold, sign = self.folder / stage, self.folder / f"{secrets.token_hex(8)}.held"
+        # In one step: a worker that read a part of it would give another sign.
+        asked = self.folder / "asked"
+        asked.write_text(sign.name)
+        asked.replace(hold)
         study_id = study()
         wait_for(sign.exists, f"the case comes to {stage}", CASE_SECONDS)
         yield study_id
         hold.unlink()
-        sign.unlink()
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
     held_worker.py SETTINGS HOLDS
 
-While the file HOLDS/STAGE exists, every case waits before that stage, and HOLDS/STAGE.held says so.
+While the file HOLDS/STAGE exists, every case waits before that stage, and a file says so: its name
+is what stands in HOLDS/STAGE, so that a sign that comes late is none for the hold after.
 """
 
 from __future__ import annotations
@@ -24,10 +25,18 @@ if TYPE_CHECKING:
 
 def step(holds: Path, name: str, stage: Callable[[], str]) -> str:
     """Run a stage durably, once nothing holds it any more."""
-    while (holds / name).exists():
-        (holds / f"{name}.held").touch()
+    while hold := _hold(holds / name):
+        (holds / hold).touch()
         time.sleep(0.02)
     return durably(name, stage)
+
+
+def _hold(path: Path) -> str:
+    """Return the name of the sign that a hold asks for; nothing where there is no hold."""
+    try:
+        return path.read_text()
+    except FileNotFoundError:
+        return ""
 
 
 telemetry.configure_logging("debug")

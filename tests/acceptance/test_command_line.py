@@ -56,6 +56,15 @@ def settings(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture
+def one_pipeline(settings: Path) -> Path:
+    """Return the same with the pipeline of the hippocampus alone: to load every model takes time."""
+    for path in (settings.parent / "pipelines").glob("*.toml"):
+        if path.stem != "hippocampus":
+            path.unlink()
+    return settings
+
+
 # check, serve, deid init-key
 
 
@@ -72,11 +81,11 @@ def test_check_finds_nothing_wrong_with_the_configuration_that_ships(
 
 @pytest.mark.slow
 def test_check_names_the_key_that_is_missing_and_the_servers_that_are_down(
-    clic_edge: ClicEdge, settings: Path
+    clic_edge: ClicEdge, one_pipeline: Path
 ) -> None:
-    text = settings.read_text().replace(":8042", f":{free_port()}")
-    settings.write_text(text.replace("port = 4242", f"port = {free_port()}"))
-    done = clic_edge("-c", settings, "check")
+    text = one_pipeline.read_text().replace(":8042", f":{free_port()}")
+    one_pipeline.write_text(text.replace("port = 4242", f"port = {free_port()}"))
+    done = clic_edge("-c", one_pipeline, "check")
     assert done.code == 2
     assert "deid init-key" in done.out + done.err
     assert "does not answer" in done.out
@@ -85,10 +94,10 @@ def test_check_names_the_key_that_is_missing_and_the_servers_that_are_down(
 
 @pytest.mark.slow
 def test_check_names_a_model_that_changed(
-    clic_edge: ClicEdge, settings: Path, tmp_path: Path
+    clic_edge: ClicEdge, one_pipeline: Path, tmp_path: Path
 ) -> None:
-    models = tmp_path / "models"
-    shutil.copytree(ROOT / "models", models)
+    settings, models = one_pipeline, tmp_path / "models"
+    shutil.copytree(ROOT / "models" / "hippocampus", models / "hippocampus")
     settings.write_text(settings.read_text().replace(str(ROOT / "models"), str(models)))
     with (models / "hippocampus" / "model.onnx").open("ab") as weights:
         weights.write(b"\0")

@@ -86,8 +86,13 @@ def _pg_ctl(postgres: PostgresServer, *arguments: str) -> None:
 
 def _assert_delivered_once(site: Site, study_id: str) -> None:
     case = site.await_case(study_id, CaseState.DELIVERED)
-    others = {one.state for one in site.cases(study_id) if one != case}
-    assert others <= {CaseState.SUPERSEDED}  # of the study when it was half here
+    wait_for(
+        lambda: (
+            {one.state for one in site.cases(study_id) if one.case_id != case.case_id}
+            <= {CaseState.SUPERSEDED}
+        ),
+        "cases of the study when it was half here end",
+    )
     assert len(results_in(site.pacs, study_id)) == 2
     rows = site.ledger.predictions.rows(case.received_at)
     assert [row.case_id for row in rows].count(case.case_id) == 1

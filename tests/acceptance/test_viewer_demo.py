@@ -35,7 +35,7 @@ def test_the_demo_that_stays_opens_its_result_until_it_is_interrupted(tmp_path: 
         wait_for(
             lambda: "Ctrl-C ends it." in output.read_text() or demo.poll() is not None,
             "the demo has its result",
-            150,
+            250,
         )
         assert demo.poll() is None, output.read_text()
         (link,) = re.findall(r"open (http://127\.0\.0\.1:\d+/open/\S+)", output.read_text())
@@ -47,7 +47,7 @@ def test_the_demo_that_stays_opens_its_result_until_it_is_interrupted(tmp_path: 
         assert answer.status_code == httpx.codes.SEE_OTHER
         assert "initialSeriesInstanceUID" in answer.headers["Location"]
         demo.send_signal(signal.SIGINT)
-        assert demo.wait(40) == 0
+        assert demo.wait(120) == 0
         with pytest.raises(httpx.ConnectError):
             httpx.get(link, trust_env=False)
     finally:
@@ -55,5 +55,5 @@ def test_the_demo_that_stays_opens_its_result_until_it_is_interrupted(tmp_path: 
             # It ends what it started; killed, it could not.
             demo.send_signal(signal.SIGINT)
             with suppress(subprocess.TimeoutExpired):
-                demo.wait(40)
+                demo.wait(120)
         kill(demo)

@@ -18,6 +18,7 @@ from logins import signed_in
 from pages import Pages, open_appliance, served, serving
 from results_in_code import make_result
 from servers import (
+    START_SECONDS,
     OrthancOptions,
     OrthancServer,
     free_port,
@@ -433,7 +434,7 @@ def web_process(settings: Path, output: IO[bytes]) -> Iterator[None]:
         assert process.poll() is None
         yield
         process.terminate()
-        assert process.wait(20) in {0, -signal.SIGTERM}
+        assert process.wait(START_SECONDS) in {0, -signal.SIGTERM}
     finally:
         kill(process)
 

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from clic_edge.domain.case import Case
+    from clic_edge.pipeline.line import Line
 
 pytestmark = pytest.mark.servers
 
@@ -59,7 +60,8 @@ class Aftermath:
     case_ids: dict[str, str]
     """By point."""
     scars: Path
-    archive: OrthancArchive
+    line: Line
+    """Of another appliance, on the same archive, in which nothing has happened."""
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -80,8 +82,10 @@ def aftermath(
         scars.mkdir()
         _die_everywhere(site, {case_id: point for point, case_id in case_ids.items()}, scars)
         with site.worker():
-            wait_for(lambda: not site.ledger.cases.under_way(), "every case ends")
-        yield Aftermath(site=site, case_ids=case_ids, scars=scars, archive=archive)
+            wait_for(lambda: not site.ledger.cases.under_way(), "every case ends", LIVES_SECONDS)
+        yield Aftermath(
+            site=site, case_ids=case_ids, scars=scars, line=_line_of_another(site, archive)
+        )
         rest.close()
 
 
@@ -144,17 +148,22 @@ def test_a_case_whose_worker_was_killed_ends_once_with_the_results_of_an_uninter
         assert dcmread(BytesIO(sent[uid])) == dcmread(BytesIO(content))
 
 
-def _uninterrupted(aftermath: Aftermath, case: Case) -> dict[str, str]:
-    """Return the digests of the results when the same case runs in one go, with nothing to find."""
-    settings = load_settings(aftermath.site.settings)
-    pipelines = load_pipelines(settings.appliance.pipelines)
+def _line_of_another(site: Site, archive: OrthancArchive) -> Line:
+    settings = load_settings(site.settings)
     engine = open_engine("sqlite://")
     migrate(engine)
-    ledger = Ledger.on(engine)
-    line = build_line(settings, pipelines, archive=aftermath.archive, ledger=ledger)
-    (admission,) = propose(aftermath.archive.study(case.study_id), pipelines)
+    pipelines = load_pipelines(settings.appliance.pipelines)
+    return build_line(settings, pipelines, archive=archive, ledger=Ledger.on(engine))
+
+
+def _uninterrupted(aftermath: Aftermath, case: Case) -> dict[str, str]:
+    """Return the digests of the results when the same case runs in one go, with nothing to find."""
+    line, pipelines = aftermath.line, load_pipelines(aftermath.site.folder / "pipelines")
+    ledger = line.ledger
+    (admission,) = propose(line.archive.study(case.study_id), pipelines)
     assert ledger.cases.admit(admission).case_id == case.case_id
-    with engine.begin() as connection:
-        connection.execute(cases.update().values(started_at=case.started_at))
+    with ledger.cases._engine.begin() as connection:
+        this = cases.c.case_id == case.case_id
+        connection.execute(cases.update().where(this).values(started_at=case.started_at))
     assert process(case.case_id, 0, line=line, step=directly) is CaseState.DELIVERED
     return {row.sop_instance_uid: row.digest for row in ledger.deliveries.results(case.case_id)}

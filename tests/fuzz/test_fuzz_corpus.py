@@ -12,7 +12,7 @@ CORPUS = Path(__file__).resolve().parent / "corpus"
 INPUTS = sorted(CORPUS.iterdir())
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("path", INPUTS, ids=lambda path: path.name)
 def test_an_input_of_the_corpus_ends_in_elements_or_in_an_error_by_name(path: Path) -> None:
     targets.read(path.read_bytes())
