@@ -66,12 +66,21 @@ def open_appliance(
     folder: Path, orthanc: OrthancServer, *, viewer: Path = VIEWER, more: str = ""
 ) -> Appliance:
     """Write settings, with `more` in `[orthanc]`, and a ledger that knows an administrator."""
+    text = f'[orthanc]\nurl = "{orthanc.url}"\n{more}\n[web]\nviewer = "{viewer}"\n'
+    return _opened(folder, text)
+
+
+def appliance_in(folder: Path, *, web: str) -> Appliance:
+    """Write settings, `web` in `[web]`, without an archive, and the same ledger."""
+    return _opened(folder, f'[orthanc]\nurl = "http://127.0.0.1:9"\n[web]\n{web}\n')
+
+
+def _opened(folder: Path, text: str) -> Appliance:
     settings = folder / "clic-edge.toml"
     settings.write_text(
         f'[appliance]\nstate_dir = "{folder}"\npipelines = "{ROOT}/configs/pipelines"\n'
         f'models = "{ROOT}/models"\nmodel_keys = "{ROOT}/configs/model-keys"\ndeid_profiles = "{ROOT}/configs/deid"\n'
-        f'[orthanc]\nurl = "{orthanc.url}"\n{more}\n[web]\nviewer = "{viewer}"\n'
-        f'[destinations.pacs]\nkind = "folder"\npath = "out"\n'
+        f'{text}[destinations.pacs]\nkind = "folder"\npath = "out"\n'
     )
     appliance = Appliance.open(settings)
     migrate(appliance.engine)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 
 Level = Literal["debug", "info", "warning", "error"]
 Event = Literal[
+    "certificate-ends",
     "worker-started",
     "worker-stopped",
     "reconcile-failed",
@@ -105,6 +106,11 @@ ASSESSMENTS: Final = Counter(
 RECEIPTS: Final = Counter(
     "clic_edge_receipts", "Answers of a destination.", ["destination", "result"]
 )
+
+
+def certificate_ends(*, days: int) -> None:
+    """Say that the certificate of the pages ends in some days."""
+    _tell("certificate-ends", "warning", count=days)
 
 
 def worker_started() -> None:

@@ -11,7 +11,7 @@ from clic_edge.accounts.passwords import Hasher, require_strong
 from clic_edge.accounts.tokens import derived, digest, new_id, new_token
 from clic_edge.domain.account import Account
 from clic_edge.errors import ConfigError, Refusal, Transient
-from clic_edge.ledger.accounts import folded
+from clic_edge.ledger.accounts import AccountRecord, folded
 from clic_edge.ledger.api_tokens import ApiToken
 from clic_edge.ledger.attempts import Origin
 from clic_edge.ledger.records import AuditEvent
@@ -20,9 +20,9 @@ from clic_edge.ledger.sessions import Session
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from clic_edge.accounts.openid import Person
     from clic_edge.domain.account import Role
     from clic_edge.ledger import Ledger
-    from clic_edge.ledger.accounts import AccountRecord
 
 _TOUCHED: Final = timedelta(minutes=1)
 _REMEMBERED: Final = timedelta(days=30)
@@ -110,6 +110,37 @@ class Door:
         self._ledger.sessions.open(session, how=how, forget_before=now - _REMEMBERED)
         return token
 
+    def welcome(self, person: Person, *, address: str, now: datetime) -> str:
+        """Return the token of a new session of somebody for whom the site's provider vouches.
+
+        Who comes for the first time gets an account; the role is what the provider says now.
+
+        Raises
+        ------
+        Refusal
+            ``login-refused``: the account is disabled here.
+        ConfigError
+            ``account-exists``: a local account has that name. ``account-name``: it is none.
+
+        """
+        record = self._ledger.accounts.find_subject(person.issuer, person.subject)
+        if record is None:
+            first = AccountRecord(
+                name=person.name,
+                role=person.role,
+                created_at=now,
+                issuer=person.issuer,
+                subject=person.subject,
+            )
+            record = self._ledger.accounts.add(first, by=person.issuer)
+        if record.is_disabled:
+            raise Refusal("login-refused", "The account is disabled here.")
+        if record.role is not person.role:
+            self._ledger.accounts.set_role(
+                record.name, person.role, by=person.issuer, keep_one=False
+            )
+        return self.open(record, how=f"through {person.issuer}", address=address, now=now)
+
     def by_session(self, token: str, now: datetime) -> Entered | None:
         """Return who has a session with this token; None where it is dead, or never was."""
         found = self._ledger.sessions.find(digest(token), now=now, idle=self._lifetime.idle)
@@ -191,7 +222,7 @@ class Door:
             raise _too_often(wait)
         is_right = self._hasher.is_right(password, record.password_hash if record else "")
         if record is None or not is_right or record.is_disabled:
-            self._note_failure(record, address=address, now=now)
+            self.note_failure("by password, ", address, now, record=record)
             raise Refusal("login-refused", "Name or password is wrong.")
         self._ledger.attempts.forget(account.name)
         self._ledger.attempts.take_back(place.name)
@@ -199,11 +230,15 @@ class Door:
             self._ledger.accounts.renew_hash(record.name, self._hasher.hashed(password))
         return record
 
-    def _note_failure(self, record: AccountRecord | None, *, address: str, now: datetime) -> None:
+    def note_failure(
+        self, how: str, address: str, now: datetime, *, record: AccountRecord | None = None
+    ) -> None:
         """Record a failure; a name that is none may be a password, typed in the wrong field."""
         about = f"account {record.name}" if record else "an unknown account"
-        event = AuditEvent(at=now, action="login-failed", detail=f"from {address}", about=about)
-        self._ledger.records.note(event)
+        detail = f"{how}from {address}"
+        self._ledger.records.note(
+            AuditEvent(at=now, action="login-failed", detail=detail, about=about)
+        )
 
 
 def _origins(name: str, address: str) -> tuple[Origin, Origin]:

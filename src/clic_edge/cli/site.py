@@ -13,6 +13,7 @@ from clic_edge import telemetry
 from clic_edge.app import serve as run_worker
 from clic_edge.cli.console import table
 from clic_edge.cli.context import appliance_of, context_of
+from clic_edge.cli.web import certificate_of
 from clic_edge.errors import ClicEdgeError, ConfigError
 
 if TYPE_CHECKING:
@@ -78,6 +79,7 @@ def _files(appliance: Appliance) -> Iterator[Finding]:
     settings = appliance.settings
     yield "de-identification key", _error_of(lambda: load_key(settings.appliance.deid_key))
     yield "notices", _error_of(lambda: channels_of(settings))
+    yield "TLS of the pages", _error_of(lambda: certificate_of(appliance))
     for pipeline in appliance.pipelines:
         name = f"pipeline {pipeline.name}"
         yield name, _error_of(lambda of=pipeline: make_ready(settings, of, Reports()).runtime())

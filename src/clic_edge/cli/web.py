@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -11,6 +11,7 @@ import typer
 
 from clic_edge import telemetry
 from clic_edge.cli.context import appliance_of, context_of
+from clic_edge.config import read_secret
 from clic_edge.deid.keys import load_key
 from clic_edge.errors import ConfigError
 from clic_edge.ledger.database import require_ledger
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import uvicorn
     from fastapi import FastAPI
 
+    from clic_edge.accounts.openid import Provider
     from clic_edge.accounts.passwords import Hasher
     from clic_edge.app import Appliance
     from clic_edge.config.settings import Web
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from clic_edge.web.models import Watch
 
 _GRACE_SECONDS = 5
+_WARNED = timedelta(days=30)
 _LOCAL = ("localhost", "127.0.0.1")
 
 
@@ -36,7 +39,10 @@ def web(context: typer.Context) -> None:
     """
     appliance = appliance_of(context)
     require_ledger(appliance.engine)
+    ends = certificate_of(appliance)
     telemetry.configure_logging("debug" if context_of(context).debug else "info")
+    if ends and ends - datetime.now(UTC) < _WARNED:
+        telemetry.certificate_ends(days=(ends - datetime.now(UTC)).days)
     with _listening(appliance.settings.web) as listener:
         server_of(appliance).run([listener])
 
@@ -45,6 +51,9 @@ def server_of(appliance: Appliance, hasher: Hasher | None = None) -> uvicorn.Ser
     """Return the server of an appliance's pages, not yet listening; passwords by a `hasher`."""
     import uvicorn  # noqa: PLC0415 - the other commands need none of it
 
+    from clic_edge.web.tls import context_of as encrypted  # noqa: PLC0415 - as above
+
+    settings = appliance.settings.web
     return uvicorn.Server(
         uvicorn.Config(
             application(appliance, hasher),
@@ -52,6 +61,9 @@ def server_of(appliance: Appliance, hasher: Hasher | None = None) -> uvicorn.Ser
             access_log=False,
             log_config=None,
             server_header=False,
+            proxy_headers=settings.behind_proxy,
+            forwarded_allow_ips=list(settings.trusted_proxies),
+            ssl_context_factory=(lambda *_: encrypted(settings)) if settings.certificate else None,
             timeout_graceful_shutdown=_GRACE_SECONDS,
         )
     )
@@ -84,6 +96,8 @@ def application(appliance: Appliance, hasher: Hasher | None = None) -> FastAPI:
             watch=_watch(appliance),
             language=appliance.settings.appliance.language,
             hasher=hasher or Hasher(),
+            is_encrypted=settings.certificate is not None or settings.behind_proxy,
+            provider=_provider(settings),
             lifetime=Lifetime(
                 idle=timedelta(minutes=settings.session_idle_minutes),
                 whole=timedelta(hours=settings.session_hours),
@@ -106,6 +120,22 @@ def _watch(appliance: Appliance) -> Watch:
         book=ReferenceBook(ledger, policy_of(settings)),
         mover=Mover(standing=ledger.standing, key=lambda: load_key(settings.appliance.deid_key)),
     )
+
+
+def certificate_of(appliance: Appliance) -> datetime | None:
+    """Return when the certificate of the pages ends. Raises as `web.tls.certificate_ends`."""
+    from clic_edge.web.tls import certificate_ends  # noqa: PLC0415 - as above
+
+    return certificate_ends(appliance.settings.web, datetime.now(UTC))
+
+
+def _provider(settings: Web) -> Provider | None:
+    if settings.openid is None:
+        return None
+    from clic_edge.accounts.openid import Provider  # noqa: PLC0415 - as above
+
+    secret = settings.openid.client_secret_file
+    return Provider(settings.openid, read_secret(secret) if secret else "")
 
 
 def _desk(appliance: Appliance) -> Desk | None:

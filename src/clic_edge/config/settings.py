@@ -17,6 +17,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from clic_edge.config.notify import Notify
+from clic_edge.config.openid import OpenId
 from clic_edge.config.runtimes import Runtimes
 from clic_edge.config.toml import RelativePath, Strict, WebAddress, absolute, read_toml
 from clic_edge.errors import ConfigError
@@ -133,12 +134,29 @@ class Web(Strict):
     """Host names that a browser may ask for, beside `localhost` and those of `host` and `url`."""
     url: WebAddress | None = None
     """What readers' browsers reach these pages by; with it, results carry a link to assess them."""
+    certificate: RelativePath | None = None
+    """PEM file of the pages' TLS certificate and what is between it and its root."""
+    certificate_key: RelativePath | None = None
+    """PEM file of its private key, without a password."""
+    behind_proxy: bool = False
+    """Whether a reverse proxy that brings TLS stands in front, and says where browsers are."""
+    trusted_proxies: Annotated[tuple[str, ...], Field(strict=False)] = ("127.0.0.1", "::1")
+    """Addresses of proxies, or networks, whose word for a browser's address is taken."""
+    openid: OpenId | None = None
+    """The site's own accounts."""
     session_idle_minutes: PositiveFloat = 60.0
     """Minutes without a request after which a browser has to log in again."""
     session_hours: PositiveFloat = 12.0
     """Hours after which it has to, however much it asks."""
     viewer: RelativePath = Path("/var/lib/clic-edge/viewer")
     """Folder of the viewer's files; `clic-edge viewer install` fills it."""
+
+    @model_validator(mode="after")
+    def _a_certificate_has_a_key(self) -> Self:
+        if (self.certificate is None) != (self.certificate_key is None):
+            advice = "'certificate' and 'certificate_key' come together"
+            raise PydanticCustomError("pair", advice)
+        return self
 
 
 Answer = Literal["warn", "shadow", "suspend"]

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from clic_edge.accounts.door import Door, Lifetime
+from clic_edge.accounts.openid import Provider
 from clic_edge.accounts.passwords import Hasher
 from clic_edge.errors import ClicEdgeError, ConfigError, Refusal, Transient
 from clic_edge.ledger import Ledger
@@ -31,6 +32,7 @@ from clic_edge.web import (
     login,
     model,
     models,
+    openid,
     opening,
     overview,
     pictures,
@@ -63,6 +65,8 @@ class Site:
     """Of passwords."""
     is_encrypted: bool = False
     """Whether browsers reach the pages by TLS, of this process or of a proxy."""
+    provider: Provider | None = None
+    """Of log-ins by OpenID Connect."""
 
 
 def create_app(
@@ -89,7 +93,13 @@ def create_app(
     pages, look = Pages(site.language), overview.Look(ledger, archive, site.state_folder)
     door = Door(ledger, hasher=site.hasher, lifetime=site.lifetime)
     cookies = Cookies(is_secure=site.is_encrypted)
-    entrance = login.Entrance(ledger=ledger, door=door, cookies=cookies, pages=pages)
+    entrance = login.Entrance(
+        ledger=ledger,
+        door=door,
+        cookies=cookies,
+        pages=pages,
+        provider=site.provider.title if site.provider else "",
+    )
     app.include_router(health.router(ledger, archive))
     app.include_router(overview.router(look, pages))
     app.include_router(cases.router(ledger, pages))
@@ -104,6 +114,8 @@ def create_app(
     app.include_router(dicomweb.router(archive))
     app.include_router(login.router(entrance))
     app.include_router(account.router(entrance))
+    if site.provider:
+        app.include_router(openid.router(entrance, site.provider))
     if desk:
         app.include_router(assess.router(desk))
     app.mount("/static", StaticFiles(packages=[("clic_edge.web", "static")]))
@@ -113,7 +125,7 @@ def create_app(
     app.add_exception_handler(HTTPException, _refused)
     app.add_middleware(Guard, door=door, cookies=cookies)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(site.names), www_redirect=False)
-    app.add_middleware(Protection)
+    app.add_middleware(Protection, is_encrypted=site.is_encrypted)
     return app
 
 

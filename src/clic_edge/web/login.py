@@ -28,6 +28,8 @@ class Entrance:
     door: Door
     cookies: Cookies
     pages: Pages
+    provider: str = ""
+    """What the button of the OpenID provider says; empty where there is none."""
 
     def form(
         self, request: Request, *, to: str, problem: str = "", status: int = 200, seconds: int = 0
@@ -43,6 +45,7 @@ class Entrance:
             problem=problem,
             seconds=seconds,
             is_new=self.door.is_new,
+            provider=self.provider,
         )
         self.cookies.give_login(answer, secret)
         return answer

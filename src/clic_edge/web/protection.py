@@ -23,12 +23,16 @@ _HEADERS: Final = {
     "Cache-Control": "no-store",
 }
 
+_ENCRYPTED: Final = {"Strict-Transport-Security": "max-age=31536000"}
+"""For a year the browser asks by TLS only."""
+
 
 class Protection:
     """ASGI middleware: adds the headers that an answer does not set itself."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, *, is_encrypted: bool = False) -> None:
         self._app = app
+        self._headers = _HEADERS | (_ENCRYPTED if is_encrypted else {})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -36,7 +40,7 @@ class Protection:
         async def protected(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
             await send(message)
 

@@ -1,0 +1,93 @@
+"""TLS of the pages: a certificate that is looked at before anything listens."""
+
+import ssl
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    PublicFormat,
+    load_pem_private_key,
+)
+
+from clic_edge.config.openid import LOOPBACK
+from clic_edge.config.settings import Web
+from clic_edge.errors import ConfigError
+
+_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
+"""Of TLS 1.2: forward secret and authenticated, as RFC 9325 (BCP 195) asks for."""
+
+
+def certificate_ends(settings: Web, now: datetime) -> datetime | None:
+    """Return when the certificate of the pages ends, None where they have none of their own.
+
+    Raises
+    ------
+    ConfigError
+        ``web-unencrypted``: without a certificate, other machines would reach the pages.
+        ``tls-unreadable``, ``tls-expired``, ``tls-mismatch``: the certificate or its key is no use.
+
+    """
+    if settings.certificate is None or settings.certificate_key is None:
+        if settings.host not in LOOPBACK and not settings.behind_proxy:
+            raise ConfigError(
+                "web-unencrypted",
+                f"Pages on {settings.host} would send passwords in the clear: name `certificate` "
+                "and `certificate_key`, or say `behind_proxy` where a proxy brings TLS.",
+            )
+        return None
+    certificate = _certificate(settings.certificate)
+    if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
+        raise ConfigError(
+            "tls-expired",
+            f"{settings.certificate} holds from {certificate.not_valid_before_utc:%Y-%m-%d} to "
+            f"{certificate.not_valid_after_utc:%Y-%m-%d}, and not now; renew it.",
+        )
+    if _public_of(settings.certificate_key) != certificate.public_key().public_bytes(*_SPKI):
+        raise ConfigError(
+            "tls-mismatch",
+            f"{settings.certificate_key} is not the key of {settings.certificate}; the site's own "
+            "certificate comes first in the file.",
+        )
+    return certificate.not_valid_after_utc
+
+
+def context_of(settings: Web) -> ssl.SSLContext:
+    """Return TLS 1.2 or 1.3 with a certificate that `certificate_ends` has looked at."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_ciphers(_CIPHERS)
+    context.load_cert_chain(str(settings.certificate), str(settings.certificate_key))
+    return context
+
+
+_SPKI: Final = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    try:
+        return x509.load_pem_x509_certificates(_read(path))[0]
+    except ValueError as error:
+        raise _unreadable(path, "it holds no certificate in PEM") from error
+
+
+def _public_of(path: Path) -> bytes:
+    try:
+        key = load_pem_private_key(_read(path), password=None)
+    except (ValueError, TypeError) as error:
+        raise _unreadable(path, "it holds no private key in PEM without a password") from error
+    return key.public_key().public_bytes(*_SPKI)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise _unreadable(path, error.strerror or "it can't be read") from error
+
+
+def _unreadable(path: Path, why: str) -> ConfigError:
+    return ConfigError("tls-unreadable", f"{path}: {why}.")
