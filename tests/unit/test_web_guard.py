@@ -7,17 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 from logins import ADMINISTRATOR, CHEAP, PASSWORD, add_account, csrf_in, submit_login
+from pages import appliance_in
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from clic_edge.accounts.door import Door, TokenUse
+from clic_edge.cli.web import application
 from clic_edge.domain.account import Role
-from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import migrate, open_engine
-from clic_edge.pacs.gateway import ArchiveGateway
-from clic_edge.pacs.rest import OrthancPeer
-from clic_edge.web.app import Site, create_app
+from clic_edge.ledger.access_tables import accounts
+from clic_edge.ledger.schema import audit_events
 from clic_edge.web.guard import LARGEST_BODY, OPEN
 
 if TYPE_CHECKING:
@@ -27,36 +26,28 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.routing import BaseRoute
 
+    from clic_edge.app import Appliance
+    from clic_edge.ledger import Ledger
+
 METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 OTHER = "Åse"
 
 
 @pytest.fixture(scope="module")
-def ledger() -> Ledger:
-    engine = open_engine("sqlite://")
-    migrate(engine)
-    made = Ledger.on(engine)
-    add_account(made, ADMINISTRATOR, Role.ADMINISTRATOR)
-    add_account(made, OTHER)
+def appliance(tmp_path_factory: pytest.TempPathFactory) -> Appliance:
+    made = appliance_in(tmp_path_factory.mktemp("site"), web="")
+    add_account(made.ledger, OTHER)
     return made
 
 
-def application(ledger: Ledger, folder: Path, *, is_encrypted: bool = False) -> FastAPI:
-    nobody = OrthancPeer(url="http://127.0.0.1:9", user="", password="", timeout_s=1)
-    names = ["localhost"]
-    site = Site(
-        viewer_folder=folder,
-        state_folder=folder,
-        names=names,
-        is_encrypted=is_encrypted,
-        hasher=CHEAP,
-    )
-    return create_app(ledger, ArchiveGateway(nobody), site=site)
+@pytest.fixture(scope="module")
+def ledger(appliance: Appliance) -> Ledger:
+    return appliance.ledger
 
 
 @pytest.fixture(scope="module")
-def app(ledger: Ledger, tmp_path_factory: pytest.TempPathFactory) -> FastAPI:
-    return application(ledger, tmp_path_factory.mktemp("site"))
+def app(appliance: Appliance) -> FastAPI:
+    return application(appliance, CHEAP)
 
 
 def anybody(app: FastAPI, scheme: str = "http") -> TestClient:
@@ -174,11 +165,9 @@ def test_every_log_in_has_a_new_token_and_ends_the_one_before(app: FastAPI) -> N
     assert stolen.get("/models").status_code == 303
 
 
-def test_a_cookie_goes_to_no_script_and_no_other_site(
-    ledger: Ledger, tmp_path: Path, app: FastAPI
-) -> None:
+def test_a_cookie_goes_to_no_script_and_no_other_site(tmp_path: Path, app: FastAPI) -> None:
     plain = submit_login(anybody(app), ADMINISTRATOR).headers.get_list("Set-Cookie")
-    encrypted = application(ledger, tmp_path, is_encrypted=True)
+    encrypted = application(appliance_in(tmp_path, web="behind_proxy = true"), CHEAP)
     entered = submit_login(anybody(encrypted, "https"), ADMINISTRATOR)
     secure = entered.headers.get_list("Set-Cookie")
     assert plain[0].startswith("clic-edge-session=")
@@ -228,9 +217,9 @@ def test_a_form_of_the_log_in_page_that_is_not_of_this_browser_is_refused(app: F
     assert browser.get("/models").status_code == 303
 
 
-def test_too_many_failures_wait_and_the_page_says_how_long(ledger: Ledger, tmp_path: Path) -> None:
+def test_too_many_failures_wait_and_the_page_says_how_long(app: FastAPI, ledger: Ledger) -> None:
     add_account(ledger, "guessed")
-    browser = anybody(application(ledger, tmp_path))
+    browser = anybody(app)
     pages = [submit_login(browser, "guessed", "wrong") for _ in range(6)]
     assert [page.status_code for page in pages] == [401] * 5 + [429]
     assert int(pages[-1].headers["Retry-After"]) >= 1
@@ -238,9 +227,11 @@ def test_too_many_failures_wait_and_the_page_says_how_long(ledger: Ledger, tmp_p
 
 
 def test_before_the_first_account_the_page_says_how_to_make_it(tmp_path: Path) -> None:
-    engine = open_engine("sqlite://")
-    migrate(engine)
-    page = anybody(application(Ledger.on(engine), tmp_path)).get("/login")
+    appliance = appliance_in(tmp_path, web="")
+    with appliance.engine.begin() as connection:
+        connection.execute(audit_events.delete())
+        connection.execute(accounts.delete())
+    page = anybody(application(appliance, CHEAP)).get("/login")
     assert "clic-edge users add NAME --role administrator" in page.text
 
 

@@ -12,24 +12,18 @@ import pytest
 import sqlalchemy as sa
 from logins import CHEAP, add_account
 from openid_providers import CLIENT, SECRET, openid_provider
+from pages import appliance_in
 from starlette.testclient import TestClient
 
-from clic_edge.accounts.openid import Provider
-from clic_edge.config.openid import OpenId
+from clic_edge.cli.web import application
 from clic_edge.domain.account import Role
-from clic_edge.ledger import Ledger
 from clic_edge.ledger.access_tables import accounts, sessions
-from clic_edge.ledger.database import migrate, open_engine
 from clic_edge.ledger.schema import audit_events
-from clic_edge.pacs.gateway import ArchiveGateway
-from clic_edge.pacs.rest import OrthancPeer
-from clic_edge.web.app import Site, create_app
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
-    from sqlalchemy.engine import Engine
+    from clic_edge.app import Appliance
 
 pytestmark = pytest.mark.servers
 IDA = {"preferred_username": "Ida Fysiker", "groups": ["radiology", "physics"]}
@@ -38,27 +32,11 @@ IDA = {"preferred_username": "Ida Fysiker", "groups": ["radiology", "physics"]}
 class Hospital:
     """A provider, and the pages of an appliance that trusts it."""
 
-    def __init__(self, provider: providers.Provider, engine: Engine, folder: Path) -> None:
+    def __init__(self, provider: providers.Provider, appliance: Appliance) -> None:
         self.provider = provider
-        self.engine = engine
-        self.ledger = Ledger.on(engine)
-        settings = OpenId(
-            issuer=provider.url,
-            client_id=CLIENT,
-            title="Hospital account",
-            viewer=("radiology",),
-            physicist=("physics",),
-            administrator=("it",),
-        )
-        site = Site(
-            viewer_folder=folder,
-            state_folder=folder,
-            names=["localhost"],
-            hasher=CHEAP,
-            provider=Provider(settings, SECRET),
-        )
-        nobody = OrthancPeer(url="http://127.0.0.1:9", user="", password="", timeout_s=1)
-        self.app = create_app(self.ledger, ArchiveGateway(nobody), site=site)
+        self.engine = appliance.engine
+        self.ledger = appliance.ledger
+        self.app = application(appliance, CHEAP)
 
     def browser(self) -> TestClient:
         """Return a browser of somebody who is not known yet."""
@@ -90,20 +68,30 @@ def provider() -> Iterator[providers.Provider]:
 
 
 @pytest.fixture(scope="module")
-def engine() -> Engine:
-    engine = open_engine("sqlite://")
-    migrate(engine)
-    return engine
+def appliance(provider: providers.Provider, tmp_path_factory: pytest.TempPathFactory) -> Appliance:
+    folder = tmp_path_factory.mktemp("site")
+    (folder / "secret").write_text(SECRET)
+    openid = f"""
+[web.openid]
+issuer = "{provider.url}"
+client_id = "{CLIENT}"
+client_secret_file = "secret"
+title = "Hospital account"
+viewer = ["radiology"]
+physicist = ["physics"]
+administrator = ["it"]
+"""
+    return appliance_in(folder, web=openid)
 
 
 @pytest.fixture
-def hospital(provider: providers.Provider, engine: Engine, tmp_path: Path) -> Hospital:
+def hospital(provider: providers.Provider, appliance: Appliance) -> Hospital:
     provider.claims, provider.sign, provider.is_broken = dict(IDA), providers.signed, False
     provider.keys, provider.issuer = [providers.KEY], ""
-    with engine.begin() as connection:
+    with appliance.engine.begin() as connection:
         for table in (sessions, accounts, audit_events):
             connection.execute(table.delete())
-    return Hospital(provider, engine, tmp_path)
+    return Hospital(provider, appliance)
 
 
 def test_a_person_comes_through_the_provider_and_goes_where_they_wanted(
@@ -181,13 +169,13 @@ def refused(hospital: Hospital, answer: httpx.Response, code: str, status: int =
     assert [code in detail for detail in hospital.audit()] == [True]
 
 
-def test_keys_that_are_changed_are_read_again(hospital: Hospital, tmp_path: Path) -> None:
+def test_keys_that_are_changed_are_read_again(hospital: Hospital, appliance: Appliance) -> None:
     assert hospital.log_in().status_code == 303
     hospital.provider.sign, hospital.provider.keys = providers.signed_by_new, [providers.NEW_KEY]
     before = hospital.provider.asked.count("/keys")
     assert hospital.log_in().status_code == 403, "not more often than once a minute"
     assert hospital.provider.asked.count("/keys") == before
-    fresh = Hospital(hospital.provider, hospital.engine, tmp_path)
+    fresh = Hospital(hospital.provider, appliance)
     assert fresh.log_in().status_code == 303
 
 

@@ -91,15 +91,6 @@ def create_app(
         title="clic-edge", lifespan=living, docs_url=None, redoc_url=None, openapi_url=None
     )
     pages, look = Pages(site.language), overview.Look(ledger, archive, site.state_folder)
-    door = Door(ledger, hasher=site.hasher, lifetime=site.lifetime)
-    cookies = Cookies(is_secure=site.is_encrypted)
-    entrance = login.Entrance(
-        ledger=ledger,
-        door=door,
-        cookies=cookies,
-        pages=pages,
-        provider=site.provider.title if site.provider else "",
-    )
     app.include_router(health.router(ledger, archive))
     app.include_router(overview.router(look, pages))
     app.include_router(cases.router(ledger, pages))
@@ -112,10 +103,6 @@ def create_app(
     app.include_router(preferences.router())
     app.include_router(viewer.router(site.viewer_folder))
     app.include_router(dicomweb.router(archive))
-    app.include_router(login.router(entrance))
-    app.include_router(account.router(entrance))
-    if site.provider:
-        app.include_router(openid.router(entrance, site.provider))
     if desk:
         app.include_router(assess.router(desk))
     app.mount("/static", StaticFiles(packages=[("clic_edge.web", "static")]))
@@ -123,10 +110,26 @@ def create_app(
     app.add_exception_handler(ClicEdgeError, _explained)
     app.add_exception_handler(DatabaseAway, _away)
     app.add_exception_handler(HTTPException, _refused)
-    app.add_middleware(Guard, door=door, cookies=cookies)
+    _guard(app, ledger, pages, site=site)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(site.names), www_redirect=False)
     app.add_middleware(Protection, is_encrypted=site.is_encrypted)
     return app
+
+
+def _guard(app: FastAPI, ledger: Ledger, pages: Pages, *, site: Site) -> None:
+    """Let nobody reach a route who has not logged in, and give everybody where to."""
+    entrance = login.Entrance(
+        ledger=ledger,
+        door=Door(ledger, hasher=site.hasher, lifetime=site.lifetime),
+        cookies=Cookies(is_secure=site.is_encrypted),
+        pages=pages,
+        provider=site.provider.title if site.provider else "",
+    )
+    app.include_router(login.router(entrance))
+    app.include_router(account.router(entrance))
+    if site.provider:
+        app.include_router(openid.router(entrance, site.provider))
+    app.add_middleware(Guard, door=entrance.door, cookies=entrance.cookies)
 
 
 def _programs(ledger: Ledger, site: Site, look: overview.Look) -> Iterable[APIRouter]:
