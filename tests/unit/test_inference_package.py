@@ -189,7 +189,7 @@ def test_the_example_of_a_package_for_images_is_by_the_schema(root: Path, tmp_pa
         ("mean = [0.5, 0.5, 0.5]", "mean = [0.5, 0.5]", "one 'deviation' for each 'mean'"),
         ("channels = 3", "channels = 1", "one 'mean' for each channel"),
         ("threshold = 0.4", "", None),
-        ("[[maps]]", '[operating_point]\nname = "a"\nthreshold = 0.3\n[[maps]]', "no category"),
+        ("[[maps]]", '[operating_point]\nname = "a"\nthreshold = 0.3\n[[maps]]', "of nothing"),
         ("channels = 3", "channles = 3", "the nearest valid one is channels"),
         ('activation = "ordinal"', 'activaton = "ordinal"', "the nearest valid one is activation"),
         ('label = "Mild"', 'lable = "Mild"', "the nearest valid one is label"),
