@@ -16,12 +16,12 @@ STUDY ?=
 VIEWER_TGZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo viewer check test servers bench clean debian browser promtool
+.PHONY: help setup demo demo-drift viewer check test servers bench clean debian browser promtool
 
 help: ## explain these commands
 	@echo "clic-edge: clinical AI beside the PACS"
 	@echo
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 20
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 	@echo
 	@echo "  make demo STUDY=DIR   the same with a study of your own"
 
@@ -56,6 +56,9 @@ debian:
 
 demo: $(DEMO_STAMP) ## send a study through a hospital PACS and the appliance, and show what comes back
 	@$(BIN)/clic-edge demo $(if $(STUDY),--study "$(STUDY)")
+
+demo-drift: $(DEMO_STAMP) ## replay half a year with a scanner change, and show the alarm on the pages
+	@$(BIN)/clic-edge demo --drift --out build/demo-drift
 
 viewer: $(DEMO_STAMP) ## fetch OHIF, so that `clic-edge web` shows images and results
 	@$(BIN)/clic-edge viewer install $(if $(VIEWER_TGZ),--archive "$(VIEWER_TGZ)")

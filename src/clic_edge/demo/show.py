@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import secrets
 import shutil
 import time
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from threading import Event
 from typing import TYPE_CHECKING
 
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from clic_edge.accounts.door import Door
 from clic_edge.app import Appliance
 from clic_edge.cli.console import STYLES, note, stdout, table
 from clic_edge.demo.hospital import Answer, Hospital
 from clic_edge.demo.overlay import draw_overlays
+from clic_edge.demo.pages import keep_up, say_address, say_pictures
 from clic_edge.demo.report import Report
+from clic_edge.demo.screens import shoot
 from clic_edge.demo.site import VIEWER, running_pages, running_site
 from clic_edge.demo.study import make_demo_study
-from clic_edge.domain.account import Role
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ConfigError, Defect, Refusal
-from clic_edge.ledger.accounts import AccountRecord
 from clic_edge.pacs.headers import read_identity
 from clic_edge.pipeline.intake import NO_PIPELINE
 
@@ -106,32 +101,21 @@ def run_demo(study: Path | None, out: Path, *, stay: bool = False) -> None:
         _tell(report, answer)
         for path in (paths.overlay, paths.results, paths.report) if results else (paths.report,):
             stdout.print(f"see {path}", soft_wrap=True)
-        _open(site, cases, stay=stay)
+        _open(site, cases, paths.out, stay=stay)
     _end(answer)
 
 
-def _open(site: Site, cases: tuple[Case, ...], *, stay: bool) -> None:
-    """Say how to open the cases in the viewer, and keep the site up for it when asked to."""
-    if not (VIEWER / "index.html").is_file():
-        note("`make viewer` fetches a viewer, in which --stay opens the result.")
-    if not stay:
-        note("`clic-edge demo --stay` keeps the site up, to open the result in a browser.")
-        return
-    with running_pages(site) as url, suppress(KeyboardInterrupt):
-        name, password = _account(site)
-        stdout.print(f"log in at {url} as {name} with the password {password}", soft_wrap=True)
-        for case in cases:
-            stdout.print(f"open {url}/open/{case.case_id}", soft_wrap=True)
-        note("Ctrl-C ends it.")
-        Event().wait()
-
-
-def _account(site: Site) -> tuple[str, str]:
-    """Return name and password of an administrator who was made for this run of the demo."""
-    ledger, password = Appliance.open(site.settings).ledger, secrets.token_urlsafe(12)
-    record = AccountRecord(name="demo", role=Role.ADMINISTRATOR, created_at=datetime.now(UTC))
-    Door(ledger).set_password(ledger.accounts.add(record, by="demo"), password, by="demo")
-    return record.name, password
+def _open(site: Site, cases: tuple[Case, ...], out: Path, *, stay: bool) -> None:
+    """Show the cases on the appliance's pages, and keep those up when asked to."""
+    with running_pages(site) as visitor:
+        wanted = {"overview": "/", "case": f"/cases/{cases[0].case_id}"} if cases else {}
+        say_pictures(shoot(visitor, wanted, out))
+        say_address(visitor)
+        for case in cases if (VIEWER / "index.html").is_file() else ():
+            stdout.print(f"open {visitor.url}/open/{case.case_id}", soft_wrap=True)
+        if not (VIEWER / "index.html").is_file():
+            note("`make viewer` fetches a viewer, in which the pages open the images.")
+        keep_up(stay=stay)
 
 
 def _files(study: Path | None, paths: _Paths) -> tuple[Path, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import secrets
 import shutil
 import signal
 import socket
@@ -15,14 +16,19 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
 
+from clic_edge.accounts.door import Door
+from clic_edge.app import Appliance
 from clic_edge.deid.keys import create_key
+from clic_edge.domain.account import Role
 from clic_edge.errors import ConfigError, Defect
+from clic_edge.ledger.accounts import AccountRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,6 +40,8 @@ VIEWER = ROOT / "build" / "viewer"
 _PLUGINS = Path("/usr/share/orthanc/plugins")
 _START_SECONDS = 30
 _STOP_SECONDS = 15
+VISITOR = "demo"
+"""Name of the account of a run of the demo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +67,15 @@ class Site:
     appliance: Orthanc
     web_port: int
     settings: Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visitor:
+    """Where the pages are, and who may log in."""
+
+    url: str
+    name: str
+    password: str = field(repr=False)
 
 
 @contextmanager
@@ -92,8 +109,8 @@ def running_site(folder: Path) -> Iterator[Site]:
 
 
 @contextmanager
-def running_pages(site: Site) -> Iterator[str]:
-    """Serve the appliance's pages, once it has a ledger; return their address.
+def running_pages(site: Site) -> Iterator[Visitor]:
+    """Serve the appliance's pages, once it has a ledger, to an administrator made for this run.
 
     Raises Defect ``did-not-start``.
     """
@@ -102,7 +119,16 @@ def running_pages(site: Site) -> Iterator[str]:
     with ExitStack() as stack:
         process = _start(stack, site, name="web", command=command)
         _wait(process, f"{url}/health", site.settings.parent / "web.log")
-        yield url
+        yield _visitor(site, url)
+
+
+def _visitor(site: Site, url: str) -> Visitor:
+    ledger = Appliance.open(site.settings).ledger
+    visitor = Visitor(url=url, name=VISITOR, password=secrets.token_urlsafe(12))
+    new = AccountRecord(name=VISITOR, role=Role.ADMINISTRATOR, created_at=datetime.now(UTC))
+    record = ledger.accounts.find(VISITOR) or ledger.accounts.add(new, by=VISITOR)
+    Door(ledger).set_password(record, visitor.password, by=VISITOR)
+    return visitor
 
 
 def _require() -> None:
