@@ -17,13 +17,22 @@ from clic_edge.domain.account import Account, Role
 from clic_edge.drift.plan import Policy
 from clic_edge.ledger.database import migrate, open_engine
 from clic_edge.pipeline.moving import Mover
-from clic_edge.web import api, model, models
+from clic_edge.web import api, model, model_period, model_readers, models
 from clic_edge.web.rendering import Pages
 
 if TYPE_CHECKING:
     from clic_edge.web.models import Watch
 
 BASE = f"/models/organs/{DIGEST}"
+PAGES = [
+    "/models",
+    BASE,
+    f"{BASE}?days=365&channel=image&page=2",
+    f"{BASE}/window?days=90",
+    f"{BASE}/window?others=true&by=input.software_versions",
+    f"{BASE}/readers",
+    f"{BASE}/latency",
+]
 TODAY = datetime.now(UTC).date()
 
 
@@ -39,14 +48,15 @@ def watch() -> Watch:
 def client(watch: Watch, role: Role = Role.PHYSICIST) -> TestClient:
     """Return a browser, and a program, of an account."""
     app, pages = FastAPI(), Pages()
-    for router in (models.router(watch, pages), model.router(watch, pages)):
-        app.include_router(router)
-    app.mount(api.PATH, api.create_api([models.api(watch), model.api(watch)]))
+    modules = (models, model, model_period, model_readers)
+    for one in modules:
+        app.include_router(one.router(watch, pages))
+    app.mount(api.PATH, api.create_api(one.api(watch) for one in modules))
     account = Account(name="Ida", role=role)
     return TestClient(LoggedIn(app=app, account=account), follow_redirects=False)
 
 
-@pytest.mark.parametrize("path", ["/models", BASE, f"{BASE}?days=365&channel=image&page=2"])
+@pytest.mark.parametrize("path", PAGES)
 @pytest.mark.parametrize("language", ["en", "da"])
 def test_a_page_is_made_for_every_reader(watch: Watch, path: str, language: str) -> None:
     browser = client(watch, Role.VIEWER)
@@ -58,8 +68,10 @@ def test_a_page_is_made_for_every_reader(watch: Watch, path: str, language: str)
 
 
 def test_no_chart_is_without_its_numbers_as_a_table(watch: Watch) -> None:
+    for path in (BASE, f"{BASE}/readers", f"{BASE}/latency"):
+        text = client(watch).get(path).text
+        assert text.count("<svg") == text.count("<details><summary>The numbers") > 0
     text = client(watch).get(BASE).text
-    assert text.count("<svg") == text.count("<details><summary>The numbers")
     assert text.count("false alarms a year by design") >= text.count("<svg") > 0
 
 
@@ -133,5 +145,7 @@ def test_programs_get_what_pages_show(watch: Watch) -> None:
     assert charts["charts"][0]["sides"][0]["design"]["delays"]
     assert program.get(f"/api/v1{BASE}/references").status_code == 200
     assert program.get("/api/v1/annotations", params={"since": str(TODAY)}).status_code == 200
+    for part in ("window", "readers", "latency"):
+        assert program.get(f"/api/v1{BASE}/{part}").status_code == 200
     unknown = program.get("/api/v1/models/organs/x")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "no-such-model")

@@ -129,10 +129,15 @@ def subgroups(
     observations: Sequence[Observation], feature: str, by: str, *, smallest: int
 ) -> tuple[Group, ...]:
     """Return a feature's mean for each value of another feature, e.g. ``input.sex``."""
-    table = tabulate(observations)
-    values = table.number(feature, len(observations))
+    return grouped(tabulate(observations), feature, by, smallest=smallest)
+
+
+def grouped(table: Table, feature: str, by: str, *, smallest: int) -> tuple[Group, ...]:
+    """Return as `subgroups`, of observations that are a table already."""
+    length = table.length
+    values = table.number(feature, length)
     names = {name for name, _ in table.numbers}
-    groups = words_of(table.number(by, len(values))) if by in names else table.word(by, len(values))
+    groups = words_of(table.number(by, length)) if by in names else table.word(by, length)
     kept = ~np.isnan(values)
     named = np.array(groups, dtype=object)
     return tuple(

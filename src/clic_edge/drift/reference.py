@@ -113,6 +113,12 @@ class Table:
     numbers: tuple[tuple[str, NDArray[np.float64]], ...] = field(repr=False)
     words: tuple[tuple[str, tuple[str, ...]], ...] = field(repr=False)
 
+    @property
+    def length(self) -> int:
+        """Observations; 0 of a table without a feature."""
+        lengths = [len(values) for _, values in self.numbers]
+        return max([*lengths, *(len(words) for _, words in self.words)], default=0)
+
     def number(self, name: str, length: int) -> NDArray[np.float64]:
         """Return a feature's numbers; NaN for each where nobody has it."""
         found = (values for one, values in self.numbers if one == name)

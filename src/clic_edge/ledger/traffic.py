@@ -8,12 +8,26 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from clic_edge.domain.case import CaseState
-from clic_edge.ledger.schema import cases, predictions, series_refusals, stage_seconds
+from clic_edge.domain.constancy import CONSTANCY_MARK
+from clic_edge.ledger.feature_tables import truths
+from clic_edge.ledger.schema import (
+    assessments,
+    cases,
+    predictions,
+    series_refusals,
+    stage_seconds,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from sqlalchemy.engine import Engine
+
+
+_PHANTOMS = sa.select(cases.c.case_id).where(
+    cases.c.pipeline.startswith(CONSTANCY_MARK, autoescape=True)
+)
+"""Cases of constancy: no patient waits for them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +98,37 @@ class TrafficStore:
         query = sa.select(made.created_at).where(
             made.model_digest == digest, made.created_at > since
         )
-        newest = query.order_by(made.created_at.desc())
+        return self._cut(query, made.created_at, since, most=most)
+
+    def newest_words(self, digest: str, since: datetime, *, most: int) -> datetime | None:
+        """Return as `newest` of what readers said of a model's predictions."""
+        query = (
+            sa.select(assessments.c.at)
+            .join(predictions, assessments.c.prediction_id == predictions.c.prediction_id)
+            .where(predictions.c.model_digest == digest, assessments.c.at > since)
+        )
+        return self._cut(query, assessments.c.at, since, most=most)
+
+    def judged(self, digest: str, after: datetime) -> tuple[str, ...]:
+        """Return the findings of a model of which the truth is known for something it said."""
+        made = predictions.c
+        query = (
+            sa.select(truths.c.finding)
+            .join(predictions, made.case_id == truths.c.case_id)
+            .where(made.model_digest == digest, made.created_at > after)
+        )
+        with self._engine.connect() as connection:
+            return tuple(connection.scalars(query.distinct().order_by(truths.c.finding)))
+
+    def _cut(
+        self,
+        query: sa.Select[datetime],
+        column: sa.ColumnElement[datetime],
+        since: datetime,
+        *,
+        most: int,
+    ) -> datetime | None:
+        newest = query.order_by(column.desc())
         with self._engine.connect() as connection:
             if connection.scalar(newest.limit(1)) is None:
                 return None
@@ -96,6 +140,7 @@ class TrafficStore:
         of_case = (
             sa.select(made.case_id, sa.func.min(made.created_at).label("at"))
             .where(made.model_digest == digest, made.created_at > after)
+            .where(made.case_id.not_in(_PHANTOMS))
             .group_by(made.case_id)
             .subquery()
         )

@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
+from typing import Final
 
 from fastapi import APIRouter, FastAPI, Request
 from starlette.exceptions import HTTPException
@@ -31,6 +32,8 @@ from clic_edge.web import (
     health,
     login,
     model,
+    model_period,
+    model_readers,
     models,
     openid,
     opening,
@@ -46,6 +49,8 @@ from clic_edge.web.pages import plain_page
 from clic_edge.web.protection import Protection
 from clic_edge.web.rendering import Pages
 from clic_edge.web.words import Language
+
+_MODEL_PAGES: Final = (models, model, model_period, model_readers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,8 +102,8 @@ def create_app(
     app.include_router(case.router(ledger, pages))
     app.include_router(pictures.router(ledger, archive))
     app.include_router(opening.router(ledger, archive))
-    app.include_router(models.router(site.watch, pages))
-    app.include_router(model.router(site.watch, pages))
+    for one in _MODEL_PAGES:
+        app.include_router(one.router(site.watch, pages))
     app.include_router(reports.router(_shelf(site), pages))
     app.include_router(preferences.router())
     app.include_router(viewer.router(site.viewer_folder))
@@ -137,8 +142,7 @@ def _programs(ledger: Ledger, site: Site, look: overview.Look) -> Iterable[APIRo
         overview.api(look),
         cases.api(ledger),
         case.api(ledger),
-        models.api(site.watch),
-        model.api(site.watch),
+        *(one.api(site.watch) for one in _MODEL_PAGES),
         reports.api(_shelf(site)),
     )
 
