@@ -13,6 +13,7 @@ from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
 
 from clic_edge.accounts.door import Door, TokenUse
+from clic_edge.accounts.tokens import digest
 from clic_edge.cli.web import application
 from clic_edge.domain.account import Role
 from clic_edge.ledger.access_tables import accounts
@@ -258,7 +259,7 @@ def test_a_form_counts_only_with_the_token_of_its_session(
         "foreign": csrf_in(other.get("/account")),
         "login": csrf_in(browser.get("/login")),
     }
-    data = {"language": "da", "next": "/models"}
+    data = {"theme": "dark", "next": "/models"}
     match how:
         case "form":
             answer = browser.post("/preferences", data=data | {"csrf": tokens[token]})
@@ -273,7 +274,7 @@ def test_a_form_counts_only_with_the_token_of_its_session(
         assert (answer.status_code, answer.headers["Location"]) == (303, "/models")
     else:
         assert answer.status_code == 403
-        assert "language" not in answer.cookies
+        assert "theme" not in answer.cookies
 
 
 def test_a_body_that_is_no_form_or_too_large_or_broken_is_refused(
@@ -353,3 +354,114 @@ def test_a_person_changes_the_password_and_ends_other_sessions(
         303,
         303,
     ]
+
+
+def test_a_language_is_the_accounts_in_every_browser(app: FastAPI, ledger: Ledger) -> None:
+    add_account(ledger, "dansk")
+    browser, other = anybody(app), anybody(app)
+    submit_login(browser, "dansk")
+    token = csrf_in(browser.get("/account"))
+    browser.post("/preferences", data={"csrf": token, "language": "da"})
+    submit_login(other, "dansk")
+    assert "Skift adgangskode" in other.get("/account").text
+
+
+# --- roles
+
+
+def test_only_administrators_decide_about_accounts(app: FastAPI, ledger: Ledger) -> None:
+    add_account(ledger, "physicist", Role.PHYSICIST)
+    before = ledger.accounts.all()
+    for name in (OTHER, "physicist"):
+        browser = anybody(app)
+        submit_login(browser, name)
+        token = csrf_in(browser.get("/account"))
+        assert "/accounts" not in browser.get("/account").text.replace("/account/", "")
+        for path in ("/accounts", "/api/v1/accounts"):
+            assert browser.get(path).status_code == 403
+        change = {"csrf": token, "name": name, "role": "administrator", "do": "enable"}
+        for path in ("/accounts", "/accounts/change", "/accounts/revoke"):
+            assert browser.post(path, data=change).status_code == 403
+    assert ledger.accounts.all() == before
+
+
+def test_an_administrator_adds_changes_and_disables_accounts(
+    app: FastAPI, ledger: Ledger, browser: TestClient
+) -> None:
+    token = {"csrf": csrf_in(browser.get("/accounts"))}
+    new = token | {"name": "Nye <b>Bo</b>", "role": "viewer", "password": PASSWORD}
+    assert browser.post("/accounts", data=new).status_code == 303
+    page = browser.get("/accounts").text
+    assert "Nye &lt;b&gt;Bo&lt;/b&gt;" in page
+    assert "argon2" not in page
+    name = {"name": new["name"]}
+    session = anybody(app)
+    submit_login(session, new["name"])
+    assert session.get("/accounts").status_code == 403
+    change = token | name
+    assert browser.post("/accounts/change", data=change | {"role": "physicist"}).status_code == 303
+    assert session.get("/account").status_code == 303, "the role is another"
+    other = {"password": "words that are others"}
+    assert browser.post("/accounts/change", data=change | other).status_code == 303
+    assert submit_login(anybody(app), new["name"], other["password"]).status_code == 303
+    assert browser.post("/accounts/change", data=change | {"do": "disable"}).status_code == 303
+    assert submit_login(anybody(app), new["name"], other["password"]).status_code == 401
+    assert "disabled" in browser.get("/accounts").text
+    assert browser.post("/accounts/change", data=change | {"do": "enable"}).status_code == 303
+    listed = browser.get("/api/v1/accounts").json()
+    assert {"Nye <b>Bo</b>", ADMINISTRATOR} <= {one["name"] for one in listed}
+    assert set(listed[0]) == {"name", "role", "is_disabled", "issuer", "created_at"}
+    told = [one for one in ledger.records.audit("") if one.about == f"account {new['name']}"]
+    acted = [one.action for one in told if one.person == ADMINISTRATOR]
+    assert acted == [
+        *("account-added", "password-changed", "role-changed", "password-changed"),
+        *("account-disabled", "account-enabled"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "form", "said"),
+    [
+        ("/accounts", {"name": OTHER, "password": PASSWORD}, "already"),
+        ("/accounts", {"name": " ", "password": PASSWORD}, "1 to 64"),
+        ("/accounts", {"name": "Ny", "password": "short"}, "too short"),
+        ("/accounts/change", {"name": "nobody"}, "no account"),
+        ("/accounts/change", {"name": ADMINISTRATOR, "do": "disable"}, "No administrator"),
+        ("/accounts/change", {"name": ADMINISTRATOR, "role": "viewer"}, "No administrator"),
+        ("/accounts/change", {"name": OTHER, "password": OTHER * 6}, "too short"),
+        ("/accounts/revoke", {"name": OTHER, "token": "none"}, "no such token"),
+    ],
+)
+def test_what_an_administrator_cannot_do_is_said_and_changes_nothing(
+    ledger: Ledger, browser: TestClient, path: str, form: dict[str, str], said: str
+) -> None:
+    before = ledger.accounts.all()
+    token = csrf_in(browser.get("/accounts"))
+    answer = browser.post(path, data=form | {"csrf": token})
+    assert answer.status_code == 422
+    assert said in answer.text.partition("<main")[2]
+    assert ledger.accounts.all() == before
+
+
+# --- what is told
+
+
+def test_no_password_token_or_hash_is_in_a_log_an_error_or_a_page(
+    app: FastAPI, ledger: Ledger, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG")
+    browser = anybody(app)
+    submit_login(browser, ADMINISTRATOR)
+    session = next(one.value for one in browser.cookies.jar if "session" in one.name)
+    pages = [
+        submit_login(anybody(app), OTHER, "canary-of-a-password"),
+        submit_login(anybody(app), "canary-of-a-name", PASSWORD),
+        *(browser.get(path) for path in ("/", "/account", "/accounts", "/no", "/login", "/health")),
+        browser.post("/accounts", data={"password": "canary-of-a-password"}),
+        browser.get("/models", headers={"Authorization": "Bearer canary-of-a-token"}),
+    ]
+    told = caplog.text + "".join(page.text for page in pages)
+    told += repr([ledger.records.audit(""), ledger.accounts.all()])
+    hashes = [one.password_hash for one in ledger.accounts.all()]
+    for secret in (PASSWORD, "canary-of", str(session), digest(str(session)), *hashes):
+        assert secret not in told

@@ -24,6 +24,7 @@ from clic_edge.pipeline.assessing import Desk
 from clic_edge.reporting.shelf import REPORTS, Shelf
 from clic_edge.web import (
     account,
+    accounts,
     api,
     assess,
     case,
@@ -105,7 +106,7 @@ def create_app(
     for one in _MODEL_PAGES:
         app.include_router(one.router(site.watch, pages))
     app.include_router(reports.router(_shelf(site), pages))
-    app.include_router(preferences.router())
+    app.include_router(preferences.router(ledger.accounts.set_language))
     app.include_router(viewer.router(site.viewer_folder))
     app.include_router(dicomweb.router(archive))
     if desk:
@@ -132,6 +133,7 @@ def _guard(app: FastAPI, ledger: Ledger, pages: Pages, *, site: Site) -> None:
     )
     app.include_router(login.router(entrance))
     app.include_router(account.router(entrance))
+    app.include_router(accounts.router(entrance))
     if site.provider:
         app.include_router(openid.router(entrance, site.provider))
     app.add_middleware(Guard, door=entrance.door, cookies=entrance.cookies)
@@ -140,6 +142,7 @@ def _guard(app: FastAPI, ledger: Ledger, pages: Pages, *, site: Site) -> None:
 def _programs(ledger: Ledger, site: Site, look: overview.Look) -> Iterable[APIRouter]:
     return (
         overview.api(look),
+        accounts.api(ledger),
         cases.api(ledger),
         case.api(ledger),
         *(one.api(site.watch) for one in _MODEL_PAGES),

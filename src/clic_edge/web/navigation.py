@@ -20,4 +20,5 @@ MENU: Final = (
     Entry(name="cases", path="/cases"),
     Entry(name="models", path="/models"),
     Entry(name="reports", path="/reports"),
+    Entry(name="accounts", path="/accounts", role=Role.ADMINISTRATOR),
 )

@@ -1,10 +1,12 @@
 """`/preferences`: the language and the colours of this browser."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Form
 from starlette.responses import RedirectResponse, Response
 
+from clic_edge.domain.account import Account
 from clic_edge.web.access import account_of
 from clic_edge.web.rendering import THEMES
 from clic_edge.web.words import LANGUAGES
@@ -12,12 +14,14 @@ from clic_edge.web.words import LANGUAGES
 _A_YEAR = 365 * 24 * 3600
 
 
-def router() -> APIRouter:
-    """Return the route."""
-    routes = APIRouter(dependencies=[Depends(account_of)])
+def router(keep: Callable[[str, str], None] | None = None) -> APIRouter:
+    """Return the route; an account is told to `keep` its language, for other browsers."""
+    routes = APIRouter()
 
     @routes.post("/preferences")
     def prefer(
+        account: Annotated[Account, Depends(account_of)],
+        *,
         language: Annotated[str, Form()] = "",
         theme: Annotated[str, Form()] = "",
         next_path: Annotated[str, Form(alias="next")] = "/",
@@ -27,6 +31,8 @@ def router() -> APIRouter:
         for name, (value, values) in known.items():
             if value in values:
                 remember(answer, name, value)
+        if keep and language in LANGUAGES:
+            keep(account.name, language)
         return answer
 
     return routes
