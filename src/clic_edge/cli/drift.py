@@ -11,7 +11,7 @@ from rich.text import Text
 from clic_edge.cli.console import moment, note, stdout, table
 from clic_edge.cli.context import appliance_of, ledger_of
 from clic_edge.cli.predictions import since_moment
-from clic_edge.domain.monitoring import Acknowledgement, Alarm, Severity
+from clic_edge.domain.monitoring import Acknowledgement, Alarm, RootCause, Severity
 from clic_edge.errors import ConfigError
 from clic_edge.ledger.database import require_ledger
 
@@ -190,12 +190,16 @@ def acknowledge(
     *,
     by: Person,
     reason: Annotated[str, typer.Option(help="What it was, in a sentence.")],
+    cause: Annotated[
+        RootCause, typer.Option(help="What kind of change it was.")
+    ] = RootCause.UNKNOWN,
 ) -> None:
     """Say that you have seen an alarm, and what it was; it stops asking for the stop rule.
 
     Example: `clic-edge drift acknowledge 3f2a91bc --by "Ida Fysiker" --reason "New head coil."`
     """
-    word = Acknowledgement(alarm_id=alarm, at=datetime.now(UTC), person=by, reason=reason)
+    now = datetime.now(UTC)
+    word = Acknowledgement(alarm_id=alarm, at=now, person=by, reason=reason, cause=cause)
     found: Alarm = ledger_of(context).monitoring.acknowledge(word)
     stdout.print(Text(f"acknowledged: {found.sentence}"))
 

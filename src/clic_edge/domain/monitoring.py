@@ -249,6 +249,24 @@ class Evaluation:
     memory: tuple[ChartMemory, ...]
 
 
+class RootCause(StrEnum):
+    """What kind of change an alarm was, as far as a person can tell."""
+
+    ACQUISITION = "acquisition"
+    """Scanner, protocol, coil, contrast."""
+    POPULATION = "population"
+    """Other patients: age, referral, site."""
+    PREVALENCE = "prevalence"
+    """More or fewer with the finding, looking as they did."""
+    CONCEPT = "concept"
+    """The finding itself looks or is defined otherwise."""
+    LABEL = "label"
+    """Readers' practice, or what counts as truth."""
+    TECHNICAL = "technical"
+    """A fault: network, storage, software, this appliance."""
+    UNKNOWN = "unknown"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Acknowledgement:
     """A person has seen an alarm, and says what it was."""
@@ -257,6 +275,17 @@ class Acknowledgement:
     at: datetime
     person: str
     reason: str
+    cause: RootCause = RootCause.UNKNOWN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmComment:
+    """What a person adds to an alarm."""
+
+    alarm_id: str
+    at: datetime
+    person: str
+    text: str
 
 
 _REFERENCE = TypeAdapter(Reference)

@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from clic_edge.ledger.accounts import AccountStore
+from clic_edge.ledger.alarms import AlarmStore
 from clic_edge.ledger.annotations import AnnotationStore
 from clic_edge.ledger.api_tokens import ApiTokenStore
 from clic_edge.ledger.assessments import AssessmentStore
 from clic_edge.ledger.attempts import AttemptStore
+from clic_edge.ledger.audit import AuditStore
 from clic_edge.ledger.cases import CaseStore
 from clic_edge.ledger.charted import ChartedStore
 from clic_edge.ledger.constancy import ConstancyStore
@@ -51,6 +53,8 @@ class Ledger:
     assessments: AssessmentStore
     constancy: ConstancyStore
     gauges: GaugeStore
+    alarms: AlarmStore
+    audit: AuditStore
     monitoring: MonitoringStore
     notices: NoticeStore
     observations: ObservationStore
@@ -80,6 +84,8 @@ class Ledger:
             assessments=AssessmentStore(engine),
             constancy=ConstancyStore(engine),
             gauges=GaugeStore(engine),
+            alarms=AlarmStore(engine),
+            audit=AuditStore(engine),
             monitoring=MonitoringStore(engine),
             notices=NoticeStore(engine),
             observations=ObservationStore(engine),

@@ -13,21 +13,21 @@ from clic_edge.domain.monitoring import (
     Acknowledgement,
     Alarm,
     AlarmTurn,
-    Channel,
     ChartMemory,
     ChartPoint,
     Direction,
     Evaluation,
     Reference,
+    RootCause,
     Severity,
-    Stratum,
     Turn,
 )
 from clic_edge.domain.standing import is_reserved
 from clic_edge.errors import ConfigError, Defect, Transient
+from clic_edge.ledger.alarm_rows import alarm_of
 from clic_edge.ledger.announcing import alarm_opened, alarm_turned
+from clic_edge.ledger.records import AuditEvent, note_event
 from clic_edge.ledger.schema import (
-    audit_events,
     drift_acknowledgements,
     drift_alarms,
     drift_points,
@@ -69,7 +69,14 @@ class MonitoringStore:
                     f"of {reference.model_id} {reference.model_version}, by {reference.frozen_by}, "
                     f"sealed {reference.digest}"
                 )
-                _audit(connection, reference.frozen_at, "reference-frozen", detail=detail)
+                event = AuditEvent(
+                    at=reference.frozen_at,
+                    action="reference-frozen",
+                    person=reference.frozen_by[:_LONGEST_PERSON],
+                    about=f"model {reference.model_id} {reference.model_version}",
+                    detail=detail,
+                )
+                note_event(connection, event)
 
     def references(self, model_digest: str | None = None) -> tuple[Reference, ...]:
         """Return every reference, oldest first; with a digest, of one model.
@@ -149,7 +156,7 @@ class MonitoringStore:
         if since is not None:
             query = query.where(drift_alarms.c.opened_at >= since)
         with self._engine.connect() as connection:
-            return tuple(_alarm(row) for row in connection.execute(query))
+            return tuple(alarm_of(row) for row in connection.execute(query))
 
     def acknowledge(self, acknowledgement: Acknowledgement) -> Alarm:
         """Keep that a person has seen an alarm and what it was; return the alarm.
@@ -176,17 +183,24 @@ class MonitoringStore:
                     "no-such-alarm",
                     f"{len(found)} alarms begin with that id; `clic-edge drift alarms` lists them.",
                 )
-            alarm = _alarm(found[0])
+            alarm = alarm_of(found[0])
             row = {
                 "alarm_id": alarm.alarm_id,
                 "at": acknowledgement.at,
                 "person": person[:_LONGEST_PERSON],
                 "reason": reason,
+                "cause": acknowledgement.cause,
             }
             insert_once(connection, drift_acknowledgements, [row])
             _close_event(connection, alarm, acknowledgement.at)
-            detail = f"{alarm.chart} by {person}: {reason}"
-            _audit(connection, acknowledgement.at, "alarm-acknowledged", detail=detail)
+            event = AuditEvent(
+                at=acknowledgement.at,
+                action="alarm-acknowledged",
+                person=person[:_LONGEST_PERSON],
+                about=f"alarm {alarm.alarm_id} of {alarm.model_id}",
+                detail=f"{acknowledgement.cause}: {reason}",
+            )
+            note_event(connection, event)
         return alarm
 
     def supersede(self, earlier: Collection[str], *, by: str, at: datetime) -> int:
@@ -224,7 +238,7 @@ class MonitoringStore:
         )
         query = query.order_by(drift_alarms.c.opened_at, drift_alarms.c.alarm_id)
         with self._engine.connect() as connection:
-            return tuple(_alarm(row) for row in connection.execute(query))
+            return tuple(alarm_of(row) for row in connection.execute(query))
 
     def turn_back(self, reference_ids: Collection[str], *, to: datetime, by: str) -> int:
         """Let charts go on from a moment, where a clock that ran ahead had taken them beyond it.
@@ -245,15 +259,23 @@ class MonitoringStore:
                 drift_progress.update().where(ahead).values(charted_until=to)
             ).rowcount
             if turned:
-                detail = f"{turned} references go on from {to:%Y-%m-%d %H:%M} UTC, by {by.strip()}"
-                _audit(connection, to, "charts-turned-back", detail=detail)
+                event = AuditEvent(
+                    at=to,
+                    action="charts-turned-back",
+                    person=by.strip()[:_LONGEST_PERSON],
+                    detail=f"{turned} references go on from {to:%Y-%m-%d %H:%M} UTC",
+                )
+                note_event(connection, event)
         return turned
 
     def acknowledgements(self) -> tuple[Acknowledgement, ...]:
         """Return who has seen which alarm, oldest first."""
         query = sa.select(drift_acknowledgements).order_by(drift_acknowledgements.c.at)
         with self._engine.connect() as connection:
-            return tuple(Acknowledgement(**row._mapping) for row in connection.execute(query))
+            return tuple(
+                Acknowledgement(**dict(row._mapping) | {"cause": RootCause(row.cause)})
+                for row in connection.execute(query)
+            )
 
 
 def _advance(
@@ -303,7 +325,13 @@ def _open(connection: sa.Connection, alarm: Alarm) -> int:
     row |= row.pop("stratum") | {"chart": alarm.chart[:_LONGEST_CHART]}
     new = insert_once(connection, drift_alarms, [row])
     if new:
-        _audit(connection, alarm.opened_at, "alarm-opened", detail=alarm.sentence)
+        event = AuditEvent(
+            at=alarm.opened_at,
+            action="alarm-opened",
+            about=f"alarm {alarm.alarm_id} of {alarm.model_id}",
+            detail=alarm.sentence,
+        )
+        note_event(connection, event)
         alarm_opened(connection, alarm)
     return new
 
@@ -336,18 +364,15 @@ def _close(
         this = drift_alarms.c.alarm_id == row.alarm_id
         values = {"closed_at": at, "closed_why": note}
         connection.execute(drift_alarms.update().where(this).values(values))
-        _audit(connection, at, "alarm-closed", detail=f"{_plain(row.chart)}: {note}")
+        about = f"alarm {row.alarm_id}"
+        detail = f"{_plain(row.chart)}: {note}"
+        note_event(connection, AuditEvent(at=at, action="alarm-closed", about=about, detail=detail))
     return len(closed)
 
 
 def _plain(chart: str) -> str:
     """Return a chart's name without the word that came new: it was read from a file."""
     return chart.partition("=")[0]
-
-
-def _audit(connection: sa.Connection, at: datetime, action: str, *, detail: str) -> None:
-    row = {"at": at, "case_id": "", "action": action, "detail": detail}
-    connection.execute(audit_events.insert().values(**row))
 
 
 def _reference(row: sa.Row[tuple[object, ...]]) -> Reference:
@@ -367,13 +392,3 @@ def _point(row: sa.Row[tuple[object, ...]]) -> ChartPoint:
     values["direction"] = Direction(values["direction"])
     values["limit"] = values.pop("threshold")
     return ChartPoint(**values)
-
-
-def _alarm(row: sa.Row[tuple[object, ...]]) -> Alarm:
-    values = dict(row._mapping)
-    parts = {name: values.pop(name) for name in ("manufacturer", "model_name", "software_versions")}
-    values["stratum"] = Stratum(**parts)
-    values["direction"] = Direction(values["direction"])
-    values["channel"] = Channel(values["channel"])
-    values["severity"] = Severity(values["severity"])
-    return Alarm(**values)

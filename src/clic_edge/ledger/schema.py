@@ -253,6 +253,7 @@ drift_acknowledgements = sa.Table(
     sa.Column("at", UtcDateTime, primary_key=True),
     sa.Column("person", sa.String(64), nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("cause", sa.String(16), nullable=False, server_default="unknown"),
 )
 
 constancy_records = sa.Table(

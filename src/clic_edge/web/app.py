@@ -25,8 +25,10 @@ from clic_edge.reporting.shelf import REPORTS, Shelf
 from clic_edge.web import (
     account,
     accounts,
+    alarms,
     api,
     assess,
+    audit,
     case,
     cases,
     dicomweb,
@@ -107,6 +109,8 @@ def create_app(
         app.include_router(one.router(site.watch, pages))
     app.include_router(reports.router(_shelf(site), pages))
     app.include_router(preferences.router(ledger.accounts.set_language))
+    app.include_router(alarms.router(ledger, pages))
+    app.include_router(audit.router(ledger, pages))
     app.include_router(viewer.router(site.viewer_folder))
     app.include_router(dicomweb.router(archive))
     if desk:
@@ -144,6 +148,8 @@ def _programs(ledger: Ledger, site: Site, look: overview.Look) -> Iterable[APIRo
         overview.api(look),
         accounts.api(ledger),
         cases.api(ledger),
+        alarms.api(ledger),
+        audit.api(ledger),
         case.api(ledger),
         *(one.api(site.watch) for one in _MODEL_PAGES),
         reports.api(_shelf(site)),

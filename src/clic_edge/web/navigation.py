@@ -20,5 +20,7 @@ MENU: Final = (
     Entry(name="cases", path="/cases"),
     Entry(name="models", path="/models"),
     Entry(name="reports", path="/reports"),
+    Entry(name="alarms", path="/alarms"),
+    Entry(name="audit", path="/audit", role=Role.PHYSICIST),
     Entry(name="accounts", path="/accounts", role=Role.ADMINISTRATOR),
 )
