@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from clic_edge.config import Pipeline, Settings
+    from clic_edge.constancy.chain import Chain
     from clic_edge.pacs.cohort import OrthancCohort
     from clic_edge.pacs.gateway import ArchiveGateway
     from clic_edge.pipeline.process import Step
@@ -80,6 +81,19 @@ class Appliance:
 
         return ArchiveGateway(self._peer())
 
+    def chain(self) -> Chain:
+        """Return the appliance as constancy uses it."""
+        from clic_edge.constancy.chain import Chain  # noqa: PLC0415 - the plugin needs it not
+        from clic_edge.pacs.phantoms import PhantomShelf  # noqa: PLC0415 - as above
+
+        return Chain(
+            settings=self.settings,
+            pipelines=self.pipelines,
+            ledger=self.ledger,
+            archive=self.archive(),
+            shelf=PhantomShelf(self._peer()),
+        )
+
     def _peer(self) -> OrthancPeer:
         orthanc = self.settings.orthanc
         password = read_secret(orthanc.password_file) if orthanc.password_file else ""
@@ -95,6 +109,7 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
     """Run the worker until `stop` is set. Raises ConfigError instead of starting half-way."""
     from clic_edge import telemetry  # noqa: PLC0415 - the plugin needs none of these
     from clic_edge.assembly import build_line, commitment_ports, monthly_reports  # noqa: PLC0415 - as above
+    from clic_edge.constancy.night import nights  # noqa: PLC0415 - as above
     from clic_edge.metrics import LedgerCollector  # noqa: PLC0415 - as above
     from clic_edge.notify.post import delivering  # noqa: PLC0415 - as above
     from clic_edge.pacs.commitment import Reports, listening  # noqa: PLC0415 - as above
@@ -107,18 +122,15 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
     settings.appliance.state_dir.mkdir(parents=True, exist_ok=True)
     migrate(appliance.engine)
     reports = Reports()
+    archive, ledger = appliance.archive(), appliance.ledger
     line = build_line(
-        settings,
-        appliance.pipelines,
-        archive=appliance.archive(),
-        ledger=appliance.ledger,
-        reports=reports,
+        settings, appliance.pipelines, archive=archive, ledger=ledger, reports=reports
     )
     serving = Serving(instance=uuid4().hex, name=settings.appliance.name)
     for pipeline in line.pipelines:
-        enrol(pipeline, appliance.ledger.standing, by=serving)
+        enrol(pipeline, ledger.standing, by=serving)
     if settings.worker.metrics_port:
-        collector = LedgerCollector(appliance.ledger, settings.appliance.state_dir)
+        collector = LedgerCollector(ledger, settings.appliance.state_dir)
         telemetry.serve_metrics(settings.worker.metrics_port, collector)
     pace = Pace(
         name=settings.appliance.name,
@@ -138,8 +150,9 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
     with ExitStack() as beside:
         for port in commitment_ports(settings, appliance.pipelines):
             beside.enter_context(listening(port, reports))
-        beside.enter_context(delivering(settings, appliance.ledger))
-        beside.enter_context(reporting(monthly_reports(settings, appliance.ledger)))
+        beside.enter_context(delivering(settings, ledger))
+        beside.enter_context(reporting(monthly_reports(settings, ledger)))
+        beside.enter_context(nights(appliance.chain()))
         worker.run(stop, step or durably)
 
 

@@ -20,9 +20,11 @@ from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.package import load_package
 from clic_edge.inference.signing import verify_signature
 from clic_edge.pacs.commitment import Reports
+from clic_edge.pacs.folder import FolderDestination
 from clic_edge.pipeline.granting import granted
 from clic_edge.pipeline.line import Line, Patience, ReadyDestination, ReadyPipeline
 from clic_edge.pipeline.monitoring import policy_of
+from clic_edge.pipeline.phantoms import DESTINATION
 from clic_edge.pipeline.standing import Candidate
 from clic_edge.reporting.shelf import REPORTS, Shelf
 from clic_edge.results.dcmqi import require_readers
@@ -73,6 +75,7 @@ def build_line(
             for pipeline in pipelines
         ),
         language=settings.appliance.language,
+        phantoms=FolderDestination(DESTINATION, settings.appliance.phantoms),
         pages_url=settings.web.url or "",
         patience=Patience(
             first=timedelta(seconds=worker.first_retry_seconds),

@@ -52,6 +52,8 @@ Event = Literal[
     "report-made",
     "report-failed",
     "watch-failed",
+    "constancy-ended",
+    "constancy-failed",
     "clock-jumped",
     "notices-sent",
     "notice-failed",
@@ -99,6 +101,9 @@ STAGE_SECONDS: Final = Histogram(
 )
 PREDICTIONS: Final = Counter(
     "clic_edge_predictions", "Predictions made.", ["pipeline", "model", "device"]
+)
+CONSTANCY: Final = Counter(
+    "clic_edge_constancy_runs", "Constancy runs, by what they found.", ["pipeline", "verdict"]
 )
 ASSESSMENTS: Final = Counter(
     "clic_edge_assessments", "What readers said of results, by the way it came.", ["source"]
@@ -207,6 +212,18 @@ def notice_failed(*, channel: str, code: str) -> None:
 def notices_given_up(*, channel: str, count: int) -> None:
     """Say that notices are tried no more."""
     _tell("notices-given-up", "error", channel=channel, count=count)
+
+
+def constancy_ended(*, pipeline: str, state: str) -> None:
+    """Say how a constancy run of a pipeline ended."""
+    CONSTANCY.labels(pipeline=pipeline, verdict=state).inc()
+    level: Level = "info" if state == "passed" else "error"
+    _tell("constancy-ended", level, pipeline=pipeline, state=state)
+
+
+def constancy_failed(*, code: str) -> None:
+    """Say that a constancy run did not come to its end, or what it left could not be removed."""
+    _tell("constancy-failed", "warning", code=code)
 
 
 def receipt_came(*, case_id: str, destination: str, accepted: bool) -> None:

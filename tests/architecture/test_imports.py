@@ -32,6 +32,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     "notify": VALUES | {"config", "ledger", "telemetry"},
     "pipeline": VALUES
     | {"config", "telemetry", "deid", "dicom", "drift", "inference", "ledger", "pacs", "results"},
+    "constancy": VALUES
+    | {"config", "dicom", "drift", "inference", "ledger", "pacs", "pipeline", "results"}
+    | {"telemetry"},
     "retraining": VALUES
     | {"config", "deid", "dicom", "inference", "ledger", "pacs", "pipeline", "results"}
     | {"training", "validation"},

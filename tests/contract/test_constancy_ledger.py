@@ -57,7 +57,9 @@ RECORD = Record(
             code="",
             objects=("SEG", "SR"),
             measured=(Measured(name="Anterior Volume", value=1.25, unit="mm3"),),
-            outlines=(Outline(name="Anterior", shape=(1, 2, 2), places="0", packed="x"),),
+            outlines=(
+                Outline(name="Anterior", size=(2, 2), places=("0",), digest="v", packed="x"),
+            ),
             device="cpu",
             seconds=1.5,
         ),

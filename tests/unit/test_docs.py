@@ -22,6 +22,7 @@ from clic_edge import __version__
 from clic_edge.cli import app
 from clic_edge.cli.predictions import COLUMNS
 from clic_edge.config import DestinationProfile, Pipeline, Settings
+from clic_edge.config.protocol import Protocol
 from clic_edge.config.toml import keys_of
 from clic_edge.domain.volume import Acquisition
 from clic_edge.training.recipe import AugmentStep, Recipe
@@ -162,7 +163,9 @@ def test_every_target_of_make_explains_itself_and_is_on_a_page() -> None:
 
 def known_keys() -> set[str]:
     keys = {
-        key for model in (Settings, Pipeline, DestinationProfile, Recipe) for key in keys_of(model)
+        key
+        for model in (Settings, Pipeline, DestinationProfile, Recipe, Protocol)
+        for key in keys_of(model)
     }
     return keys | {key.rpartition(".")[0] for key in keys}
 

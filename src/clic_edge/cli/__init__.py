@@ -13,6 +13,7 @@ from clic_edge import __version__
 from clic_edge.cli import (
     assessments,
     cases,
+    constancy,
     deid,
     demo,
     dicomize,
@@ -63,6 +64,7 @@ app.add_typer(models.app, name="models")
 app.command()(predictions.predictions)
 app.command()(assessments.assessments)
 app.add_typer(drift.app, name="drift")
+app.add_typer(constancy.app, name="constancy")
 app.add_typer(notify.app, name="notify")
 app.add_typer(report.app, name="report")
 app.add_typer(truth.app, name="truth")

@@ -83,6 +83,11 @@ class Appliance(Strict):
         """Folder of the sealed ways back of cohorts."""
         return self.state_dir / "crosswalks"
 
+    @property
+    def phantoms(self) -> Path:
+        """Folder to which results of constancy studies are delivered, and taken from again."""
+        return self.state_dir / "phantoms"
+
 
 class Orthanc(Strict):
     """The appliance's own archive, over REST."""
@@ -181,6 +186,21 @@ class StopRules(Strict):
     """How far readers' own segments are from the model's."""
 
 
+class Constancy(Strict):
+    """The sets of phantoms that show whether a model still says what it said."""
+
+    protocols: RelativePath = Path("constancy")
+    """Folder with one TOML file for each protocol."""
+    at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
+    """When the worker runs what is due, by the machine's clock, e.g. `"03:30"`; none by default."""
+    on_failure: Answer = "warn"
+    """What a failure does to the active model."""
+    give_way_minutes: Annotated[float, Field(ge=0)] = 60.0
+    """How long a study waits for patients' cases to be done before it is sent all the same."""
+    case_minutes: PositiveFloat = 30.0
+    """How long a study may be on its way through the chain."""
+
+
 class Monitoring(Strict):
     """The monitor's charts, and what their alarms do."""
 
@@ -265,6 +285,7 @@ class Settings(Strict):
     web: Web = Field(default_factory=Web)
     runtimes: Runtimes = Field(default_factory=Runtimes)
     monitoring: Monitoring = Field(default_factory=Monitoring)
+    constancy: Constancy = Field(default_factory=Constancy)
     notify: Notify = Field(default_factory=Notify)
     retraining: Retraining = Field(default_factory=Retraining)
     destinations: Annotated[

@@ -65,18 +65,14 @@ class Outline:
     """The voxels of one segment as a result object draws it."""
 
     name: str
-    shape: tuple[int, ...]
-    """Frames, rows, columns, frames in the order of their places."""
-    places: str
-    """SHA-256 over where the frames lie: masks of other places are not compared."""
+    size: tuple[int, int]
+    """Rows and columns of a frame."""
+    places: tuple[str, ...]
+    """Where each frame lies, sorted; one without voxels may be left out by the writer."""
+    digest: str
+    """SHA-256 over places and voxels."""
     packed: str = field(repr=False)
-    """The voxels, eight to a byte, compressed (zlib), in base64."""
-
-    @property
-    def digest(self) -> str:
-        """SHA-256 over name, places and voxels."""
-        told = "\n".join((self.name, str(self.shape), self.places, self.packed))
-        return hashlib.sha256(told.encode()).hexdigest()
+    """The voxels frame by frame, eight to a byte, compressed (zlib), in base64."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -67,6 +67,8 @@ class SeriesSummary:
     slice_thickness_mm: float | None
     called_ae_title: str
     calling_ae_title: str
+    is_constancy: bool = False
+    """Whether its Patient ID is one of those that are kept for constancy."""
     identity_digest: str = field(default="", repr=False)
     """`digest_of` what a correction of the patient or the order changes; `CORRECTED` names it."""
 

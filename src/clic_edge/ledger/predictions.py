@@ -138,6 +138,12 @@ class PredictionStore:
         with self._engine.connect() as connection:
             return tuple(_logged(row) for row in connection.execute(query))
 
+    def devices(self, case_id: str) -> tuple[str, ...]:
+        """Return where the predictions of a case were made, each once, sorted."""
+        query = sa.select(predictions.c.device).where(predictions.c.case_id == case_id)
+        with self._engine.connect() as connection:
+            return tuple(sorted(set(connection.scalars(query))))
+
     def sources(self, model_id: str, since: datetime) -> tuple[PredictionSource, ...]:
         """Return what the versions of a model looked at since a moment, newest first."""
         columns = [predictions.c[name] for name in PredictionSource.__slots__]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from clic_edge.domain.constancy import RESERVED_PATIENT
 from clic_edge.domain.result import Receipt, ResultKind, ResultObject
 from clic_edge.domain.study import (
     CORRECTED,
@@ -199,6 +200,7 @@ def _summary(series_id: str, files: dict[str, Path]) -> SeriesSummary:
         slice_thickness_mm=_slice_thickness_mm(header),
         called_ae_title="",
         calling_ae_title="",
+        is_constancy=text(header, "PatientID").startswith(RESERVED_PATIENT),
         identity_digest=digest_of([text(header, keyword) for keyword in CORRECTED]),
     )
 

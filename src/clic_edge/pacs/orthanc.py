@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
+from clic_edge.domain.constancy import RESERVED_PATIENT
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.domain.study import Instance, Series, SeriesSummary, StudySummary, digest_of
 from clic_edge.errors import Defect, Refusal, Transient
@@ -230,6 +231,7 @@ class OrthancArchive:
             slice_thickness_mm=tags.slice_thickness_mm,
             called_ae_title=metadata.called_ae_title,
             calling_ae_title=metadata.calling_ae_title,
+            is_constancy=(tags.patient_id or "").startswith(RESERVED_PATIENT),
             identity_digest=tags.identity_digest,
         )
 

@@ -6,9 +6,11 @@ import hashlib
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from clic_edge.domain.constancy import clinical_name
 from clic_edge.domain.study import digest_of
 from clic_edge.errors import Refusal
 from clic_edge.ledger.cases import Admission
+from clic_edge.pipeline.phantoms import for_constancy
 from clic_edge.pipeline.routing import OWN_MANUFACTURER, route
 
 if TYPE_CHECKING:
@@ -40,7 +42,7 @@ def intake(
         study = archive.study(study_id)
     except Refusal:
         return ()
-    admissions = propose(study, pipelines, expedited=expedited)
+    admissions = proposals(study, pipelines, ledger=ledger, expedited=expedited)
     moved_from = _moved_from(study, archive=archive, ledger=ledger) if admissions else ()
     return tuple(
         ledger.cases.admit(replace(admission, moved_from=moved_from)) for admission in admissions
@@ -66,6 +68,28 @@ def _is_gone(archive: Archive, study_id: str) -> bool:
     except Refusal:
         return True
     return False
+
+
+def proposals(
+    study: StudySummary,
+    pipelines: tuple[Pipeline, ...],
+    *,
+    ledger: Ledger,
+    expedited: bool = False,
+) -> tuple[Admission, ...]:
+    """Return the cases that a study asks for; of a phantom, the one that constancy announced.
+
+    A phantom that nobody announced is refused, whatever the rules say.
+    """
+    is_phantom = any(one.is_constancy for one in study.series)
+    announced = ledger.constancy.announced(study.study_id) if is_phantom else ()
+    if not announced:
+        return propose(study, pipelines, expedited=expedited)
+    (phantom,) = announced
+    clinical, _ = clinical_name(phantom.pipeline)
+    own = tuple(for_constancy(one, phantom.pipeline) for one in pipelines if one.name == clinical)
+    proposed = propose(study, own, expedited=expedited)
+    return tuple(replace(one, pipeline=phantom.pipeline) for one in proposed)
 
 
 def propose(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from clic_edge.domain.constancy import clinical_name, is_constancy
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect
 from clic_edge.pipeline.invitation import invitation
+from clic_edge.pipeline.phantoms import ready_for_constancy
 from clic_edge.pipeline.standing import cast
 
 if TYPE_CHECKING:
@@ -104,16 +106,21 @@ class Line:
     patience: Patience
     language: str = "en"
     """Of what a reader reads in the results."""
+    phantoms: Destination | None = None
+    """Where everything goes that is made of a constancy study; None where there are none."""
     pages_url: str = ""
     """By what a reader's browser reaches the appliance's pages; empty where it can't."""
 
     def pipeline(self, name: str) -> ReadyPipeline:
         """Return a pipeline by name, as the states of its models cast it now.
 
-        Raises Defect ``pipeline-gone``.
+        Raises Defect ``pipeline-gone``; of one of constancy as `ready_for_constancy`.
         """
+        clinical = clinical_name(name)[0] if is_constancy(name) else name
         for pipeline in self.pipelines:
-            if pipeline.settings.name == name:
+            if pipeline.settings.name == clinical:
+                if is_constancy(name):
+                    return ready_for_constancy(pipeline, name, self.phantoms)
                 return cast(pipeline, self.ledger.standing)
         raise Defect(
             "pipeline-gone", f"The pipeline {name} is not configured any more; retry or leave it."

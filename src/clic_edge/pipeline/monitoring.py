@@ -58,10 +58,13 @@ def policy_of(settings: Settings) -> Policy:
     return Policy(
         false_alarms_per_year=monitoring.false_alarms_per_year,
         smallest_group=monitoring.smallest_group,
-        responses=tuple(
-            (one, Response(getattr(monitoring.stop, one)))
-            for one in Channel
-            if one is not Channel.CONSTANCY
+        responses=(
+            (Channel.CONSTANCY, Response(settings.constancy.on_failure)),
+            *(
+                (one, Response(getattr(monitoring.stop, one)))
+                for one in Channel
+                if one is not Channel.CONSTANCY
+            ),
         ),
     )
 

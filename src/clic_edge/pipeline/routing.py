@@ -7,6 +7,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from clic_edge.domain.constancy import is_constancy
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -15,6 +17,9 @@ if TYPE_CHECKING:
 
 OWN_MANUFACTURER = "clic-edge"
 """Manufacturer (0008,0070) of every result object; what bears it is never taken again."""
+
+FOR_CONSTANCY = "the series is a phantom's, and is seen only when constancy sends it"
+NO_PHANTOM = "the series is no phantom's, and constancy takes no other"
 
 OWN_RESULT = "the series is a result of this appliance"
 """Why our own results are not taken."""
@@ -102,13 +107,21 @@ def route(study: StudySummary, pipelines: Sequence[Pipeline]) -> Routing:
             PipelineRoute(
                 pipeline=pipeline.name,
                 series=tuple(
-                    SeriesRoute(series=series, verdict=evaluate(pipeline.rule, series))
+                    SeriesRoute(series=series, verdict=_evaluate(pipeline, series))
                     for series in study.series
                 ),
             )
             for pipeline in pipelines
         ),
     )
+
+
+def _evaluate(pipeline: Pipeline, series: SeriesSummary) -> Verdict:
+    """Return what a pipeline does with a series: phantoms and patients never meet in one."""
+    if series.is_constancy != is_constancy(pipeline.name):
+        why = FOR_CONSTANCY if series.is_constancy else NO_PHANTOM
+        return Verdict(taken=False, reasons=(Reason(sentence=why),))
+    return evaluate(pipeline.rule, series)
 
 
 def evaluate(rule: Rule, series: SeriesSummary) -> Verdict:

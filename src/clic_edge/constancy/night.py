@@ -1,0 +1,100 @@
+"""The worker's nights: what is due runs beside the cases, and nobody waits for it."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from clic_edge import telemetry
+from clic_edge.config.protocol import load_protocols
+from clic_edge.constancy.chain import sweep
+from clic_edge.constancy.running import check, model_of
+from clic_edge.constancy.schedule import is_due, last_moment, local_zone
+from clic_edge.domain.constancy import SCHEDULE
+from clic_edge.errors import ClicEdgeError, Transient
+from clic_edge.ledger.database import DatabaseAway
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import tzinfo
+
+    from clic_edge.config.protocol import Protocol
+    from clic_edge.constancy.chain import Chain
+    from clic_edge.domain.constancy import Run
+
+
+@contextmanager
+def nights(chain: Chain) -> Iterator[None]:
+    """Look for what is due in a thread of its own; a run in hand is given up at the end."""
+    night = Night(chain)
+    thread = threading.Thread(target=night.watch, name="constancy")
+    thread.start()
+    try:
+        yield
+    finally:
+        chain.stop.set()
+        thread.join()
+
+
+class Night:
+    """Asked again and again what is due; runs it, one protocol after the other."""
+
+    def __init__(self, chain: Chain, zone: tzinfo | None = None) -> None:
+        self._chain = chain
+        self._zone = zone or local_zone()
+        self._given_up: dict[str, datetime] = {}
+        """Since when a protocol can't be run: nobody tries that again every minute."""
+
+    def watch(self) -> None:
+        """Look until the chain's `stop` is set."""
+        while True:
+            self.look(datetime.now(UTC))
+            if self._chain.stop.wait(self._chain.settings.worker.reconcile_seconds):
+                return
+
+    def look(self, now: datetime) -> None:
+        """Remove what a killed run left behind, and run what is due."""
+        try:
+            sweep(self._chain, now=now)
+            due = self.due(now)
+        except ClicEdgeError as error:
+            telemetry.constancy_failed(code=error.code)
+        except DatabaseAway:
+            telemetry.constancy_failed(code="database-away")
+        else:
+            self._run(due, now)
+
+    def due(self, now: datetime) -> list[Protocol]:
+        """Return the protocols that are commissioned and due. Raises ConfigError as `load_protocols`."""
+        constancy = self._chain.settings.constancy
+        if constancy.at is None:
+            return []
+        moment = last_moment(constancy.at, now, self._zone)
+        return [
+            one
+            for one in load_protocols(constancy.protocols)
+            if one.name not in self._given_up or self._given_up[one.name] < moment
+            if is_due(moment, self._runs(one), interval_days=one.interval_days)
+            and self._chain.ledger.constancy.records(protocol=one.name)
+        ]
+
+    def _runs(self, protocol: Protocol) -> list[Run]:
+        runs = self._chain.ledger.constancy.runs(pipeline=protocol.pipeline)
+        return [one for one in runs if one.protocol == protocol.name]
+
+    def _run(self, due: list[Protocol], now: datetime) -> None:
+        for protocol in due:
+            try:
+                place = model_of(self._chain, protocol.pipeline)
+                check(self._chain, protocol, place, by=SCHEDULE)
+            except Transient as hindrance:
+                telemetry.constancy_failed(code=hindrance.code)
+                if self._chain.stop.is_set():
+                    return
+            except ClicEdgeError as error:
+                self._given_up[protocol.name] = now
+                telemetry.constancy_failed(code=error.code)
+            except DatabaseAway:
+                telemetry.constancy_failed(code="database-away")

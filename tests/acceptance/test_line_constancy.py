@@ -1,0 +1,157 @@
+"""Phantoms through the whole chain: commissioned, found the same, found another, and gone again."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+import onnx
+import pytest
+from onnx import numpy_helper
+from sites import (
+    ROOT,
+    Site,
+    SiteOptions,
+    hippocampus_study,
+    pipeline_toml,
+    roots_in,
+    running_site,
+    texts_of,
+)
+
+from clic_edge.app import Appliance
+from clic_edge.config.protocol import load_protocols
+from clic_edge.constancy import running
+from clic_edge.domain.case import CaseState
+from clic_edge.domain.constancy import Verdict
+from clic_edge.domain.monitoring import Channel
+from clic_edge.domain.standing import ModelState
+from clic_edge.inference.package import write_digests
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from clic_edge.constancy.chain import Chain
+    from clic_edge.domain.constancy import Record
+
+pytestmark = pytest.mark.servers
+PROTOCOL = """\
+name = "hippocampus"
+version = 1
+pipeline = "hippocampus"
+responsible = "Medical physics"
+series = { description = "Hippocampus" }
+
+[[cases]]
+name = "sealed"
+sealed = "icbm152-left"
+
+[[cases]]
+name = "turned"
+like = "sealed"
+perturb = "turned"
+expect = "refused"
+"""
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    """Return a site with a constancy protocol and a model of its own."""
+    folder = tmp_path_factory.mktemp("constancy")
+    shutil.copytree(ROOT / "models" / "hippocampus", folder / "models" / "hippocampus")
+    options = SiteOptions(
+        pipelines={"hippocampus": pipeline_toml(quiet_seconds="0.3")},
+        models=folder / "models",
+        unsigned=True,
+        more='[constancy]\non_failure = "suspend"\n',
+    )
+    with running_site(folder / "site", options) as site:
+        (site.folder / "constancy").mkdir()
+        (site.folder / "constancy" / "hippocampus.toml").write_text(PROTOCOL)
+        yield site
+
+
+@pytest.fixture(scope="module")
+def chain(site: Site) -> Chain:
+    return Appliance.open(site.settings).chain()
+
+
+@pytest.fixture(scope="module")
+def commissioned(site: Site, chain: Chain) -> Record:
+    """Return the record of the model as it ships, commissioned with a worker that ran."""
+    (protocol,) = load_protocols(site.folder / "constancy")
+    with site.worker() as worker:
+        place = running.model_of(chain, "hippocampus")
+        record, ran = running.commission(chain, protocol, place, person="A. Jensen")
+        assert record, ran.failed
+        again = running.check(chain, protocol, place, by="A. Jensen")
+        assert again.run.verdict is Verdict.PASSED, again.failed
+        assert_nothing_is_left(site)
+        worker.terminate()  # killed, it would count as serving for a while
+        worker.wait()
+    return record
+
+
+def assert_nothing_is_left(site: Site) -> None:
+    """Assert that no phantom lies anywhere, and no case of one in the ledger."""
+    assert site.orthanc.get("/studies") == []
+    assert site.pacs.get("/studies") == []
+    assert not site.ledger.cases.all()
+    assert not site.ledger.constancy.announced()
+    assert not list((site.folder / "phantoms").glob("*"))
+
+
+def test_a_record_holds_what_every_case_showed(commissioned: Record) -> None:
+    sealed, turned = commissioned.outcomes
+    assert (sealed.state, sealed.objects) == ("delivered", ("SEG", "SR", "SUMMARY"))
+    assert [one.name for one in sealed.outlines] == [
+        "Anterior hippocampus",
+        "Posterior hippocampus",
+    ]
+    assert (turned.state, turned.code) == ("refused", "tilt-unsupported")
+    assert commissioned.device == "cpu"
+
+
+def test_a_model_with_another_weight_is_found_and_suspended_and_readers_are_told(
+    site: Site, chain: Chain, commissioned: Record
+) -> None:
+    _change_a_weight(site.options.models / "hippocampus")
+    (protocol,) = load_protocols(site.folder / "constancy")
+    with site.worker():
+        place = running.model_of(chain, "hippocampus")
+        assert place.digest != commissioned.model_digest
+
+        ran = running.check(chain, protocol, place, by="schedule")
+
+        assert ran.run.verdict is Verdict.FAILED
+        failed = {(one.case, one.quantity) for one in ran.failed}
+        assert ("", "model") in failed
+        assert ("sealed", "Anterior hippocampus Dice") in failed
+        assert_nothing_is_left(site)
+        (alarm,) = site.ledger.monitoring.alarms(is_open=True)
+        assert (alarm.channel, alarm.model_digest) == (Channel.CONSTANCY, place.digest)
+        assert running.model_of(chain, "hippocampus") == place
+        event = site.ledger.standing.standing("hippocampus")[place.digest]
+        assert event.now is ModelState.SUSPENDED
+
+        patient = site.send(hippocampus_study(1))
+        case = site.await_case(patient, CaseState.REFUSED)
+        assert case.code == "model-suspended"
+        (root,) = roots_in(site.pacs, patient)
+        assert any("constancy check" in text for text in texts_of(root))
+    assert running.since_commissioning(chain, protocol, place) == (
+        f"model: {place.digest[:12]}, not {commissioned.model_digest[:12]}",
+    )
+
+
+def _change_a_weight(package: Path) -> None:
+    """Make one weight of the last layer another, as a fault or a careless hand does."""
+    path = package / "model.onnx"
+    network = onnx.load(path)
+    last = network.graph.initializer[-1]
+    values = numpy_helper.to_array(last).copy()
+    values.flat[0] += 1.0
+    last.CopyFrom(numpy_helper.from_array(values, last.name))
+    onnx.save(network, path)
+    write_digests(package)
