@@ -13,8 +13,10 @@ from signed_in import PHYSICIST, VIEWER, browser
 from clic_edge.board.case import STAGES
 from clic_edge.domain.assessment import Reason, Verdict
 from clic_edge.domain.case import CaseState
+from clic_edge.domain.result import Receipt
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
+from clic_edge.ledger.metadata import metadata
 from clic_edge.web import api, case
 from clic_edge.web.rendering import Pages
 from clic_edge.web.words import words
@@ -22,13 +24,14 @@ from clic_edge.web.words import words
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
+CODES = ("case-not-retryable", "case-not-withdrawable", "reason-missing", "person-unnamed")
 HOSTILE = "<script>alert(1)</script>"
 
 
 @pytest.fixture
 def ledger() -> Ledger:
     engine = open_engine("sqlite://")
-    migrate(engine)
+    metadata.create_all(engine)
     told = Row(case_id="a1", model=HOSTILE, scanner=SKYRA, numbers={f"output.{HOSTILE}": 1.0})
     held = Row(case_id="q1", state=CaseState.QUARANTINED, code="result-gone", reason="It is gone.")
     write_rows(engine, [told, held])
@@ -99,11 +102,31 @@ def test_what_can_not_be_done_is_said_and_not_done(
     assert ledger.cases.case(case_id) == before
 
 
+def test_a_physicist_withdraws_results_and_the_page_says_so(
+    client: TestClient, ledger: Ledger
+) -> None:
+    assert 'action="/cases/a1/withdraw"' not in client.get("/cases/a1").text
+    none = client.post("/cases/a1/withdraw", data={"reason": "Wrong."})
+    assert (none.status_code, "Nothing was done" in none.text) == (409, True)
+    sent = Receipt(destination="pacs", sop_instance_uid="2.25.a1", accepted=True, status="0x0000")
+    ledger.deliveries.receive((sent,))
+    assert 'action="/cases/a1/withdraw"' in client.get("/cases/a1").text
+    answer = client.post("/cases/a1/withdraw", data={"reason": f"Wrong side {HOSTILE}."})
+    assert (answer.status_code, answer.headers["location"]) == (303, "/cases/a1")
+    text = client.get("/cases/a1").text
+    assert "Wrong side" in text
+    assert HOSTILE not in text
+    assert client.get("/api/v1/cases/a1").json()["withdrawal"]["untold"] == ["pacs"]
+    twice = client.post("/api/v1/cases/a1/withdraw", json={"reason": "Again."})
+    assert (twice.status_code, twice.json()["code"]) == (409, "case-not-withdrawable")
+
+
 def test_a_viewer_only_looks(app: FastAPI, ledger: Ledger) -> None:
     viewer = browser(app, VIEWER)
     assert "<form class" not in viewer.get("/cases/q1").text
     for path, given in (("/cases", {}), ("/api/v1/cases", {"json": {"reason": "Why not."}})):
-        assert viewer.post(f"{path}/q1/retry", **given).status_code == 403  # type: ignore[arg-type] # as a form, or JSON
+        for act in ("retry", "withdraw"):
+            assert viewer.post(f"{path}/q1/{act}", **given).status_code == 403  # type: ignore[arg-type] # as a form, or JSON
     assert ledger.cases.case("q1").state is CaseState.QUARANTINED
 
 
@@ -134,9 +157,6 @@ def test_every_word_that_a_case_may_need_is_there() -> None:
         *(f"case.do_{one}" for one in CaseState),
         *(f"case.verdict_{one}" for one in Verdict),
         *(f"case.because_{one.replace('-', '_')}" for one in Reason),
-        *(
-            f"case.problem_{one}"
-            for one in ("case-not-retryable", "reason-missing", "person-unnamed")
-        ),
+        *(f"case.problem_{one}" for one in CODES),
     }
     assert needed <= set(words()), needed - set(words())

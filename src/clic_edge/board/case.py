@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Final
 
 from clic_edge.board.cases import CaseLine, case_line, seconds_of
 from clic_edge.domain.assessment import Reason, Verdict  # noqa: TC001 - as above
-from clic_edge.domain.result import Receipt, ResultKind  # noqa: TC001 - as above
+from clic_edge.domain.result import Receipt, ResultKind
 from clic_edge.errors import ConfigError
 from clic_edge.ledger.cases import RETRYABLE
+from clic_edge.ledger.withdrawals import STAYS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -98,6 +99,21 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class TakenBack:
+    """That a person withdrew the results, and who knows."""
+
+    at: datetime
+    person: str
+    reason: str
+    told_at: datetime | None
+    """When every destination that takes rejection notes had this one's; None before."""
+    hindrance: str
+    """Code of what kept it from being told at the last try; empty where nothing did."""
+    untold: tuple[str, ...]
+    """Destinations that hold results and have not accepted the note: a person removes them there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Happened:
     """One thing that happened to the case."""
 
@@ -127,7 +143,9 @@ class CaseDetail:
     objects: tuple[SentObject, ...]
     assessments: tuple[Judged, ...]
     history: tuple[Happened, ...]
+    withdrawal: TakenBack | None
     can_retry: bool
+    can_withdraw: bool
 
 
 def case_detail(ledger: Ledger, case_id: str) -> CaseDetail:
@@ -157,7 +175,9 @@ def case_detail(ledger: Ledger, case_id: str) -> CaseDetail:
             Happened(**{name: getattr(one, name) for name in Happened.__slots__})
             for one in ledger.records.audit(case_id)
         ),
+        withdrawal=_withdrawal(ledger, case_id),
         can_retry=case.state in RETRYABLE and bool(case.series_ids),
+        can_withdraw=ledger.withdrawals.can(case_id),
     )
 
 
@@ -198,6 +218,26 @@ def _opinion(row: PredictionRow, told: frozenset[str]) -> Opinion:
             for one in row.features
             if one.number is not None and one.name.startswith(FOUND)
         ),
+    )
+
+
+def _withdrawal(ledger: Ledger, case_id: str) -> TakenBack | None:
+    known = ledger.withdrawals.of_case(case_id)
+    if known is None:
+        return None
+    kinds = {row.sop_instance_uid: row.kind for row in ledger.deliveries.results(case_id)}
+    taken = [one for one in ledger.deliveries.receipts(case_id) if one.accepted]
+    holding = {one.destination for one in taken if kinds.get(one.sop_instance_uid) not in STAYS}
+    told = {
+        one.destination for one in taken if kinds.get(one.sop_instance_uid) is ResultKind.REJECTION
+    }
+    return TakenBack(
+        at=known.at,
+        person=known.person,
+        reason=known.reason,
+        told_at=known.told_at,
+        hindrance=known.hindrance,
+        untold=tuple(sorted(holding - told)),
     )
 
 

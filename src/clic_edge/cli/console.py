@@ -26,6 +26,7 @@ STYLES = {
     "running": "blue",
     "received": "blue",
     "superseded": "dim",
+    "withdrawn": "magenta",
 }
 
 

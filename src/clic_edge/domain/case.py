@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class CaseState(StrEnum):
-    """Where a case is. The last four are ends; a case ends in exactly one of them."""
+    """Where a case is. The last five are ends; a case ends in exactly one of them."""
 
     RECEIVED = "received"
     RUNNING = "running"
@@ -20,6 +20,8 @@ class CaseState(StrEnum):
     REFUSED = "refused"
     QUARANTINED = "quarantined"
     SUPERSEDED = "superseded"
+    WITHDRAWN = "withdrawn"
+    """Delivered, and taken back by a person."""
 
     @property
     def is_end(self) -> bool:
@@ -29,6 +31,7 @@ class CaseState(StrEnum):
             CaseState.REFUSED,
             CaseState.QUARANTINED,
             CaseState.SUPERSEDED,
+            CaseState.WITHDRAWN,
         }
 
 

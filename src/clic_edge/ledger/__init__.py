@@ -34,6 +34,7 @@ from clic_edge.ledger.shadows import ShadowStore
 from clic_edge.ledger.standing import StandingStore
 from clic_edge.ledger.traffic import TrafficStore
 from clic_edge.ledger.truths import TruthStore
+from clic_edge.ledger.withdrawals import WithdrawalStore
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -64,6 +65,7 @@ class Ledger:
     search: SearchStore
     standing: StandingStore
     shadows: ShadowStore
+    withdrawals: WithdrawalStore
     accounts: AccountStore
     sessions: SessionStore
     attempts: AttemptStore
@@ -95,6 +97,7 @@ class Ledger:
             search=SearchStore(engine),
             standing=StandingStore(engine),
             shadows=ShadowStore(engine),
+            withdrawals=WithdrawalStore(engine),
             accounts=AccountStore(engine),
             sessions=SessionStore(engine),
             attempts=AttemptStore(engine),

@@ -101,7 +101,7 @@ class CaseStore:
             & cases.c.superseded_by.is_(None)
         )
         newer = {"superseded_by": admission.case_id}
-        told = [CaseState.DELIVERED, CaseState.REFUSED, CaseState.QUARANTINED, *_OPEN]
+        told = [state for state in CaseState if state is not CaseState.SUPERSEDED]
         ended = others & cases.c.state.in_(told)
         ids = list(connection.scalars(sa.select(cases.c.case_id).where(ended)))
         if not ids:
@@ -110,9 +110,9 @@ class CaseStore:
         connection.execute(cases.update().where(chosen).values(newer))
         # A running case finds out by itself, before it delivers and when it closes. What a
         # pipeline refused stays refused, and what a person must look at stays to be looked at,
-        # though results of it that were delivered are replaced; that no pipeline took the study
-        # is not true any more.
-        stays = (cases.c.state == CaseState.QUARANTINED) | (
+        # though results of it that were delivered are replaced, and what a person took back stays
+        # taken back; that no pipeline took the study is not true any more.
+        stays = cases.c.state.in_([CaseState.QUARANTINED, CaseState.WITHDRAWN]) | (
             (cases.c.state == CaseState.REFUSED) & (cases.c.pipeline != "-")
         )
         idle = chosen & (cases.c.state != CaseState.RUNNING) & ~stays

@@ -165,6 +165,17 @@ stage_seconds = sa.Table(
     sa.Column("seconds", sa.Float, nullable=False),
 )
 
+withdrawals = sa.Table(
+    "withdrawals",
+    metadata,
+    sa.Column("case_id", sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("person", sa.String(64), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("told_at", UtcDateTime),
+    sa.Column("hindrance", sa.String(64), nullable=False),
+)
+
 audit_events = sa.Table(
     "audit_events",
     metadata,

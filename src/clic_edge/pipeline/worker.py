@@ -25,6 +25,7 @@ from clic_edge.pipeline.process import process
 from clic_edge.pipeline.queue import FIRST_ATTEMPTS, LINE_VERSION, RETRIES, WORKFLOW
 from clic_edge.pipeline.reconcile import reconcile
 from clic_edge.pipeline.returned import send_assessments, take_back
+from clic_edge.pipeline.withdrawing import send_withdrawals
 
 if TYPE_CHECKING:
     import threading
@@ -158,6 +159,7 @@ class Worker:
                 also=partial(take_back, line=line, now=now),
             )
             send_assessments(line, now=now)
+            send_withdrawals(line)
         except ClicEdgeError as error:
             telemetry.reconcile_failed(code=error.code)
         except DBAPIError:

@@ -53,6 +53,17 @@ def router(ledger: Ledger, pages: Pages) -> APIRouter:
             return shown.page(request, detail, problem=problem.code)
         return RedirectResponse(f"/cases/{case_id}", 303)
 
+    @routes.post("/withdraw")
+    def withdraw(
+        case_id: str, request: Request, *, account: _Physicist, reason: _Reason = ""
+    ) -> Response:
+        detail = case_detail(ledger, case_id)
+        try:
+            intervening.withdraw(ledger, case_id, person=account.name, reason=reason)
+        except ConfigError as problem:
+            return shown.page(request, detail, problem=problem.code)
+        return RedirectResponse(f"/cases/{case_id}", 303)
+
     return routes
 
 
@@ -70,6 +81,13 @@ def api(ledger: Ledger) -> APIRouter:
         """Run a case again that waits, was refused or is in quarantine."""
         case_detail(ledger, case_id)
         intervening.retry(ledger, case_id, person=account.name, reason=why.reason)
+        return case_detail(ledger, case_id)
+
+    @routes.post("/withdraw")
+    def withdraw(case_id: str, why: Why, account: _Physicist) -> CaseDetail:
+        """Take the results of a case back: the destinations get a rejection note of them."""
+        case_detail(ledger, case_id)
+        intervening.withdraw(ledger, case_id, person=account.name, reason=why.reason)
         return case_detail(ledger, case_id)
 
     return routes

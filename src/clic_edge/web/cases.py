@@ -29,6 +29,7 @@ SIGNS: Final[Mapping[CaseState, str]] = MappingProxyType(
         CaseState.REFUSED: "idle",
         CaseState.QUARANTINED: "bad",
         CaseState.SUPERSEDED: "idle",
+        CaseState.WITHDRAWN: "warn",
     }
 )
 """How the state of a case looks: its word stands beside the sign."""
