@@ -30,6 +30,8 @@ from sites import (
 from clic_edge.app import Appliance
 from clic_edge.domain.assessment import Reason, Source, Verdict
 from clic_edge.domain.case import CaseState
+from clic_edge.domain.result import ResultKind
+from clic_edge.pipeline import intervening
 from clic_edge.results.assessment import (
     AssessmentReport,
     Statement,
@@ -83,14 +85,23 @@ class Read:
 @pytest.fixture(scope="module")
 def read(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Read]:
     options = SiteOptions(more=f'[web]\nurl = "{URL}"\n')
-    with running_site(tmp_path_factory.mktemp("read"), options) as site, site.worker():
-        study_id = site.send(hippocampus_study(501))
-        case = site.await_case(study_id, CaseState.DELIVERED)
-        (root,) = roots_in(site.pacs, study_id)
-        (link,) = re.findall(rf"{URL}(/assess/\S+)", "\n".join(texts_of(root)))
-        appliance = Appliance.open(site.settings)
-        with serving(appliance) as url, signed_in(url) as client:
-            yield Read(site=site, study_id=study_id, case_id=case.case_id, link=link, client=client)
+    notes = tmp_path_factory.mktemp("profiles") / "notes.toml"
+    notes.write_text("rejection_notes = true\n")
+    with running_site(tmp_path_factory.mktemp("read"), options) as site:
+        before, pacs, after = site.settings.read_text().partition("[destinations.pacs]\n")
+        site.settings.write_text(f'{before}{pacs}profile = "{notes}"\n{after}')
+        with site.worker():
+            yield from _read(site)
+
+
+def _read(site: Site) -> Iterator[Read]:
+    study_id = site.send(hippocampus_study(501))
+    case = site.await_case(study_id, CaseState.DELIVERED)
+    (root,) = roots_in(site.pacs, study_id)
+    (link,) = re.findall(rf"{URL}(/assess/\S+)", "\n".join(texts_of(root)))
+    appliance = Appliance.open(site.settings)
+    with serving(appliance) as url, signed_in(url) as client:
+        yield Read(site=site, study_id=study_id, case_id=case.case_id, link=link, client=client)
 
 
 def test_the_link_in_the_result_opens_a_page_that_stores_and_sends_what_is_said(
@@ -227,3 +238,30 @@ def test_an_assessment_that_comes_as_sr_counts(read: Read) -> None:
     (word,) = read.await_word(Source.REPORT)
     assert (word.finding, word.verdict) == (finding.name, Verdict.REJECTED)
     assert word.reason is Reason.IMAGE_QUALITY
+
+
+def test_results_that_a_physicist_withdraws_are_rejected_in_the_pacs_and_readers_are_told(
+    read: Read,
+) -> None:
+    """The last test of the module: nothing can be said of the case any more."""
+    ledger = read.site.ledger
+    kept = (ResultKind.ASSESSMENT, ResultKind.REJECTION)
+    rows = ledger.deliveries.results(read.case_id)
+    sent = {row.sop_instance_uid for row in rows if row.kind not in kept}
+    intervening.withdraw(ledger, read.case_id, person="Ida Fysiker", reason="The wrong side.")
+    wait_for(lambda: not ledger.withdrawals.untold(), "the PACS has the note", CASE_SECONDS)
+    rows = ledger.deliveries.results(read.case_id)
+    (note,) = (row.sop_instance_uid for row in rows if row.kind is ResultKind.REJECTION)
+    with httpx.Client(base_url=read.site.pacs.url, trust_env=False) as pacs:
+        (found,) = pacs.post("/tools/lookup", content=note).json()
+        file = pacs.get(f"/instances/{found['ID']}/file").content
+    ds = pydicom.dcmread(io.BytesIO(file))
+    assert ds.ConceptNameCodeSequence[0].CodeValue == "113001"
+    (evidence,) = ds.CurrentRequestedProcedureEvidenceSequence
+    named = {
+        str(item.ReferencedSOPInstanceUID)
+        for series in evidence.ReferencedSeriesSequence
+        for item in series.ReferencedSOPSequence
+    }
+    assert named == sent
+    assert "withdrawn" in read.client.get(read.link).text
