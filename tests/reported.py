@@ -16,6 +16,7 @@ from clic_edge.domain.feature import Feature
 from clic_edge.domain.monitoring import Acknowledgement
 from clic_edge.domain.result import SeriesRefusal
 from clic_edge.domain.standing import CONFIGURATION, ModelState, Placement
+from clic_edge.domain.truth import Origin, Truth
 from clic_edge.drift.plan import Policy
 from clic_edge.drift.reference import STRATUM_FEATURES
 from clic_edge.ledger import Ledger
@@ -71,6 +72,7 @@ def reported(engine: Engine) -> Ledger:
     _constancy(engine, ledger)
     _refusals(engine, ledger)
     _readers(ledger, ids)
+    _truths(engine, ledger)
     with engine.begin() as connection:
         named = {"subject_id": f"{CANARY}Subject", "series_uid": "2.25.666", "series_id": CANARY}
         connection.execute(predictions.update().values(**named))
@@ -137,6 +139,32 @@ def _constancy(engine: Engine, ledger: Ledger) -> None:
         phantom = {"prediction_id": "of a phantom", "case_id": "phantom"}
         connection.execute(predictions.insert(), [row | phantom])
         write_features(connection, "of a phantom", [Feature(name="input.sex", text="O")])
+
+
+def _truths(engine: Engine, ledger: Ledger) -> None:
+    """Give twelve cases a prediction of their own and a truth; the model is wrong of one."""
+    given = []
+    for number in range(12):
+        case_id, name = f"{CANARY}{number}", f"of case {number}"
+        with engine.begin() as connection:
+            row = connection.execute(predictions.select().limit(1)).one()._asdict()
+            at = BEGIN + timedelta(days=9, minutes=number)
+            own = {"prediction_id": name, "case_id": case_id, "created_at": at}
+            connection.execute(predictions.insert(), [row | own])
+            found = Feature(name="output.organ.volume_mm3", number=1.0 + number / 100)
+            write_features(connection, name, [found])
+        truth = Truth(
+            case_id=case_id,
+            finding="organ",
+            present=number != 11,
+            value=1.0,
+            origin=Origin.PATHOLOGY,
+            source="registry",
+            confidence=None,
+            at=FROZEN_AT,
+        )
+        given.append(truth)
+    ledger.truths.record(given)
 
 
 def _refusals(engine: Engine, ledger: Ledger) -> None:

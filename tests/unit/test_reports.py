@@ -100,7 +100,7 @@ def test_cases_are_counted_by_what_became_of_them(made: Made) -> None:
     assert (volume.received, volume.delivered, volume.refused) == (50, 41, 6)
     assert (volume.failed, volume.open) == (2, 1)
     assert sum(day.delivered for day in volume.days) == volume.delivered
-    assert volume.series_analysed == 620
+    assert volume.series_analysed == 632
 
 
 def test_reasons_of_refusals_come_by_code_and_never_by_sentence(made: Made) -> None:
@@ -171,6 +171,17 @@ def test_bias_is_the_model_s_volume_minus_the_reader_s(made: Made) -> None:
     assert volumes.bias == pytest.approx(differences.mean())
     assert volumes.upper is not None
     assert volumes.upper - volumes.bias == pytest.approx(1.96 * differences.std(ddof=1), rel=1e-3)
+
+
+def test_what_turned_out_to_be_true_is_told_beside_what_the_model_said(made: Made) -> None:
+    (truth,) = made.report.truths
+    assert (truth.sensitivity.count, truth.sensitivity.n) == (11, 11)
+    assert (truth.specificity.count, truth.specificity.n) == (0, 1)
+    assert (truth.pairs, truth.bias) == (12, pytest.approx(0.055))
+    assert Unknown.NO_TRUTH not in made.report.unknown
+    told = {one.name: one.value for one in made.data.measures if one.group == "organ"}
+    assert told["sensitivity"] == 1.0
+    assert told["specificity"] is None, "one case is too few to tell"
 
 
 def test_subgroups_have_n_and_interval(made: Made) -> None:

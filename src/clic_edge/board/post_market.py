@@ -207,6 +207,9 @@ def _measures(report: ModelReport) -> Iterable[Measure]:
                 lower=one.lower,
                 upper=one.upper,
             )
+    for truth in report.truths:
+        yield _share("sensitivity", truth.finding, truth.sensitivity)
+        yield _share("specificity", truth.finding, truth.specificity)
     for group in report.groups:
         few = round((group.value or 0.0) * group.n)
         hidden = group.what == "overridden" and _gives_away(few, group.n)

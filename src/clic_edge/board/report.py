@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 from clic_edge.board.report_charts import ChartReport, ReferenceReport, charted
 from clic_edge.board.report_groups import Expected, GroupReport, expected_of, groups_of
 from clic_edge.board.report_readers import Agreement, agreement_of
+from clic_edge.board.report_truth import TruthReport, truths_of
 from clic_edge.board.report_volume import Volume, volume_of
 from clic_edge.domain.constancy import Verdict  # noqa: TC001 - pydantic reads the annotations
 from clic_edge.domain.monitoring import Channel, Direction, Severity  # noqa: TC001 - as above
@@ -157,6 +158,8 @@ class ModelReport:
     agreement: Agreement
     smallest_group: int
     """Observations; of a smaller subgroup nothing is said."""
+    truths: tuple[TruthReport, ...]
+    """What turned out to be true of the period's cases until the report was made."""
     groups: tuple[GroupReport, ...]
     expected: tuple[Expected, ...]
     unknown: tuple[Unknown, ...]
@@ -192,6 +195,7 @@ def model_report(ledger: Ledger, subject: Subject, period: Period, *, by: Maker)
         constancy=constancy_of(ledger, subject.digest, span),
         agreement=agreement,
         smallest_group=by.policy.smallest_group,
+        truths=truths_of(ledger, subject.digest, span),
         groups=groups_of(ledger, subject.digest, span, smallest=by.policy.smallest_group),
         expected=expected_of(ledger, subject.digest, span),
         unknown=(),
@@ -281,7 +285,7 @@ def _with_unknown(report: ModelReport, *, knows_history: bool) -> ModelReport:
         Unknown.NO_ASSESSMENTS: not assessed,
         Unknown.FEW_ASSESSMENTS: 0 < assessed < FEW_ASSESSMENTS,
         Unknown.READERS_SAW_IT: bool(assessed),
-        Unknown.NO_TRUTH: True,
+        Unknown.NO_TRUTH: not report.truths,
         Unknown.NO_CONSTANCY: not report.constancy,
         Unknown.OPEN_CASES: report.volume.open > 0,
     }

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from math import isfinite, sqrt
+from math import isfinite
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from clic_edge.board import performance
 from clic_edge.domain.assessment import Verdict
 from clic_edge.ledger.assessments import standing
 
@@ -123,18 +124,22 @@ def agreement(words: Sequence[Assessed]) -> Agreement:
 
 def wilson(count: int, n: int) -> Share:
     """Return a share with its interval."""
+    told = performance.Share(hits=count, n=n)
     if n == 0:
         return Share(count=count, n=n, share=None, lower=None, upper=None)
-    share, square = count / n, _Z * _Z / n
-    middle = (share + square / 2) / (1 + square)
-    half = _Z * sqrt(share * (1 - share) / n + square / (4 * n)) / (1 + square)
-    return Share(
-        count=count,
-        n=n,
-        share=share,
-        lower=max(0.0, middle - half) if count else 0.0,
-        upper=min(1.0, middle + half) if count < n else 1.0,
-    )
+    return Share(count=count, n=n, share=told.value, lower=told.low, upper=told.high)
+
+
+def bias_of(pairs: Sequence[VolumePair]) -> tuple[float | None, float | None, float | None]:
+    """Return the mean of differences and the limits of agreement; of a single pair no limits."""
+    if not pairs:
+        return None, None, None
+    differences = np.array([one.difference for one in pairs])
+    bias = float(differences.mean())
+    if len(pairs) == 1:
+        return bias, None, None
+    half = _Z * float(differences.std(ddof=1))
+    return bias, bias - half, bias + half
 
 
 def _dice(name: str, words: Iterable[Assessed]) -> DiceReport | None:
@@ -156,16 +161,9 @@ def _volumes(name: str, words: Iterable[Assessed]) -> VolumeAgreement | None:
         and (theirs := one.assessment.volume_mm3) is not None
         and isfinite(ours + theirs)
     )
-    if not pairs:
+    bias, lower, upper = bias_of(pairs)
+    if bias is None:
         return None
-    differences = np.array([one.difference for one in pairs])
-    bias = float(differences.mean())
-    half = _Z * float(differences.std(ddof=1)) if len(pairs) > 1 else None
     return VolumeAgreement(
-        finding=name,
-        n=len(pairs),
-        bias=bias,
-        lower=None if half is None else bias - half,
-        upper=None if half is None else bias + half,
-        pairs=pairs,
+        finding=name, n=len(pairs), bias=bias, lower=lower, upper=upper, pairs=pairs
     )

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
     from clic_edge.board.report import ModelReport
     from clic_edge.board.report_groups import Expected, GroupReport, Interval
-    from clic_edge.board.report_readers import Agreement, VolumeAgreement
+    from clic_edge.board.report_readers import Agreement, Share, VolumeAgreement
+    from clic_edge.board.report_truth import TruthReport
     from clic_edge.reporting.document import Block
     from clic_edge.reporting.voice import Voice
 
@@ -29,7 +30,11 @@ _OVERRIDDEN = "overridden"
 
 def readers_section(report: ModelReport, voice: Voice) -> Section:
     """Return the section of agreement, observed and expected."""
-    blocks = (*_agreement(report.agreement, voice), *_expected(report.expected, voice))
+    blocks = (
+        *_agreement(report.agreement, voice),
+        *_truths(report.truths, voice),
+        *_expected(report.expected, voice),
+    )
     return Section(heading=voice.say("section-readers"), blocks=blocks)
 
 
@@ -106,6 +111,28 @@ def _bland_altman(one: VolumeAgreement, voice: Voice) -> Picture:
         upper=one.upper,
     )
     return Picture(svg=bland_altman(drawn, voice.look), message=f"{drawn.title}: {message}")
+
+
+def _truths(found: tuple[TruthReport, ...], voice: Voice) -> Iterator[Block]:
+    def told(one: Share) -> str:
+        low, high = voice.share(one.lower), voice.share(one.upper)
+        share = voice.share(one.share)
+        return voice.say("of-n", count=one.count, n=one.n, share=share, low=low, high=high)
+
+    if found:
+        keys = ("finding", "sensitivity", "specificity", "n", "bias")
+        rows = tuple(
+            (
+                one.finding,
+                told(one.sensitivity),
+                told(one.specificity),
+                voice.count(one.pairs),
+                f"{voice.number(one.bias)} ({voice.between(one.lower, one.upper)})",
+            )
+            for one in found
+        )
+        columns = tuple(voice.say(key) for key in keys)
+        yield Table(caption=voice.say("truths"), columns=columns, rows=rows)
 
 
 def _expected(found: tuple[Expected, ...], voice: Voice) -> Iterator[Block]:
