@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from clic_edge.board.report_charts import finite
+from clic_edge.board.report_columns import OUTPUT, columns, groups_by
 from clic_edge.board.report_readers import Share, last_words, wilson
 from clic_edge.domain.assessment import Verdict
-from clic_edge.domain.monitoring import EVERY, Observation
-from clic_edge.drift.comparison import expected_performance, subgroups
-from clic_edge.drift.reference import tabulate
+from clic_edge.drift.comparison import expected_performance, group_means
+from clic_edge.ledger.periods import Span
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from clic_edge.domain.feature_table import FeatureTable
     from clic_edge.drift.comparison import Estimate
     from clic_edge.ledger import Ledger
-    from clic_edge.ledger.periods import Assessed, Seen, Span
+    from clic_edge.ledger.periods import Assessed
 
 BY: Final = ("input.sex", "input.age_band_years", "input.model_name")
 """What divides studies into subgroups."""
 _MEASURED: Final = (".volume_mm3", ".area_mm2", ".probability", "output.detections", ".mean")
-_ALL: Final = "output."
+_LATE: Final = timedelta(days=62)
+"""Before the span: results that readers assess in it may be as old."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,24 +70,26 @@ class Expected:
 
 def groups_of(ledger: Ledger, digest: str, span: Span, *, smallest: int) -> tuple[GroupReport, ...]:
     """Return what a model found, and readers overrode, by subgroup."""
-    seen = ledger.periods.features(digest, span, begin=(*BY, _ALL))
+    table = columns(ledger, digest, span, *BY, OUTPUT)
     words = last_words(ledger, digest, span)
+    earlier = Span(since=span.since - _LATE, until=span.until)
+    assessed = columns(ledger, digest, earlier, *BY) if words else table
     return tuple(
         one
         for by in BY
         for one in (
-            *_overridden(seen, words, by, smallest=smallest),
-            *_measured(seen, by, smallest=smallest, at=span),
+            *_overridden(assessed, words, by, smallest=smallest),
+            *_measured(table, by, smallest=smallest),
         )
     )
 
 
-def _measured(seen: Sequence[Seen], by: str, *, smallest: int, at: Span) -> Iterator[GroupReport]:
-    observed = [Observation(at=at.since, stratum=EVERY, features=one.features) for one in seen]
-    for name, _ in tabulate(observed).numbers:
-        if not name.startswith(_ALL) or not name.endswith(_MEASURED):
+def _measured(table: FeatureTable, by: str, *, smallest: int) -> Iterator[GroupReport]:
+    groups = groups_by(table, by)
+    for name, values in table.numbers:
+        if not name.startswith(OUTPUT) or not name.endswith(_MEASURED):
             continue
-        for one in subgroups(observed, name, by, smallest=smallest):
+        for one in group_means(values, groups, smallest=smallest):
             yield GroupReport(
                 by=by,
                 group=one.group,
@@ -98,9 +103,9 @@ def _measured(seen: Sequence[Seen], by: str, *, smallest: int, at: Span) -> Iter
 
 
 def _overridden(
-    seen: Sequence[Seen], words: Sequence[Assessed], by: str, *, smallest: int
+    table: FeatureTable, words: Sequence[Assessed], by: str, *, smallest: int
 ) -> Iterator[GroupReport]:
-    group_of = {one.prediction_id: _group(one, by) for one in seen}
+    group_of = dict(zip(table.prediction_ids, groups_by(table, by), strict=True))
     asked, overridden = Counter[str](), Counter[str]()
     for one in words:
         group = group_of.get(one.assessment.prediction_id, "")
@@ -125,34 +130,24 @@ def _share(share: Share, by: str, group: str, *, is_enough: bool) -> GroupReport
     )
 
 
-def _group(one: Seen, by: str) -> str:
-    found = next((it for it in one.features if it.name == by), None)
-    if found is None:
-        return ""
-    return found.text if found.number is None else f"{found.number:.4g}"
-
-
 def expected_of(ledger: Ledger, digest: str, span: Span) -> tuple[Expected, ...]:
     """Return what a model's probabilities say of its errors, where a person calls them calibrated."""
     frozen = [one for one in ledger.monitoring.references(digest) if one.frozen_at < span.until]
     if not any(one.calibrated for one in frozen):
         return ()
-    seen = ledger.periods.features(digest, span, begin=(_ALL,))
-    observed = [Observation(at=span.since, stratum=EVERY, features=one.features) for one in seen]
-    return tuple(_expected(observed))
+    return tuple(_expected(columns(ledger, digest, span, OUTPUT)))
 
 
-def _expected(observed: Sequence[Observation]) -> Iterator[Expected]:
-    table = tabulate(observed)
+def _expected(table: FeatureTable) -> Iterator[Expected]:
     for name, probabilities in table.numbers:
         if not name.endswith(".probability"):
             continue
-        chosen = table.number(f"{name.removesuffix('probability')}chosen", len(observed))
+        chosen = table.number(f"{name.removesuffix('probability')}chosen")
         kept = np.isfinite(probabilities) & np.isfinite(chosen)
         if kept.any():
             found = expected_performance(probabilities[kept], chosen[kept] > 0)
             yield Expected(
-                category=name.removeprefix(_ALL).removesuffix(".probability"),
+                category=name.removeprefix(OUTPUT).removesuffix(".probability"),
                 n=found.n,
                 sensitivity=_interval(found.sensitivity),
                 specificity=_interval(found.specificity),

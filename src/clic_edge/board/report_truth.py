@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 from clic_edge.board.performance import performance
+from clic_edge.board.report_columns import OUTPUT
 from clic_edge.board.report_readers import Share, VolumePair, bias_of, wilson
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class TruthReport:
 def truths_of(ledger: Ledger, digest: str, span: Span) -> tuple[TruthReport, ...]:
     """Return what is known of each finding, by name; findings without a truth are left out."""
     found = []
-    for finding in _findings(ledger, digest, span):
+    for finding in _findings(ledger):
         known = performance(
             ledger, digest, finding, after=span.since - _INSTANT, until=span.until - _INSTANT
         )
@@ -46,11 +47,13 @@ def truths_of(ledger: Ledger, digest: str, span: Span) -> tuple[TruthReport, ...
     return tuple(found)
 
 
-def _findings(ledger: Ledger, digest: str, span: Span) -> list[str]:
-    seen = ledger.periods.features(digest, span, begin=("output.",))
-    names = {feature.name for one in seen for feature in one.features}
-    said = (name.removeprefix("output.") for name in names if name.endswith(_SAYS))
-    return sorted({name.rpartition(".")[0] for name in said})
+def _findings(ledger: Ledger) -> list[str]:
+    names = (
+        name.removeprefix(OUTPUT)
+        for name in ledger.features.names().numbers
+        if name.startswith(OUTPUT) and name.endswith(_SAYS)
+    )
+    return sorted({name.rpartition(".")[0] for name in names})
 
 
 def _report(finding: str, known: Performance) -> TruthReport:

@@ -138,6 +138,13 @@ def grouped(table: Table, feature: str, by: str, *, smallest: int) -> tuple[Grou
     values = table.number(feature, length)
     names = {name for name, _ in table.numbers}
     groups = words_of(table.number(by, length)) if by in names else table.word(by, length)
+    return group_means(values, groups, smallest=smallest)
+
+
+def group_means(
+    values: NDArray[np.float64], groups: Sequence[str], *, smallest: int
+) -> tuple[Group, ...]:
+    """Return the mean of the values of each group, by its name; what has none is left out."""
     kept = ~np.isnan(values)
     named = np.array(groups, dtype=object)
     return tuple(

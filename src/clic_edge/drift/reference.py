@@ -137,10 +137,13 @@ def tabulate(observations: Sequence[Observation]) -> Table:
     for index, observation in enumerate(observations):
         for one in observation.features:
             if one.number is None:
-                words.setdefault(one.name, [""] * len(observations))[index] = one.text
+                if one.name not in words:
+                    words[one.name] = [""] * len(observations)
+                words[one.name][index] = one.text
             else:
-                column = numbers.setdefault(one.name, np.full(len(observations), np.nan))
-                column[index] = one.number if isfinite(one.number) else np.nan
+                if one.name not in numbers:
+                    numbers[one.name] = np.full(len(observations), np.nan)
+                numbers[one.name][index] = one.number if isfinite(one.number) else np.nan
     return Table(
         numbers=tuple(sorted(numbers.items())),
         words=tuple((name, tuple(column)) for name, column in sorted(words.items())),

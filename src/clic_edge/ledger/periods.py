@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -62,14 +62,6 @@ class Assessed:
 
     assessment: Assessment
     ours_mm3: float | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
-    """Some features of one prediction."""
-
-    prediction_id: str
-    features: tuple[Feature, ...] = field(repr=False)
 
 
 class PeriodStore:
@@ -147,20 +139,12 @@ class PeriodStore:
             unpack = unpacker(connection)
             return tuple(_assessed(row, unpack(row)) for row in connection.execute(query))
 
-    def features(self, digest: str, span: Span, *, begin: tuple[str, ...]) -> tuple[Seen, ...]:
-        """Return the features of each prediction of a model whose names begin so."""
+    def phantoms(self, digest: str, span: Span) -> frozenset[str]:
+        """Return the predictions of a model that are of constancy's phantoms, by their ids."""
         own = predictions.c
-        query = sa.select(*[own.prediction_id, *VALUES]).join(feature_values)
-        chosen = (own.model_digest == digest) & _in(own.created_at, span) & ~_OF_PHANTOM
+        chosen = (own.model_digest == digest) & _in(own.created_at, span) & _OF_PHANTOM
         with self._engine.connect() as connection:
-            unpack = unpacker(connection)
-            return tuple(
-                Seen(
-                    prediction_id=row.prediction_id,
-                    features=tuple(one for one in unpack(row) if one.name.startswith(begin)),
-                )
-                for row in connection.execute(query.where(chosen).order_by(own.prediction_id))
-            )
+            return frozenset(connection.scalars(sa.select(own.prediction_id).where(chosen)))
 
 
 _PHANTOMS = sa.select(cases.c.case_id).where(
