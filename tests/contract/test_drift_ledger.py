@@ -12,12 +12,21 @@ from observed import BEGIN, SKYRA, STEP, Habit, acceptance, log, observations
 
 from clic_edge import telemetry
 from clic_edge.domain.assessment import Assessment, Reason, Source, Verdict
-from clic_edge.domain.monitoring import EVERY, Acknowledgement, Channel, Response, Severity
+from clic_edge.domain.monitoring import (
+    EVERY,
+    Acknowledgement,
+    AlarmComment,
+    Channel,
+    Response,
+    Severity,
+)
 from clic_edge.domain.result import SeriesRefusal
 from clic_edge.domain.standing import ModelState, Placement
 from clic_edge.drift.plan import Policy
 from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.ledger import Ledger
+from clic_edge.ledger.alarms import WantedAlarms
+from clic_edge.ledger.audit import WantedDeeds
 from clic_edge.ledger.schema import audit_events, drift_references
 from clic_edge.pipeline.monitoring import (
     STRATUM_CHART,
@@ -403,6 +412,32 @@ def test_after_a_clock_that_ran_a_year_ahead_a_person_lets_the_charts_go_on(
     assert turn_back(ledger, now=FROZEN_AT + 11 * STEP, by="Ida") == 0
     assert patrolled(ledger, 45) is ModelState.SUSPENDED
     assert now_is(ledger) is ledger.standing.standing(place.pipeline)[place.digest].now
+
+
+def test_pages_and_prometheus_are_answered_alike(ledger: Ledger, engine: Engine) -> None:
+    active(ledger)
+    log(engine, later(30, NOISY))
+    assert patrolled(ledger, 35) is ModelState.SUSPENDED
+    (noise,) = [one for one in ledger.monitoring.alarms() if one.chart == "input.noise"]
+    said = AlarmComment(alarm_id=noise.alarm_id, at=FROZEN_AT, person="Ida", text=" Monday. ")
+    ledger.alarms.comment(said)
+    assert [one.text for one in ledger.alarms.comments(noise.alarm_id)] == ["Monday."]
+    wanted = WantedAlarms(state="open", model="organs", severity="action")
+    newest, *others = ledger.alarms.page(wanted, limit=99)
+    assert ledger.alarms.page(wanted, limit=99, after=(newest.opened_at, newest.alarm_id)) == (
+        tuple(others)
+    )
+    trail = list(ledger.audit.all(WantedDeeds()))
+    assert [one.at for one in trail] == sorted((one.at for one in trail), reverse=True)
+    stopped = ledger.audit.page(WantedDeeds(person="stop rule", model="organs 1"), limit=9)
+    assert [(one.trail, one.action) for one in stopped] == [("models", "model-suspended")]
+    persons, actions = ledger.audit.choices()
+    assert {"Ida", "Ida Fysiker", "configuration", "stop rule"} <= set(persons)
+    assert {"alarm-commented", "alarm-opened", "model-active"} <= set(actions)
+    gauges = ledger.gauges.read()
+    assert gauges.models == (("organs", "organs", "1", "suspended"),)
+    assert sum(one.count for one in gauges.cases) == 1
+    assert {one.labels for one in gauges.alarms} >= {("organs", "action")}
 
 
 def test_a_model_without_reference_is_watched_by_nobody(engine: Engine) -> None:

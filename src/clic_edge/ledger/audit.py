@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
 _ROWS_AT_ONCE = 1000
+_SUGGESTED_OF = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +60,13 @@ class AuditStore:
         self, wanted: WantedDeeds, *, limit: int, after: tuple[datetime, str, int] | None = None
     ) -> tuple[Deed, ...]:
         """Return deeds, the newest first, behind moment, trail and number of an earlier one."""
+        found = list[Deed]()
         with self._engine.connect() as connection:
-            rows = connection.execute(_newest_first(wanted, after).limit(limit))
-            return tuple(Deed(**row._mapping) for row in rows)
+            for trail in (_audit(), _models()):
+                query = _newest_first(trail, wanted, after=after).limit(limit)
+                found += [Deed(**row._mapping) for row in connection.execute(query)]
+        found.sort(key=lambda one: (one.at, one.trail, one.number), reverse=True)
+        return tuple(found[:limit])
 
     def all(self, wanted: WantedDeeds) -> Iterator[Deed]:
         """Yield all deeds, the newest first, some at a time."""
@@ -71,66 +76,75 @@ class AuditStore:
             after = (found[-1].at, found[-1].trail, found[-1].number)
 
     def choices(self) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        """Return the persons and the actions that there are, by name."""
-        both = _both().subquery()
-        with self._engine.connect() as connection:
-            persons, actions = (
-                tuple(
-                    connection.scalars(
-                        sa.select(column).distinct().where(column != "").order_by(column)
-                    )
-                )
-                for column in (both.c.person, both.c.action)
-            )
-        return persons, actions
+        """Return the persons and the actions of the newest deeds, by name."""
+        newest = self.page(WantedDeeds(), limit=_SUGGESTED_OF)
+        persons, actions = {one.person for one in newest}, {one.action for one in newest}
+        return tuple(sorted(persons - {""})), tuple(sorted(actions))
 
 
-def _both() -> sa.CompoundSelect[tuple[object, ...]]:
-    events, moves = audit_events.c, model_events.c
-    return sa.union_all(
-        sa.select(
-            events.at,
-            events.seq.label("number"),
-            sa.literal("audit").label("trail"),
-            events.person,
-            events.action,
-            events.case_id,
-            events.about,
-            events.detail,
-        ),
-        sa.select(
-            moves.at,
-            moves.seq.label("number"),
-            sa.literal("models").label("trail"),
-            moves.person,
-            (sa.literal("model-") + moves.now).label("action"),
-            sa.literal("").label("case_id"),
-            (moves.model_id + " " + moves.version + " in " + moves.pipeline).label("about"),
-            moves.reason.label("detail"),
-        ),
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trail:
+    """One of the two tables, as deeds."""
+
+    name: str
+    at: sa.ColumnElement[datetime]
+    number: sa.ColumnElement[int]
+    person: sa.ColumnElement[str]
+    action: sa.ColumnElement[str]
+    case_id: sa.ColumnElement[str]
+    about: sa.ColumnElement[str]
+    detail: sa.ColumnElement[str]
+
+
+def _audit() -> _Trail:
+    columns = audit_events.c
+    return _Trail(
+        name="audit",
+        at=columns.at,
+        number=columns.seq,
+        person=columns.person,
+        action=columns.action,
+        case_id=columns.case_id,
+        about=columns.about,
+        detail=columns.detail,
+    )
+
+
+def _models() -> _Trail:
+    columns = model_events.c
+    return _Trail(
+        name="models",
+        at=columns.at,
+        number=columns.seq,
+        person=columns.person,
+        action=sa.literal("model-") + columns.now,
+        case_id=sa.literal(""),
+        about=columns.model_id + " " + columns.version + " in " + columns.pipeline,
+        detail=columns.reason,
     )
 
 
 def _newest_first(
-    wanted: WantedDeeds, after: tuple[datetime, str, int] | None
+    trail: _Trail, wanted: WantedDeeds, *, after: tuple[datetime, str, int] | None
 ) -> sa.Select[tuple[object, ...]]:
-    both = _both().subquery()
-    where: sa.ColumnElement[bool] = sa.true()
+    columns = [getattr(trail, name).label(name) for name in Deed.__slots__ if name != "trail"]
+    query = sa.select(*columns, sa.literal(trail.name).label("trail"))
     if wanted.person:
-        where &= both.c.person == wanted.person
+        query = query.where(trail.person == wanted.person)
     if wanted.action:
-        where &= both.c.action == wanted.action
+        query = query.where(trail.action == wanted.action)
     if wanted.case:
-        where &= both.c.case_id.startswith(wanted.case, autoescape=True)
+        query = query.where(trail.case_id.startswith(wanted.case, autoescape=True))
     if wanted.model:
-        where &= both.c.about.contains(wanted.model, autoescape=True)
+        query = query.where(trail.about.contains(wanted.model, autoescape=True))
     if wanted.since:
-        where &= both.c.at >= wanted.since
+        query = query.where(trail.at >= wanted.since)
     if wanted.until:
-        where &= both.c.at < wanted.until
+        query = query.where(trail.at < wanted.until)
     if after:
-        at, trail, number = after
-        same = (both.c.trail < trail) | ((both.c.trail == trail) & (both.c.number < number))
-        where &= (both.c.at < at) | ((both.c.at == at) & same)
-    order = (both.c.at.desc(), both.c.trail.desc(), both.c.number.desc())
-    return sa.select(both).where(where).order_by(*order)
+        at, name, number = after
+        # A range of the index first, then what of its last moment has been seen.
+        seen: sa.ColumnElement[bool] = sa.true() if trail.name > name else sa.false()
+        seen = trail.number >= number if trail.name == name else seen
+        query = query.where(trail.at <= at, ~((trail.at == at) & seen))
+    return query.order_by(trail.at.desc(), trail.number.desc())

@@ -185,7 +185,7 @@ audit_events = sa.Table(
         primary_key=True,
         autoincrement=True,
     ),
-    sa.Column("at", UtcDateTime, nullable=False),
+    sa.Column("at", UtcDateTime, nullable=False, index=True),
     sa.Column("case_id", sa.String(64), nullable=False, index=True),
     sa.Column("action", sa.String(32), nullable=False),
     sa.Column("detail", sa.Text, nullable=False),
