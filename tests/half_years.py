@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from observed import Habit, acceptance, log, observations
 
+from clic_edge.domain import constancy
 from clic_edge.domain.assessment import Assessment, Reason, Source, Verdict
+from clic_edge.domain.constancy import Compared, KeptReport, Record, ReportFiles, Run
 from clic_edge.domain.monitoring import Stratum
 from clic_edge.domain.standing import Placement
 from clic_edge.drift.plan import Policy
@@ -93,3 +95,69 @@ def assess(ledger: Ledger, ids: list[str], now: datetime) -> None:
             )
         )
     ledger.assessments.record(given)
+
+
+def check_nightly(ledger: Ledger, now: datetime, nights: int = 30) -> None:
+    """Let a protocol be commissioned, pass each night, and fail in the last one; keep a report."""
+    record = Record(
+        protocol="organs-nightly",
+        version=1,
+        protocol_digest="p" * 64,
+        pipeline=PLACE.pipeline,
+        model_id=PLACE.model_id,
+        model_version=PLACE.version,
+        model_digest=DIGEST,
+        at=now - timedelta(days=nights + 1),
+        person=PERSON,
+        device="cpu",
+        environment=(),
+        outcomes=(),
+    )
+    ledger.constancy.seal(record)
+    for night in range(nights + 1):
+        at, failed = now - timedelta(days=nights - night, minutes=10), night == nights
+        run = Run(
+            run_id=f"run-{night}",
+            protocol=record.protocol,
+            version=1,
+            pipeline=PLACE.pipeline,
+            model_id=PLACE.model_id,
+            model_version=PLACE.version,
+            model_digest=DIGEST,
+            record_id=record.record_id if night else None,
+            started_at=at,
+            started_by=PERSON if night == 0 else "schedule",
+        )
+        ledger.constancy.begin(run)
+        volume = 1000.0 + (40.0 if failed else 0.0)
+        results = [
+            Compared(case="sphere", quantity="seconds", unit="s", value=8 + night % 3, passed=True),
+            Compared(
+                case="sphere",
+                quantity="organ volume",
+                unit="mm3",
+                value=volume,
+                expected=1000.0,
+                tolerance=10.0,
+                passed=not failed,
+            ),
+        ]
+        verdict = constancy.Verdict.FAILED if failed else constancy.Verdict.PASSED
+        ledger.constancy.finish(
+            run.run_id,
+            verdict,
+            at=at + timedelta(seconds=40),
+            results=results,
+            reason="organ volume of sphere." if failed else "",
+        )
+    kept = KeptReport(
+        report_id="report1",
+        at=now,
+        pipeline=PLACE.pipeline,
+        model_id=PLACE.model_id,
+        version=PLACE.version,
+        digest=DIGEST,
+        person=PERSON,
+        accepted=True,
+    )
+    ledger.constancy.keep_report(kept, ReportFiles(json="{}", pdf=b"%PDF-1.7"))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from clic_edge.domain.constancy import Verdict  # noqa: TC001 - FastAPI reads the annotations
 from clic_edge.domain.monitoring import Severity
 from clic_edge.domain.standing import TRANSITIONS, ModelState
 from clic_edge.errors import Defect
@@ -17,6 +18,7 @@ from clic_edge.errors import Defect
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from clic_edge.domain.constancy import Run
     from clic_edge.domain.monitoring import Alarm
     from clic_edge.domain.standing import Placement, StateEvent
     from clic_edge.ledger import Ledger
@@ -26,6 +28,7 @@ LISTED: Final = 10
 HISTORY: Final = 200
 """Moves that are listed."""
 TODAY: Final = timedelta(days=1)
+YEAR: Final = timedelta(days=366)
 COMPARED: Final = timedelta(days=90)
 """How far back a challenger is compared with the active model."""
 _ORDER: Final = tuple(reversed(ModelState))
@@ -89,6 +92,9 @@ class ModelStatus:
     failed: int
     p95_seconds: float | None
     """From a study's arrival to its delivery, in 95 of 100."""
+    constancy: Verdict | None
+    """Of its newest run that was held against a record; None where there was none in a year."""
+    constancy_at: datetime | None
     shadow: Shadow | None
     """None of a model that does not run in the shadow."""
 
@@ -183,6 +189,7 @@ def _status(
     work = ledger.traffic.work(placed.pipeline, placed.digest, now - TODAY)
     order = list(Severity)
     times = [one.total_seconds() for one in work.times]
+    run = _newest_run(ledger, placed, now)
     return ModelStatus(
         pipeline=placed.pipeline,
         model_id=placed.model_id,
@@ -199,10 +206,18 @@ def _status(
         refused=work.refused,
         failed=work.failed,
         p95_seconds=float(np.percentile(times, 95)) if times else None,
+        constancy=run.verdict if run else None,
+        constancy_at=run.started_at if run else None,
         shadow=_shadow(ledger, placed, max(event.at, now - COMPARED))
         if event.now is ModelState.SHADOW
         else None,
     )
+
+
+def _newest_run(ledger: Ledger, placed: Placement, now: datetime) -> Run | None:
+    runs = ledger.constancy.runs(pipeline=placed.pipeline, since=now - YEAR)
+    own = [one for one in runs if one.model_digest == placed.digest and one.record_id]
+    return own[-1] if own else None
 
 
 def _shadow(ledger: Ledger, placed: Placement, since: datetime) -> Shadow:

@@ -149,17 +149,9 @@ def _chain(context: typer.Context) -> Chain:
 
 
 def _protocol(chain: Chain, name: str) -> Protocol:
-    from clic_edge.config.protocol import load_protocols  # noqa: PLC0415 - as above
+    from clic_edge.constancy.demand import protocol_named  # noqa: PLC0415 - as above
 
-    known = load_protocols(chain.settings.constancy.protocols)
-    for one in known:
-        if one.name == name:
-            return one
-    raise ConfigError(
-        "no-such-protocol",
-        f"There is no protocol {name} in {chain.settings.constancy.protocols}; there is "
-        f"{', '.join(one.name for one in known) or 'none'}.",
-    )
+    return protocol_named(chain, name)
 
 
 def _place(chain: Chain, protocol: Protocol, model: str | None) -> Placement:

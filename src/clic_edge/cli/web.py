@@ -110,6 +110,7 @@ def application(appliance: Appliance, hasher: Hasher | None = None) -> FastAPI:
 def _watch(appliance: Appliance) -> Watch:
     """Return what the pages of the models look at; the site's key is read when it is needed."""
     from clic_edge.board.references import ReferenceBook  # noqa: PLC0415 - as above
+    from clic_edge.constancy.demand import OnDemand  # noqa: PLC0415 - as above
     from clic_edge.pipeline.monitoring import policy_of  # noqa: PLC0415 - as above
     from clic_edge.pipeline.moving import Mover  # noqa: PLC0415 - as above
     from clic_edge.web.models import Watch  # noqa: PLC0415 - as above
@@ -119,6 +120,7 @@ def _watch(appliance: Appliance) -> Watch:
         ledger=ledger,
         book=ReferenceBook(ledger, policy_of(settings)),
         mover=Mover(standing=ledger.standing, key=lambda: load_key(settings.appliance.deid_key)),
+        run=OnDemand(appliance.chain),
     )
 
 

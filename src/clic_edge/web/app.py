@@ -31,6 +31,7 @@ from clic_edge.web import (
     audit,
     case,
     cases,
+    constancy,
     dicomweb,
     health,
     login,
@@ -53,7 +54,7 @@ from clic_edge.web.protection import Protection
 from clic_edge.web.rendering import Pages
 from clic_edge.web.words import Language
 
-_MODEL_PAGES: Final = (models, model, model_period, model_readers)
+_MODEL_PAGES: Final = (models, model, model_period, model_readers, constancy)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """`/models`: each model's state in each pipeline, how far challengers agree, and the history."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated
@@ -25,6 +26,8 @@ class Watch:
     ledger: Ledger
     book: ReferenceBook
     mover: Mover
+    run: Callable[[str, str], None] | None = None
+    """Starts a constancy run: of a protocol, by a person; None where these pages can't."""
 
 
 def router(watch: Watch, pages: Pages) -> APIRouter:

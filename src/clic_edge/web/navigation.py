@@ -19,6 +19,7 @@ MENU: Final = (
     Entry(name="overview", path="/"),
     Entry(name="cases", path="/cases"),
     Entry(name="models", path="/models"),
+    Entry(name="constancy", path="/constancy"),
     Entry(name="reports", path="/reports"),
     Entry(name="alarms", path="/alarms"),
     Entry(name="audit", path="/audit", role=Role.PHYSICIST),
