@@ -20,6 +20,7 @@ from clic_edge.web.navigation import MENU
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from playwright.sync_api import BrowserContext, Page
 
@@ -153,6 +154,17 @@ def test_an_alarm_is_acknowledged_with_a_reason(visit: Visit, appliance: Applian
     assert "New software since Monday." in page.inner_text("main")
     (said,) = appliance.ledger.monitoring.acknowledgements()
     assert (said.person, said.reason) == (ADMINISTRATOR, "New software since Monday.")
+
+
+def test_a_months_report_is_downloaded(visit: Visit, tmp_path: Path) -> None:
+    page = visit.page
+    visit.open("/reports")
+    for kind, begin in (("PDF", b"%PDF"), ("HTML", b"<!doctype html>"), ("JSON", b"{")):
+        with page.expect_download() as download:
+            page.get_by_role("link", name=re.compile(f"{kind}.*{MODEL}")).first.click()
+        path = tmp_path / kind
+        download.value.save_as(path)
+        assert path.read_bytes().lower().startswith(begin.lower())
 
 
 def test_the_pages_speak_danish_when_asked_to(visit: Visit) -> None:

@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from scipy.stats import norm
 
 from clic_edge.app import Appliance
+from clic_edge.assembly import monthly_reports
 from clic_edge.cli.console import moment, note, table
 from clic_edge.demo.pages import keep_up, say_address, say_pictures
 from clic_edge.demo.screens import shoot
@@ -99,6 +100,7 @@ def run_half_year(out: Path, *, stay: bool) -> None:
             wanted = {
                 "overview": "/",
                 "alarms": "/alarms",
+                "reports": "/reports",
                 "model": f"/models/{MODEL}/{digest}?days=365",
             }
             say_pictures(shoot(visitor, wanted, out))
@@ -107,7 +109,10 @@ def run_half_year(out: Path, *, stay: bool) -> None:
 
 
 def replay(site: Site, now: datetime) -> tuple[Alarm, ...]:
-    """Fill a site's ledger with the half year before `now`; return the alarms that came of it."""
+    """Fill a site's ledger with the half year before `now`; return the alarms that came of it.
+
+    The report of the last month lies on its shelf then, too.
+    """
     appliance = Appliance.open(site.settings)
     migrate(appliance.engine)
     model = load_package(ROOT / "models" / MODEL).identity
@@ -130,6 +135,7 @@ def replay(site: Site, now: datetime) -> tuple[Alarm, ...]:
     freeze_references(ledger, acceptance)
     _assess(ledger, studies, now)
     watch_models(ledger, policy_of(appliance.settings), now=now)
+    monthly_reports(appliance.settings, ledger).make_due(now)
     return ledger.monitoring.alarms()
 
 
