@@ -210,6 +210,20 @@ def test_the_report_says_what_it_does_not_know(made: Made) -> None:
     assert Unknown.NO_REFERENCE not in made.report.unknown
 
 
+def test_of_a_model_in_the_shadow_it_says_whose_results_were_delivered(made: Made) -> None:
+    assert Unknown.SHADOW not in made.report.unknown
+    engine = open_engine("sqlite://")
+    migrate(engine)
+    ledger = Ledger.on(engine)
+    place = Placement(pipeline="organs", model_id="organs", version="1", digest=DIGEST)
+    for state in (ModelState.INSTALLED, ModelState.TESTING, ModelState.SHADOW):
+        ledger.standing.move(place, state, person="Ida", reason="x")
+    at = ledger.standing.history()[-1].at
+    report = model_report(ledger, SUBJECT, month(at.year, at.month), by=MAKER)
+    assert Unknown.SHADOW in report.unknown
+    assert [one.state for one in report.states] == [ModelState.SHADOW]
+
+
 def test_constancy_runs_are_told_and_their_phantoms_not_counted(made: Made) -> None:
     assert [one.verdict for one in made.report.constancy] == ["passed", "failed", "passed"]
     assert Unknown.NO_CONSTANCY not in made.report.unknown

@@ -18,7 +18,7 @@ from clic_edge.board.report_truth import TruthReport, truths_of
 from clic_edge.board.report_volume import Volume, volume_of
 from clic_edge.domain.constancy import Verdict  # noqa: TC001 - pydantic reads the annotations
 from clic_edge.domain.monitoring import Channel, Direction, Severity  # noqa: TC001 - as above
-from clic_edge.domain.standing import ModelState  # noqa: TC001 - as above
+from clic_edge.domain.standing import ModelState
 from clic_edge.ledger.periods import Span
 
 if TYPE_CHECKING:
@@ -123,6 +123,8 @@ class Unknown(StrEnum):
     UNFINISHED = "unfinished"
     """It was made before the period ended."""
     INTENDED_USE = "intended-use"
+    SHADOW = "shadow"
+    """It was never active: what was delivered of its cases was another model's."""
     NO_HISTORY = "no-history"
     """No move of the model is on record: which cases were its own is told from its answers."""
     NO_REFERENCE = "no-reference"
@@ -272,12 +274,18 @@ def _was_open(alarm: Alarm, span: Span) -> bool:
     )
 
 
+def _was_active(report: ModelReport) -> bool:
+    states = {one.state for one in report.states} | {one.was for one in report.history}
+    return ModelState.ACTIVE in states | {one.now for one in report.history}
+
+
 def _with_unknown(report: ModelReport, *, knows_history: bool) -> ModelReport:
     """Return the report with what it does not know."""
     assessed = report.agreement.assessed
     holds = {
         Unknown.UNFINISHED: report.made_at < report.period.span.until,
         Unknown.INTENDED_USE: not report.subject.intended_use,
+        Unknown.SHADOW: knows_history and not _was_active(report),
         Unknown.NO_HISTORY: not knows_history,
         Unknown.NO_REFERENCE: not report.references,
         Unknown.PROVISIONAL: any(one.provisional for one in report.references),

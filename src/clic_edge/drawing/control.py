@@ -284,4 +284,4 @@ def _below(drawn: ControlChart, look: Look) -> Iterator[str]:
     y = look.height - 4
     yield from legend(look, names, y - _rows(drawn))
     if drawn.provisional:
-        yield text(0, y, f"◌ {drawn.provisional}", fill=look.theme.warn, font_weight="600")
+        yield text(0, y, f"◌ {drawn.provisional}", fill=look.theme.warn, font_weight="700")

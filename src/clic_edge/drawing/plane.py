@@ -121,7 +121,7 @@ def ticks(over: Span, most: int) -> tuple[tuple[float, ...], int]:
 
 def heading(look: Look, title: str) -> str:
     """Return a chart's title, at its top, as far as there is room."""
-    return text(0, 14, fitted(title, look.width / 7.4), font_size=13, font_weight="600")
+    return text(0, 14, fitted(title, look.width / 7.4), font_size=13, font_weight="700")
 
 
 def fitted(words: str, letters: float) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from clic_edge.drawing.look import STANDARD
@@ -56,7 +57,9 @@ def calendar(drawn: Calendar, look: Look = STANDARD) -> str:
     first, last = (_monday(min(days)), max(days)) if days else (date(1970, 1, 5), date(1970, 1, 5))
     weeks = (last - first).days // 7 + 1
     wide = replace(
-        look, width=max(260, _LEFT + weeks * _CELL + 8), height=_TOP + 7 * _CELL + _LEGEND
+        look,
+        width=max(260, _LEFT + weeks * _CELL + 8, *_ends(drawn)),
+        height=_TOP + 7 * _CELL + _LEGEND,
     )
     body = (
         heading(wide, drawn.title),
@@ -110,6 +113,12 @@ def sign(outcome: Outcome, x: float, y: float, *, look: Look) -> str:
         stroke=theme.ground,
         stroke_width=1.8,
     )
+
+
+def _ends(drawn: Calendar) -> Iterator[int]:
+    """Return how far each name of the legend reaches to the right."""
+    lengths = (32 + int(LETTER * len(name)) for _, name in drawn.names)
+    return accumulate(lengths)
 
 
 def _legend(drawn: Calendar, look: Look) -> Iterator[str]:
