@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from clic_edge.pacs.cohort import OrthancCohort
     from clic_edge.pacs.gateway import ArchiveGateway
     from clic_edge.pipeline.process import Step
+    from clic_edge.pipeline.worker import Pace
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +116,7 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
     from clic_edge.pacs.commitment import Reports, listening  # noqa: PLC0415 - as above
     from clic_edge.pipeline.monitoring import policy_of  # noqa: PLC0415 - as above
     from clic_edge.pipeline.standing import enrol  # noqa: PLC0415 - as above
-    from clic_edge.pipeline.worker import Pace, Worker, durably  # noqa: PLC0415 - as above
+    from clic_edge.pipeline.worker import Worker, durably  # noqa: PLC0415 - as above
     from clic_edge.reporting.monthly import reporting  # noqa: PLC0415 - as above
 
     settings = appliance.settings
@@ -132,18 +133,11 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
     if settings.worker.metrics_port:
         collector = LedgerCollector(ledger, settings.appliance.state_dir)
         telemetry.serve_metrics(settings.worker.metrics_port, collector)
-    pace = Pace(
-        name=settings.appliance.name,
-        instance=serving.instance,
-        concurrent_cases=settings.worker.concurrent_cases,
-        reconcile_seconds=settings.worker.reconcile_seconds,
-        watch_seconds=60 * settings.monitoring.every_minutes,
-    )
     worker = Worker(
         line,
         engine=appliance.engine,
         queue=appliance.queue,
-        pace=pace,
+        pace=_pace(settings, serving.instance),
         crosswalks=settings.appliance.crosswalks,
         policy=policy_of(settings),
     )
@@ -154,6 +148,20 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
         beside.enter_context(reporting(monthly_reports(settings, ledger)))
         beside.enter_context(nights(appliance.chain()))
         worker.run(stop, step or durably)
+
+
+def _pace(settings: Settings, instance: str) -> Pace:
+    from clic_edge.pipeline.retention import retention_of  # noqa: PLC0415 - not for the plugin
+    from clic_edge.pipeline.worker import Pace  # noqa: PLC0415 - as above
+
+    return Pace(
+        name=settings.appliance.name,
+        instance=instance,
+        concurrent_cases=settings.worker.concurrent_cases,
+        reconcile_seconds=settings.worker.reconcile_seconds,
+        watch_seconds=60 * settings.monitoring.every_minutes,
+        retention=retention_of(settings),
+    )
 
 
 def writer_names() -> tuple[str, ...]:

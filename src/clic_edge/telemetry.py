@@ -47,6 +47,7 @@ Event = Literal[
     "assessed",
     "returned-unread",
     "crosswalks-expired",
+    "pruned",
     "sweep-failed",
     "drift-alarm",
     "report-made",
@@ -136,6 +137,11 @@ def reconcile_failed(*, code: str) -> None:
 def crosswalks_expired(*, count: int) -> None:
     """Say how many sealed ways back were deleted, their day having passed."""
     _tell("crosswalks-expired", count=count)
+
+
+def pruned(*, count: int) -> None:
+    """Say how many rows went by the site's policy; the audit trail says which."""
+    _tell("pruned", count=count)
 
 
 def sweep_failed(*, code: str) -> None:

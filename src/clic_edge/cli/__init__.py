@@ -20,6 +20,7 @@ from clic_edge.cli import (
     drift,
     export,
     folder,
+    ledger,
     model,
     models,
     notify,
@@ -67,6 +68,7 @@ app.add_typer(drift.app, name="drift")
 app.add_typer(constancy.app, name="constancy")
 app.add_typer(notify.app, name="notify")
 app.add_typer(report.app, name="report")
+app.add_typer(ledger.app, name="ledger")
 app.add_typer(truth.app, name="truth")
 app.command()(model.validate)
 app.command()(train.train)

@@ -22,6 +22,8 @@ from clic_edge.config.runtimes import Runtimes
 from clic_edge.config.toml import RelativePath, Strict, WebAddress, absolute, read_toml
 from clic_edge.errors import ConfigError
 
+_FEWEST_AUDIT_MONTHS = 6
+"""Regulation (EU) 2024/1689, Article 26(6), of the logs of high-risk systems."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~]+$")]
 """PS3.5 6.2, VR AE; without spaces, which no one can see in a form."""
@@ -213,6 +215,24 @@ class Monitoring(Strict):
     stop: StopRules = Field(default_factory=StopRules)
 
 
+def _half_a_year(months: int) -> int:
+    if 0 < months < _FEWEST_AUDIT_MONTHS:
+        advice = f"should be 0, for ever, or at least {_FEWEST_AUDIT_MONTHS}"
+        raise PydanticCustomError("retention", advice)
+    return months
+
+
+class Retention(Strict):
+    """How long what is kept in the ledger; 0 is for ever. The worker prunes each night."""
+
+    features_months: Annotated[int, Field(ge=0)] = 0
+    """Of the features of predictions; their days stay."""
+    masks_days: Annotated[int, Field(ge=0)] = 90
+    """Of masks of cases that ended without delivery; a delivered case has none."""
+    audit_months: Annotated[int, Field(ge=0), AfterValidator(_half_a_year)] = 0
+    """Of the audit trail; at least 6 where it is not for ever."""
+
+
 class Retraining(Strict):
     """Learning from what readers said of results."""
 
@@ -287,6 +307,7 @@ class Settings(Strict):
     monitoring: Monitoring = Field(default_factory=Monitoring)
     constancy: Constancy = Field(default_factory=Constancy)
     notify: Notify = Field(default_factory=Notify)
+    retention: Retention = Field(default_factory=Retention)
     retraining: Retraining = Field(default_factory=Retraining)
     destinations: Annotated[
         Mapping[str, Annotated[Destination, Field(discriminator="kind")]],

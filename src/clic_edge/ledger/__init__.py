@@ -18,6 +18,7 @@ from clic_edge.ledger.audit import AuditStore
 from clic_edge.ledger.cases import CaseStore
 from clic_edge.ledger.charted import ChartedStore
 from clic_edge.ledger.constancy import ConstancyStore
+from clic_edge.ledger.days import FeatureDayStore
 from clic_edge.ledger.deliveries import DeliveryStore
 from clic_edge.ledger.features import FeatureStore
 from clic_edge.ledger.gauges import GaugeStore
@@ -27,6 +28,7 @@ from clic_edge.ledger.observations import ObservationStore
 from clic_edge.ledger.overview import OverviewStore
 from clic_edge.ledger.periods import PeriodStore
 from clic_edge.ledger.predictions import PredictionStore
+from clic_edge.ledger.pruning import PruneStore
 from clic_edge.ledger.records import RecordStore
 from clic_edge.ledger.search import SearchStore
 from clic_edge.ledger.sessions import SessionStore
@@ -50,6 +52,8 @@ class Ledger:
     predictions: PredictionStore
     features: FeatureStore
     truths: TruthStore
+    days: FeatureDayStore
+    pruning: PruneStore
     deliveries: DeliveryStore
     assessments: AssessmentStore
     constancy: ConstancyStore
@@ -82,6 +86,8 @@ class Ledger:
             predictions=PredictionStore(engine),
             features=FeatureStore(engine),
             truths=TruthStore(engine),
+            days=FeatureDayStore(engine),
+            pruning=PruneStore(engine),
             deliveries=DeliveryStore(engine),
             assessments=AssessmentStore(engine),
             constancy=ConstancyStore(engine),

@@ -150,34 +150,37 @@ class FeatureStore:
         with self._engine.connect() as connection:
             known = names_by_id(connection)
             rows = connection.execute(query.order_by(predictions.c.created_at)).all()
-        strata = {key: Stratum(**dict(zip(_STRATUM, key, strict=True))) for key in map(_key, rows)}
+        columns = tuple(zip(*rows, strict=True)) or ((),) * (len(own) + len(VALUES))
+        ids, at, *scanner, names_ids, numbers, words = columns
+        keys = tuple(zip(*scanner, strict=True))
+        strata = {key: Stratum(**dict(zip(_STRATUM, key, strict=True))) for key in set(keys)}
         return FeatureTable(
-            prediction_ids=tuple(row.prediction_id for row in rows),
-            at=tuple(row.created_at for row in rows),
-            strata=tuple(strata[_key(row)] for row in rows),
-            numbers=_numbers(rows, known, names),
-            words=_words(rows, known, names),
+            prediction_ids=ids,
+            at=at,
+            strata=tuple(strata[key] for key in keys),
+            numbers=_numbers(names_ids, numbers, known=known, names=names),
+            words=_words(names_ids, words, known=known, names=names),
         )
 
 
-def _key(row: Row) -> tuple[str, str, str]:
-    return (row.manufacturer, row.model_name, row.software_versions)
-
-
 def _numbers(
-    rows: Sequence[Row], known: Mapping[str, Names], names: Collection[str] | None
+    names_ids: Sequence[str],
+    numbers: Sequence[bytes],
+    *,
+    known: Mapping[str, Names],
+    names: Collection[str] | None,
 ) -> tuple[tuple[str, NDArray[np.float64]], ...]:
     alike: dict[str, list[int]] = {}
-    for index, row in enumerate(rows):
-        alike.setdefault(row.names_id, []).append(index)
+    for index, names_id in enumerate(names_ids):
+        alike.setdefault(names_id, []).append(index)
     columns: dict[str, NDArray[np.float64]] = {}
     for names_id, indices in alike.items():
         there = known[names_id].numbers
-        joined = b"".join(rows[index].numbers for index in indices)
+        joined = b"".join(numbers[index] for index in indices)
         block = np.frombuffer(joined, dtype=_DTYPE).reshape(len(indices), len(there))
         for position, name in enumerate(there):
             if names is None or name in names:
-                column = columns.setdefault(name, np.full(len(rows), np.nan))
+                column = columns.setdefault(name, np.full(len(names_ids), np.nan))
                 column[indices] = block[:, position]
     for column in columns.values():
         column.flags.writeable = False
@@ -185,15 +188,16 @@ def _numbers(
 
 
 def _words(
-    rows: Sequence[Row], known: Mapping[str, Names], names: Collection[str] | None
+    names_ids: Sequence[str],
+    words: Sequence[str],
+    *,
+    known: Mapping[str, Names],
+    names: Collection[str] | None,
 ) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    keys = tuple(zip(names_ids, words, strict=True))
     seen: dict[tuple[str, str], dict[str, str]] = {}
-    said = list[dict[str, str]]()
-    for row in rows:
-        key = (row.names_id, row.words)
-        if key not in seen:
-            pairs = zip(known[row.names_id].words, json.loads(row.words), strict=True)
-            seen[key] = {name: text for name, text in pairs if names is None or name in names}
-        said.append(seen[key])
+    for key in set(keys):
+        pairs = zip(known[key[0]].words, json.loads(key[1]), strict=True)
+        seen[key] = {name: text for name, text in pairs if names is None or name in names}
     found = sorted({name for one in seen.values() for name in one})
-    return tuple((name, tuple(one.get(name, "") for one in said)) for name in found)
+    return tuple((name, tuple(seen[key].get(name, "") for key in keys)) for name in found)

@@ -27,6 +27,7 @@ from clic_edge.domain.prediction import (
 from clic_edge.domain.volume import Geometry, SliceSource
 from clic_edge.ledger.feature_tables import feature_values
 from clic_edge.ledger.features import VALUES, stratum_of, unpacker, write_features
+from clic_edge.ledger.room import disk_full, require_room
 from clic_edge.ledger.schema import predictions, segmentations
 from clic_edge.ledger.sql import insert_once
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from clic_edge.domain.feature import Feature
+    from clic_edge.errors import Transient
 
 _AT_A_TIME = 500
 
@@ -99,7 +101,14 @@ class PredictionStore:
         """Write one prediction; writing the same prediction id again changes nothing.
 
         Without its mask no result can be written of it: so is logged what runs in the shadow.
+
+        Raises
+        ------
+        Transient
+            ``disk-full``: what is left of the disk is for the states of cases.
+
         """
+        require_room(self._engine)
         model = logged.prediction.model
         row = {
             "prediction_id": logged.prediction_id,
@@ -120,6 +129,10 @@ class PredictionStore:
             if with_mask:
                 content = _pack(logged.prediction, logged.slices)
                 insert_once(connection, segmentations, [{**key, "content": content}])
+
+    def no_room(self) -> Transient:
+        """Return what a case waits with that found the disk full."""
+        return disk_full(self._engine)
 
     def has(self, prediction_id: str) -> bool:
         """Whether this prediction was made already, and results can be written of it."""

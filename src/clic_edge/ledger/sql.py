@@ -54,3 +54,15 @@ def begin_writing(connection: sa.Connection, lock: int) -> None:
     else:
         # The driver begins a transaction at the first write only, and here the reading counts.
         connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def insert_or_replace_all(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+    """Insert rows that all have the same columns, or overwrite those with the same primary key."""
+    if not rows:
+        return
+    keys = [column.name for column in table.primary_key]
+    statement = _insert(connection, table)
+    values = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    connection.execute(
+        statement.on_conflict_do_update(index_elements=keys, set_=values), list(rows)
+    )

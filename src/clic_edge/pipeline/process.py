@@ -12,6 +12,7 @@ from clic_edge import telemetry
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ClicEdgeError, Refusal, Transient
 from clic_edge.ledger.database import DatabaseAway, database_away
+from clic_edge.ledger.room import is_full
 from clic_edge.pipeline.delivery import confirm, deliver, finish
 from clic_edge.pipeline.stages import accept, predict
 from clic_edge.pipeline.telling import write
@@ -93,7 +94,8 @@ def _run(stage: Stage, line: Line, case: Case) -> None:
     try:
         stage(line, case)
     except DatabaseAway as error:
-        raise database_away() from error
+        away = line.ledger.predictions.no_room() if is_full(error) else database_away()
+        raise away from error
 
 
 def _close(line: Line, case: Case, state: CaseState, *, error: ClicEdgeError) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,12 +18,14 @@ from clic_edge import telemetry
 from clic_edge.deid.crosswalk import drop_expired
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 from clic_edge.errors import ClicEdgeError
+from clic_edge.ledger.pruning import KEEP_ALL
 from clic_edge.ledger.records import HEARTBEAT
 from clic_edge.pipeline.clock import Clock, misdated
 from clic_edge.pipeline.monitoring import patrol
 from clic_edge.pipeline.process import process
 from clic_edge.pipeline.queue import FIRST_ATTEMPTS, LINE_VERSION, RETRIES, WORKFLOW
 from clic_edge.pipeline.reconcile import reconcile
+from clic_edge.pipeline.retention import tidy
 from clic_edge.pipeline.returned import send_assessments, take_back
 from clic_edge.pipeline.withdrawing import send_withdrawals
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from clic_edge.drift.plan import Policy
+    from clic_edge.ledger.pruning import Retention
     from clic_edge.pipeline.line import Line
     from clic_edge.pipeline.process import Step
     from clic_edge.pipeline.queue import DurableQueue
@@ -55,6 +58,7 @@ class Pace:
     """Of this one run, as the ledger knows it since its models were enrolled."""
     watch_seconds: float = 0.0
     """How often the models are watched; 0 for never."""
+    retention: Retention = KEEP_ALL
 
 
 def durably(name: str, stage: Callable[[], str]) -> str:
@@ -92,6 +96,7 @@ class Worker:
         self._pace = pace
         self._crosswalks = crosswalks
         self._policy = policy
+        self._tidied_on = date.min
         self._watched_at = datetime.min.replace(tzinfo=UTC)
         self._clock = Clock()
 
@@ -127,12 +132,23 @@ class Worker:
                 self.look_for_missed()
                 if self._clock.is_trusted:
                     sweep(self._crosswalks, now)
+                    self.tidy(now)
                 self.watch(now)
                 if stop.wait(self._pace.reconcile_seconds):
                     return
         finally:
             self._leave()
             DBOS.destroy(workflow_completion_timeout_sec=_FINISH_SECONDS)
+
+    def tidy(self, now: datetime) -> None:
+        """Prune once a day; by a clock that can be trusted, or everything would be old."""
+        if now.date() == self._tidied_on:
+            return
+        try:
+            if tidy(self._line.ledger, self._pace.retention, now=now):
+                self._tidied_on = now.date()
+        except DBAPIError:
+            telemetry.sweep_failed(code="database-away")
 
     def watch(self, now: datetime) -> None:
         """Let the monitor look at the models, where it is time again."""

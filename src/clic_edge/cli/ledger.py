@@ -1,0 +1,74 @@
+"""`clic-edge ledger`: back it up while it runs, restore it, prune it by policy."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from clic_edge.cli.console import note, stdout
+from clic_edge.cli.context import appliance_of
+from clic_edge.ledger.backup import back_up, restore
+from clic_edge.ledger.database import require_ledger
+from clic_edge.pipeline.retention import retention_of
+
+app = typer.Typer(help="The ledger's database: backup, restore, pruning.", no_args_is_help=True)
+
+
+@app.command()
+def backup(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="File to write; its digest goes to FILE.sha256.")],
+) -> None:
+    """Back up cases, predictions, audit and queue as of one moment, while the services run.
+
+    The copy is read back before it takes its name. PostgreSQL needs `pg_dump` on this machine.
+
+    Example: `clic-edge ledger backup /backup/clic-edge-2026-11-21.backup`
+    """
+    appliance = appliance_of(context)
+    require_ledger(appliance.engine)
+    done = back_up(appliance.engine, file)
+    held = "" if done.cases is None else f", {done.cases} cases"
+    stdout.print(f"{done.path}: {done.size:,} bytes{held}, SHA-256 {done.digest}", soft_wrap=True)
+
+
+@app.command("restore")
+def restore_ledger(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="A backup, with its digest beside it.")],
+) -> None:
+    """Make the ledger of a backup, where none is; then start the services.
+
+    Cases that were under way go on. What came since the backup is found in Orthanc's change log,
+    and what was delivered since is the same objects again.
+
+    Example: `clic-edge ledger restore /backup/clic-edge-2026-11-21.backup`
+    """
+    digest = restore(appliance_of(context).engine, file)
+    stdout.print(f"The ledger is restored from {file}, SHA-256 {digest}.", soft_wrap=True)
+
+
+@app.command()
+def prune(
+    context: typer.Context,
+    *,
+    dry: Annotated[bool, typer.Option("--dry", help="Say what would go; delete nothing.")] = False,
+    shrink: Annotated[
+        bool, typer.Option("--shrink", help="Give the room back to the disk; writers wait.")
+    ] = False,
+) -> None:
+    """Delete what `[retention]` lets go, as the worker does each night. Rollups by day stay.
+
+    Example: `clic-edge ledger prune --dry`
+    """
+    appliance = appliance_of(context)
+    require_ledger(appliance.engine)
+    store = appliance.ledger.pruning
+    pruned = store.prune(retention_of(appliance.settings), now=datetime.now(UTC), dry=dry)
+    stdout.print(f"{'Would go' if dry else 'Gone'}: {pruned}.", soft_wrap=True)
+    if shrink and not dry:
+        store.shrink()
+        note("The room is given back.")

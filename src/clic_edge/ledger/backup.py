@@ -1,0 +1,186 @@
+"""Backup and restore of the whole database while it is written to, the queue included.
+
+Both copy one moment: SQLite by `VACUUM INTO`, which reads in one transaction and holds up no
+writer, PostgreSQL by `pg_dump`. The queue (DBOS) lies in the same database, so cases and what is
+queued of them are of the same moment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sqlite3
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import sqlalchemy as sa
+
+from clic_edge.errors import ConfigError, Defect, Transient
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import Engine
+
+_SUFFIX: Final = ".sha256"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backup:
+    """A backup that was read back."""
+
+    path: Path
+    digest: str
+    """SHA-256, also in the file beside it, as `sha256sum` writes it."""
+    size: int
+    cases: int | None
+    """Counted in the copy; None where only its table of contents was read (PostgreSQL)."""
+
+
+def back_up(engine: Engine, path: Path) -> Backup:
+    """Write a backup that is complete or not there, its digest beside it, and read it back.
+
+    Raises
+    ------
+    ConfigError
+        ``backup-there``; ``no-pg-tools``: PostgreSQL's client programs are not installed.
+    Transient
+        ``backup-failed``: it could not be written; nothing is left of it.
+
+    """
+    if path.exists():
+        raise ConfigError("backup-there", f"{path} is there already; name another file.")
+    part = path.with_name(f"{path.name}.part")
+    part.unlink(missing_ok=True)
+    try:
+        if engine.dialect.name == "sqlite":
+            _copy_sqlite(engine, part)
+            counted: int | None = _count(part)
+        else:
+            _run("pg_dump", "--format=custom", "--file", str(part), "--dbname", _libpq(engine))
+            _run("pg_restore", "--list", str(part))
+            counted = None
+        digest = _digest(part)
+        path.with_name(path.name + _SUFFIX).write_text(f"{digest}  {path.name}\n")
+        _to_disk(part)
+        part.rename(path)
+    except (OSError, sqlite3.Error) as error:
+        raise Transient(
+            "backup-failed",
+            f"The backup could not be written to {path.parent}: is there room, and leave to write?",
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return Backup(path=path, digest=digest, size=path.stat().st_size, cases=counted)
+
+
+def restore(engine: Engine, path: Path) -> str:
+    """Make the database of a backup, where none is, and return the backup's digest.
+
+    Raises
+    ------
+    ConfigError
+        ``ledger-there``: the database is not empty; ``no-backup``; ``no-pg-tools``.
+    Defect
+        ``backup-changed``: the file is not what its digest says.
+
+    """
+    digest = _checked(path)
+    _require_empty(engine)
+    try:
+        if engine.dialect.name == "sqlite":
+            target = Path(engine.url.database or "")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            part = target.with_name(f"{target.name}.part")
+            shutil.copyfile(path, part)
+            _count(part)
+            _to_disk(part)
+            part.rename(target)
+        else:
+            _run(
+                *("pg_restore", "--single-transaction", "--no-owner", "--exit-on-error"),
+                *("--dbname", _libpq(engine), str(path)),
+            )
+    except (OSError, sqlite3.Error) as error:
+        raise ConfigError(
+            "no-backup", f"{path} could not be restored; is it a backup of this database's kind?"
+        ) from error
+    return digest
+
+
+def _copy_sqlite(engine: Engine, part: Path) -> None:
+    source = sqlite3.connect(f"file:{engine.url.database}?mode=ro", uri=True)
+    try:
+        source.execute("PRAGMA busy_timeout=30000")
+        source.execute("VACUUM INTO ?", (str(part),))
+    finally:
+        source.close()
+
+
+def _count(path: Path) -> int:
+    """Return the number of cases in a copy that is whole."""
+    copy = sqlite3.connect(f"file:{path}?mode=ro", uri=True)
+    try:
+        if copy.execute("PRAGMA quick_check").fetchone() != ("ok",):
+            raise Defect("backup-changed", f"{path} is no whole database; use an earlier backup.")
+        return int(copy.execute("SELECT count(*) FROM cases").fetchone()[0])
+    finally:
+        copy.close()
+
+
+def _checked(path: Path) -> str:
+    beside = path.with_name(path.name + _SUFFIX)
+    try:
+        told, digest = beside.read_text(encoding="utf-8").split()[0], _digest(path)
+    except (OSError, IndexError) as error:
+        raise ConfigError(
+            "no-backup", f"{path} can't be read, or {beside.name} with its digest is missing."
+        ) from error
+    if told != digest:
+        raise Defect("backup-changed", f"{path} is not what was backed up; use an earlier backup.")
+    return digest
+
+
+def _require_empty(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
+        target = Path(engine.url.database or "")
+        # A log that is left behind would be played into the restored file.
+        left = [target, *(target.with_name(target.name + end) for end in ("-wal", "-shm"))]
+        is_empty = not any(one.exists() for one in left)
+    else:
+        is_empty = not sa.inspect(engine).get_table_names()
+    if not is_empty:
+        raise ConfigError(
+            "ledger-there",
+            "A ledger is there. Stop the services and move it away; nothing was restored.",
+        )
+
+
+def _libpq(engine: Engine) -> str:
+    return engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+
+def _run(*words: str) -> None:
+    """Run a program of PostgreSQL; what it says may name hosts and users, so it is not told."""
+    program = shutil.which(words[0])
+    if program is None:
+        raise ConfigError(
+            "no-pg-tools", f"{words[0]} is not installed; it comes with postgresql-client."
+        )
+    ended = subprocess.run([program, *words[1:]], capture_output=True, check=False)  # noqa: S603 - found by name, our own words
+    if ended.returncode:
+        raise ConfigError(
+            "pg-tools-failed",
+            f"{words[0]} ended with {ended.returncode}; run it by hand to see why.",
+        )
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _to_disk(path: Path) -> None:
+    with path.open("rb+") as stream:
+        os.fsync(stream.fileno())
