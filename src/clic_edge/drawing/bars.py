@@ -23,7 +23,7 @@ from clic_edge.drawing.plane import (
 from clic_edge.drawing.svg import chart, element, hinted, text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import date
 
     from clic_edge.drawing.look import Look
@@ -91,8 +91,14 @@ def bars(drawn: Bars, look: Look = STANDARD) -> str:
 
 def _stack(one: DayOfCounts, on: Plane, look: Look) -> str:
     slot = (on.right - on.left) / (on.across.high - on.across.low)
-    width, below, parts = max(1.0, min(36.0, slot * 0.8)), 0, []
-    for number, count in enumerate(one.counts):
+    mark = stack(one.counts, on.day(one.day), on, look=look, width=max(1.0, min(36.0, slot * 0.8)))
+    return hinted(mark, one.tip, one.href) if mark else ""
+
+
+def stack(counts: Sequence[int], x: float, on: Plane, *, look: Look, width: float) -> str:
+    """Return counts one above the other, around `x`; nothing where all are 0."""
+    below, parts = 0, []
+    for number, count in enumerate(counts):
         bottom, top = on.y(below), on.y(below + count)
         below += count
         if count:
@@ -100,14 +106,14 @@ def _stack(one: DayOfCounts, on: Plane, look: Look) -> str:
             parts.append(
                 element(
                     "rect",
-                    x=on.day(one.day) - width / 2,
+                    x=x - width / 2,
                     y=top,
                     width=width,
                     height=max(0.5, bottom - top - gap),
                     fill=look.theme.series[number % len(look.theme.series)],
                 )
             )
-    return hinted("".join(parts), one.tip, one.href) if parts else ""
+    return "".join(parts)
 
 
 def pareto(drawn: Pareto, look: Look = STANDARD) -> str:

@@ -12,6 +12,7 @@ from clic_edge.board.overview import Overview, Surroundings, overview
 from clic_edge.ledger import Ledger
 from clic_edge.pacs.gateway import ArchiveGateway
 from clic_edge.web.access import account_of
+from clic_edge.web.hours import hours_chart
 from clic_edge.web.rendering import Pages
 
 
@@ -43,7 +44,9 @@ def router(look: Look, pages: Pages) -> APIRouter:
 
     @routes.get("/")
     async def first(request: Request) -> Response:
-        return pages.page(request, "overview.html", overview=await look.now())
+        seen, language = await look.now(), pages.language(request)
+        drawn = hours_chart(seen, language)
+        return pages.page(request, "overview.html", overview=seen, hours=drawn)
 
     return routes
 
