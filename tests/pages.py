@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from servers import wait_for
 from sites import ROOT
 
 from clic_edge.app import Appliance
-from clic_edge.cli.web import server_of
+from clic_edge.cli.web import listening, server_of
 from clic_edge.domain.account import Role
 from clic_edge.ledger.cases import Admission, CaseStore
 from clic_edge.ledger.database import migrate
@@ -98,7 +97,7 @@ def serving(appliance: Appliance) -> Iterator[str]:
     """Serve an appliance's pages in a thread, to an administrator; yield their address."""
     _add_administrator(appliance)
     server = server_of(appliance, CHEAP)
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with listening(appliance.settings.web, port=0) as listener:
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         wait_for(lambda: server.started, "the pages are served")

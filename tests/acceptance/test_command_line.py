@@ -76,7 +76,7 @@ def test_check_finds_nothing_wrong_with_the_configuration_that_ships(
     done = clic_edge("-c", settings, "check", "--offline")
     assert (done.code, done.err) == (0, "")
     shipped = list((settings.parent / "pipelines").glob("*.toml"))
-    assert done.out.count("ok") == 2 + len(shipped)  # settings, key, pipelines
+    assert done.out.count("ok") == 4 + len(shipped)  # settings, key, notices, TLS, pipelines
 
 
 @pytest.mark.slow

@@ -123,6 +123,21 @@ def test_a_database_of_a_newer_version_is_left_alone(engine: Engine) -> None:
     assert caught.value.code == "database-newer"
 
 
+@pytest.mark.parametrize(
+    ("revision", "code"), [("0001", "ledger-older"), ("9999", "database-newer")]
+)
+def test_a_ledger_of_another_version_is_not_read(tmp_path: Path, revision: str, code: str) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/ledger.sqlite")
+    migrate(engine)
+    require_ledger(engine)
+    with engine.begin() as connection:
+        moved = sa.text("UPDATE alembic_version SET version_num = :revision")
+        connection.execute(moved, {"revision": revision})
+    with pytest.raises(ConfigError) as caught:
+        require_ledger(engine)
+    assert caught.value.code == code
+
+
 def test_a_database_that_cannot_be_opened_is_tried_again_later(tmp_path: Path) -> None:
     with pytest.raises(Transient) as caught:
         migrate(open_engine(f"sqlite:///{tmp_path}/no/such/folder/ledger.sqlite"))

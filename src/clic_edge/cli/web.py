@@ -43,7 +43,7 @@ def web(context: typer.Context) -> None:
     telemetry.configure_logging("debug" if context_of(context).debug else "info")
     if ends and ends - datetime.now(UTC) < _WARNED:
         telemetry.certificate_ends(days=(ends - datetime.now(UTC)).days)
-    with _listening(appliance.settings.web) as listener:
+    with listening(appliance.settings.web) as listener:
         server_of(appliance).run([listener])
 
 
@@ -69,13 +69,20 @@ def server_of(appliance: Appliance, hasher: Hasher | None = None) -> uvicorn.Ser
     )
 
 
-def _listening(settings: Web) -> socket.socket:
+def listening(settings: Web, port: int | None = None) -> socket.socket:
+    """Return the socket of the pages, on another `port` than the settings' if one is given.
+
+    Raises ConfigError ``port-in-use``.
+    """
     try:
-        return socket.create_server((settings.host, settings.port))
+        listener = socket.create_server((settings.host, settings.port if port is None else port))
     except OSError as error:
         raise ConfigError(
             "port-in-use", f"Port {settings.port} of {settings.host}: {error.strerror}."
         ) from error
+    # Head and body leave apart, and the second would wait 40 ms for word that the first has come.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return listener
 
 
 def application(appliance: Appliance, hasher: Hasher | None = None) -> FastAPI:

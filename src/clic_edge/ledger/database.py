@@ -80,8 +80,7 @@ def migrate(engine: Engine) -> None:
         ``database-away``: the database could not be reached.
 
     """
-    config = Config()
-    config.set_main_option("script_location", str(files("clic_edge.ledger") / "migrations"))
+    config = _migrations()
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
@@ -99,7 +98,8 @@ def require_ledger(engine: Engine) -> None:
     Raises
     ------
     ConfigError
-        ``no-ledger``: there are none yet.
+        ``no-ledger``: there are none yet. ``ledger-older``: they are of an earlier version.
+        ``database-newer``: they are of a later one.
     Transient
         ``database-away``: the database could not be reached.
 
@@ -109,6 +109,7 @@ def require_ledger(engine: Engine) -> None:
     is_missing = url.get_backend_name() == "sqlite" and not Path(url.database or "").is_file()
     try:
         if not is_missing and sa.inspect(engine).has_table("cases"):
+            _require_current(engine)
             return
     except OperationalError as error:
         raise database_away() from error
@@ -120,6 +121,25 @@ def require_ledger(engine: Engine) -> None:
 def database_away() -> Transient:
     """Return what becomes of a `DatabaseAway` when it enters."""
     return Transient("database-away", "The ledger's database could not be opened; is it running?")
+
+
+def _migrations() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(files("clic_edge.ledger") / "migrations"))
+    return config
+
+
+def _require_current(engine: Engine) -> None:
+    scripts = ScriptDirectory.from_config(_migrations())
+    with engine.connect() as connection:
+        _refuse_newer(connection, scripts)
+        current = MigrationContext.configure(connection).get_current_revision()
+    if current != scripts.get_current_head():
+        raise ConfigError(
+            "ledger-older",
+            "The ledger is of an earlier version of clic-edge; `clic-edge serve` brings it up to "
+            "date when it starts.",
+        )
 
 
 def _refuse_newer(connection: sa.Connection, scripts: ScriptDirectory) -> None:
