@@ -131,7 +131,7 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
     for pipeline in line.pipelines:
         enrol(pipeline, ledger.standing, by=serving)
     if settings.worker.metrics_port:
-        collector = LedgerCollector(ledger, settings.appliance.state_dir)
+        collector = LedgerCollector(ledger, settings.appliance.state_dir, settings.web.certificate)
         telemetry.serve_metrics(settings.worker.metrics_port, collector)
     worker = Worker(
         line,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from cryptography.x509 import load_pem_x509_certificate
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -101,6 +102,10 @@ DISK_FREE: Final = Family(
 DISK_SIZE: Final = Family(
     name="clic_edge_disk_size_bytes", help="Size of the disk of the appliance's state."
 )
+EXPIRY: Final = Family(
+    name="clic_edge_certificate_expiry_timestamp_seconds",
+    help="When the certificate of the pages expires; absent where they have none.",
+)
 NOTICES: Final = Family(
     name="clic_edge_notices",
     help="Notices by what became of them on a channel.",
@@ -108,17 +113,18 @@ NOTICES: Final = Family(
 )
 FAMILIES: Final = (
     *(UP, BUILD, HEARD, OPEN, CASES, ENDS, OLDEST, RECEIPTS, MODELS, ALARMS, REFERENCES),
-    *(PROVISIONAL, CONSTANCY_AT, CONSTANCY_PASSED, DISK_FREE, DISK_SIZE, NOTICES),
+    *(PROVISIONAL, CONSTANCY_AT, CONSTANCY_PASSED, DISK_FREE, DISK_SIZE, EXPIRY, NOTICES),
 )
 
 
 class LedgerCollector(Collector):
     """Reads the ledger for each scrape; where it is away, says that and no numbers."""
 
-    def __init__(self, ledger: Ledger, folder: Path) -> None:
-        """Read a ledger, and the disk that a folder is on."""
+    def __init__(self, ledger: Ledger, folder: Path, certificate: Path | None = None) -> None:
+        """Read a ledger, the disk that a folder is on, and the certificate of the pages."""
         self._ledger = ledger
         self._folder = folder
+        self._certificate = certificate
         self._known = frozenset[str]()
         self._charted: tuple[tuple[str, bool], ...] = ()
 
@@ -132,6 +138,7 @@ class LedgerCollector(Collector):
         yield _metric(BUILD, [((__version__,), 1)])
         yield _metric(DISK_FREE, [((), disk.free)])
         yield _metric(DISK_SIZE, [((), disk.total)])
+        yield _metric(EXPIRY, list(_expiry(self._certificate)))
         try:
             found = tuple(self._read())
         except (DatabaseAway, ClicEdgeError):
@@ -191,6 +198,17 @@ class LedgerCollector(Collector):
             }
             self._known, self._charted = known, tuple(newest.values())
         return self._charted
+
+
+def _expiry(certificate: Path | None) -> Iterator[tuple[tuple[str, ...], float]]:
+    """Yield when a certificate expires; nothing where there is none, or none that can be read."""
+    if certificate is None:
+        return
+    try:
+        read = load_pem_x509_certificate(certificate.read_bytes())
+    except (OSError, ValueError):
+        return  # the pages themselves say what is wrong with it
+    yield (), read.not_valid_after_utc.timestamp()
 
 
 def _of_cases(gauges: Gauges) -> Iterator[Metric]:

@@ -27,10 +27,12 @@ from clic_edge.domain.constancy import (
     constancy_pipeline,
     is_constancy,
 )
+from clic_edge.domain.notice import NoticeKind, Urgency
 from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.cases import Admission
 from clic_edge.ledger.constancy import SILENT_AFTER
+from clic_edge.ledger.notices import ChannelRule
 from clic_edge.ledger.schema import audit_events, cases, constancy_records, predictions
 
 if TYPE_CHECKING:
@@ -134,6 +136,20 @@ def test_one_run_is_under_way_at_a_time_and_a_dead_one_is_found(ledger: Ledger) 
         RUN, verdict=Verdict.INCOMPLETE, ended_at=NIGHT + timedelta(minutes=9)
     )
     ledger.constancy.begin(replace(RUN, run_id="r2"))
+
+
+def test_a_run_that_failed_or_did_not_end_is_told_once(ledger: Ledger) -> None:
+    for number, verdict in enumerate((Verdict.PASSED, Verdict.FAILED, Verdict.INCOMPLETE)):
+        finished(ledger, replace(RUN, run_id=f"n{number}"), verdict)
+        ledger.constancy.finish(f"n{number}", Verdict.FAILED, at=NIGHT + DAY)
+
+    rule = ChannelRule(name="email", at_least=Urgency.INFO, pause=timedelta())
+    told = [one.notice for one in ledger.notices.take(rule, now=NIGHT + DAY)]
+    assert sorted((one.kind, one.key, one.urgency) for one in told) == [
+        (NoticeKind.CONSTANCY_FAILED, "n1", Urgency.ERROR),
+        (NoticeKind.CONSTANCY_MISSED, "n2", Urgency.WARNING),
+    ]
+    assert {one.about for one in told} == {f"{RUN.model_id} {RUN.model_version} ({RUN.pipeline})"}
 
 
 def test_a_run_that_ended_stays_as_it_ended(ledger: Ledger) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from collectors import make_certificate
 from observed import BEGIN, STEP, Habit, acceptance, log, observations
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from servers import require
@@ -105,8 +106,11 @@ def told(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     telemetry.prediction_made(case_id="c", pipeline="p", model="m 1", device="cpu")
     telemetry.receipt_came(case_id="c", destination="pacs", accepted=True)
     telemetry.assessed(case_id="c", source="page")
+    telemetry.constancy_ended(pipeline="p", state="passed")
     registry = CollectorRegistry()
-    registry.register(LedgerCollector(Ledger.on(engine), tmp_path_factory.getbasetemp()))
+    folder = tmp_path_factory.mktemp("tls")
+    certificate = make_certificate(folder).certificate
+    registry.register(LedgerCollector(Ledger.on(engine), folder, certificate))
     return (generate_latest(REGISTRY) + generate_latest(registry)).decode()
 
 
@@ -152,6 +156,8 @@ def test_ages_moments_and_the_disk_are_plausible(told: str) -> None:
     assert action >= 1
     free, size = (float(values[f"clic_edge_disk_{one}_bytes"]) for one in ("free", "size"))
     assert 0 < free <= size
+    expiry = float(values["clic_edge_certificate_expiry_timestamp_seconds"])
+    assert timedelta() < datetime.fromtimestamp(expiry, UTC) - datetime.now(UTC) <= timedelta(1)
     (run,) = [float(at) for name, at in values.items() if "constancy_last_run_timestamp" in name]
     assert run == pytest.approx(
         (datetime.now(UTC) - timedelta(hours=2)).timestamp(), abs=timedelta(hours=1).total_seconds()
@@ -167,7 +173,7 @@ def test_no_word_of_an_image_becomes_a_label(told: str, engine: Engine) -> None:
 def test_a_ledger_that_is_away_is_said_and_ends_no_scrape(tmp_path: Path) -> None:
     registry = CollectorRegistry()
     empty = open_engine(f"sqlite:///{tmp_path / 'empty.sqlite'}")
-    registry.register(LedgerCollector(Ledger.on(empty), tmp_path))
+    registry.register(LedgerCollector(Ledger.on(empty), tmp_path, tmp_path / "no.pem"))
     text = generate_latest(registry).decode()
     assert "clic_edge_ledger_up 0.0" in text
     assert "clic_edge_open_cases{" not in text
@@ -214,6 +220,7 @@ def test_every_panel_of_the_board_asks_for_metrics_that_exist(told: str) -> None
     assert {name for one in asked for name in queried(one)} <= exported(told)
     ours = {one.name for one in FAMILIES} - {
         "clic_edge_build_info",
+        "clic_edge_certificate_expiry_timestamp_seconds",
         "clic_edge_ledger_receipts",
         "clic_edge_ledger_up",
         "clic_edge_worker_heartbeat_timestamp_seconds",

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
+from clic_edge.domain.constancy import Verdict
 from clic_edge.domain.monitoring import Severity, Turn
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 from clic_edge.domain.standing import STOP_RULE
 from clic_edge.ledger.notices import announce
-from clic_edge.ledger.schema import drift_alarms
+from clic_edge.ledger.schema import constancy_runs, drift_alarms
 
 if TYPE_CHECKING:
     from clic_edge.domain.case import Case
@@ -63,6 +64,29 @@ def _alarm(
             about=alarm.model_id,
             detail=f"{chart} {alarm.direction}",
             path=f"/alarms/{alarm.alarm_id}",
+        ),
+    )
+
+
+def constancy_ended(
+    connection: sa.Connection, run_id: str, verdict: Verdict, *, at: datetime
+) -> None:
+    """Tell that a constancy run failed, or did not come to its end."""
+    if verdict not in {Verdict.FAILED, Verdict.INCOMPLETE}:
+        return
+    this = constancy_runs.c.run_id == run_id
+    run = connection.execute(sa.select(constancy_runs).where(this)).one()
+    failed = verdict is Verdict.FAILED
+    announce(
+        connection,
+        Notice(
+            kind=NoticeKind.CONSTANCY_FAILED if failed else NoticeKind.CONSTANCY_MISSED,
+            key=run_id,
+            at=at,
+            urgency=Urgency.ERROR if failed else Urgency.WARNING,
+            about=f"{run.model_id} {run.model_version} ({run.pipeline})",
+            detail=run.protocol,
+            path="/constancy",
         ),
     )
 

@@ -24,6 +24,7 @@ from clic_edge.domain.constancy import (
 )
 from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.ledger import schema
+from clic_edge.ledger.announcing import constancy_ended
 from clic_edge.ledger.feature_tables import feature_values, truths
 from clic_edge.ledger.schema import (
     acceptance_reports,
@@ -140,6 +141,7 @@ class ConstancyStore:
             if rows:
                 connection.execute(constancy_results.insert(), rows)
             _audit(connection, at, f"constancy-{verdict}", detail=f"run {run_id}. {reason}".strip())
+            constancy_ended(connection, run_id, verdict, at=at)
 
     def silent(self, now: datetime) -> tuple[Run, ...]:
         """Return runs that have not ended and whose process has gone."""
