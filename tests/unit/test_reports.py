@@ -428,7 +428,7 @@ def test_few_are_withheld_and_so_is_what_would_give_them_away(made: Made) -> Non
 
 
 @given(st.lists(st.integers(0, 12), min_size=1, max_size=6))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_no_total_gives_away_a_count_that_is_withheld(numbers: list[int]) -> None:
     parts = [(f"p{index}", count) for index, count in enumerate(numbers)]
     total, *shown = counts(parts, total="all")

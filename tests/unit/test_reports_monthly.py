@@ -52,6 +52,13 @@ def test_the_last_month_is_reported_once(monthly: Monthly) -> None:
     assert monthly.make_due(MADE_AT + timedelta(days=20)) == 0
 
 
+def test_packages_are_read_only_where_something_is_due(monthly: Monthly) -> None:
+    read = []
+    counting = replace(monthly, packages=lambda: tuple(read.append(1) or ()))
+    assert [counting.make_due(MADE_AT) for _ in range(3)] == [1, 0, 0]
+    assert len(read) == 1
+
+
 def test_a_month_that_has_just_ended_is_given_time(monthly: Monthly) -> None:
     assert monthly.make_due(datetime.fromisoformat("2026-02-01T01:00:00+00:00")) == 0
     assert monthly.shelf.reports() == ()
