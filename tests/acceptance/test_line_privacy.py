@@ -36,6 +36,7 @@ from sites import (
 
 from clic_edge.domain.case import CaseState
 from clic_edge.ledger.database import open_engine
+from clic_edge.ledger.export import TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -236,6 +237,12 @@ def test_no_command_prints_the_canary(aviary: Aviary, clic_edge: ClicEdge, tmp_p
     assert len(rows) == 4  # the series with the gap was not predicted
     assert _found_in(str(rows).encode()) == set()
     assert _found_in(parquet_file.read_bytes()) == set()
+    tables = tmp_path / "tables"
+    done = clic_edge("-c", site.settings, "ledger", "export", tables, "--format", "csv")
+    assert done.code == 0
+    assert {one.name: _found_in(one.read_bytes()) for one in tables.iterdir()} == {
+        f"{name}.csv": set() for name in TABLES
+    }
 
 
 def _found_in_tables(url: str) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -10,8 +11,13 @@ import typer
 
 from clic_edge.cli.console import note, stdout
 from clic_edge.cli.context import appliance_of
+from clic_edge.cli.ledger_export import write_csv, write_parquet
+from clic_edge.cli.predictions import since_moment
+from clic_edge.config.toml import nearest
+from clic_edge.errors import ConfigError
 from clic_edge.ledger.backup import back_up, restore
 from clic_edge.ledger.database import require_ledger
+from clic_edge.ledger.export import TABLES
 from clic_edge.pipeline.retention import retention_of
 
 app = typer.Typer(help="The ledger's database: backup, restore, pruning.", no_args_is_help=True)
@@ -49,6 +55,50 @@ def restore_ledger(
     """
     digest = restore(appliance_of(context).engine, file)
     stdout.print(f"The ledger is restored from {file}, SHA-256 {digest}.", soft_wrap=True)
+
+
+class TableFormat(StrEnum):
+    """How tables are written."""
+
+    PARQUET = "parquet"
+    CSV = "csv"
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="Gets one file for each table; made if need be.")],
+    *,
+    tables: Annotated[
+        list[str] | None,
+        typer.Option("--table", help=f"Only this one of {', '.join(TABLES)}; may be repeated."),
+    ] = None,
+    form: Annotated[TableFormat, typer.Option("--format", help="Of the files.")] = (
+        TableFormat.PARQUET
+    ),
+    since: Annotated[
+        str, typer.Option(help="A day (2026-11-01) or how long ago (12h, 7d, 4w).")
+    ] = "5000w",
+) -> None:
+    """Write the ledger's tables for other programs; predictions with a column for each feature.
+
+    No identity is in them, nor an archive's handle: cases, predictions and subjects go by
+    stand-ins. The audit trail names the staff who acted.
+
+    Example: `clic-edge ledger export tables --table predictions --since 4w`
+    """
+    appliance = appliance_of(context)
+    require_ledger(appliance.engine)
+    if unknown := set(tables or ()) - set(TABLES):
+        advice = nearest(unknown.pop(), TABLES)
+        raise ConfigError("no-such-table", f"That is no table; {advice}.")
+    begin, store = since_moment(since), appliance.ledger.export
+    folder.mkdir(parents=True, exist_ok=True)
+    write = write_csv if form is TableFormat.CSV else write_parquet
+    for name in tables or TABLES:
+        path = folder / f"{name}.{form}"
+        count = write(path, store.columns(name), store.rows(name, begin))
+        note(f"{path}: {count} rows")
 
 
 @app.command()

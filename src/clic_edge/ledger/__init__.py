@@ -20,6 +20,7 @@ from clic_edge.ledger.charted import ChartedStore
 from clic_edge.ledger.constancy import ConstancyStore
 from clic_edge.ledger.days import FeatureDayStore
 from clic_edge.ledger.deliveries import DeliveryStore
+from clic_edge.ledger.export import ExportStore
 from clic_edge.ledger.features import FeatureStore
 from clic_edge.ledger.gauges import GaugeStore
 from clic_edge.ledger.monitoring import MonitoringStore
@@ -54,6 +55,7 @@ class Ledger:
     truths: TruthStore
     days: FeatureDayStore
     pruning: PruneStore
+    export: ExportStore
     deliveries: DeliveryStore
     assessments: AssessmentStore
     constancy: ConstancyStore
@@ -88,6 +90,7 @@ class Ledger:
             truths=TruthStore(engine),
             days=FeatureDayStore(engine),
             pruning=PruneStore(engine),
+            export=ExportStore(engine),
             deliveries=DeliveryStore(engine),
             assessments=AssessmentStore(engine),
             constancy=ConstancyStore(engine),
