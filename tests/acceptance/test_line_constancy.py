@@ -22,16 +22,23 @@ from sites import (
 from clic_edge.app import Appliance
 from clic_edge.config.protocol import load_protocols
 from clic_edge.constancy import running
+from clic_edge.constancy.acceptance import accept, keep
+from clic_edge.constancy.pages import acceptance_pdf
+from clic_edge.constancy.phantoms import stacks
+from clic_edge.deid.keys import load_key
 from clic_edge.domain.case import CaseState
-from clic_edge.domain.constancy import Verdict
+from clic_edge.domain.constancy import ReportFiles, Verdict
 from clic_edge.domain.monitoring import Channel
 from clic_edge.domain.standing import ModelState
-from clic_edge.inference.package import write_digests
+from clic_edge.inference.footprint import Sample, write_note
+from clic_edge.inference.package import load_package, write_digests
+from clic_edge.pipeline.acceptance_report import is_signed, read_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from clic_edge.constancy.acceptance import Accepted
     from clic_edge.constancy.chain import Chain
     from clic_edge.domain.constancy import Record
 
@@ -60,6 +67,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     """Return a site with a constancy protocol and a model of its own."""
     folder = tmp_path_factory.mktemp("constancy")
     shutil.copytree(ROOT / "models" / "hippocampus", folder / "models" / "hippocampus")
+    package = folder / "models" / "hippocampus"
+    measured = Sample(device="cpu", batch=1, voxels=1, peak_bytes=1_000_000, seconds=0.1)
+    write_note(package, load_package(package).identity.digest, (measured,))
     options = SiteOptions(
         pipelines={"hippocampus": pipeline_toml(quiet_seconds="0.3")},
         models=folder / "models",
@@ -78,19 +88,19 @@ def chain(site: Site) -> Chain:
 
 
 @pytest.fixture(scope="module")
-def commissioned(site: Site, chain: Chain) -> Record:
-    """Return the record of the model as it ships, commissioned with a worker that ran."""
+def accepted(site: Site, chain: Chain) -> Accepted:
+    """Return the acceptance of the model as it ships, and a check of it that passed."""
     (protocol,) = load_protocols(site.folder / "constancy")
     with site.worker() as worker:
         place = running.model_of(chain, "hippocampus")
-        record, ran = running.commission(chain, protocol, place, person="A. Jensen")
-        assert record, ran.failed
+        accepted = accept(chain, protocol, place, person="A. Jensen", validation=None)
+        assert accepted.report.is_met, accepted.report.criteria
         again = running.check(chain, protocol, place, by="A. Jensen")
         assert again.run.verdict is Verdict.PASSED, again.failed
         assert_nothing_is_left(site)
         worker.terminate()  # killed, it would count as serving for a while
         worker.wait()
-    return record
+    return accepted
 
 
 def assert_nothing_is_left(site: Site) -> None:
@@ -100,6 +110,34 @@ def assert_nothing_is_left(site: Site) -> None:
     assert not site.ledger.cases.all()
     assert not site.ledger.constancy.announced()
     assert not list((site.folder / "phantoms").glob("*"))
+
+
+@pytest.fixture(scope="module")
+def commissioned(site: Site, accepted: Accepted) -> Record:
+    """Return the record that was sealed with it."""
+    (record,) = site.ledger.constancy.records()
+    assert record.digest == accepted.report.record
+    return record
+
+
+def test_an_acceptance_is_signed_kept_and_printed(
+    site: Site, chain: Chain, accepted: Accepted
+) -> None:
+    report = accepted.report
+    asked = {one.name for one in report.criteria}
+    assert {"sealed test cases answered as sealed", "case turned: refused"} <= asked
+    assert is_signed(report, load_key(site.folder / "deid.key"))
+    assert not is_signed(
+        report.model_copy(update={"person": "B"}), load_key(site.folder / "deid.key")
+    )
+    made = stacks(load_protocols(site.folder / "constancy")[0], ROOT / "models" / "hippocampus")
+    files = ReportFiles(json=report.model_dump_json(), pdf=acceptance_pdf(accepted, made))
+    assert files.pdf.startswith(b"%PDF-")
+    assert b"pdfaid:part" in files.pdf
+    kept = keep(chain, accepted, files)
+    assert site.ledger.constancy.reports("hippocampus") == (kept,)
+    assert kept.accepted
+    assert read_report(site.ledger.constancy.report(kept.report_id).json) == report
 
 
 def test_a_record_holds_what_every_case_showed(commissioned: Record) -> None:

@@ -33,8 +33,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline": VALUES
     | {"config", "telemetry", "deid", "dicom", "drift", "inference", "ledger", "pacs", "results"},
     "constancy": VALUES
-    | {"config", "dicom", "drift", "inference", "ledger", "pacs", "pipeline", "results"}
-    | {"telemetry"},
+    | {"config", "deid", "dicom", "drawing", "drift", "inference", "ledger", "pacs", "pipeline"}
+    | {"reporting", "results", "telemetry"},
     "retraining": VALUES
     | {"config", "deid", "dicom", "inference", "ledger", "pacs", "pipeline", "results"}
     | {"training", "validation"},

@@ -11,6 +11,7 @@ import typer
 
 from clic_edge import __version__
 from clic_edge.cli import (
+    acceptance,
     assessments,
     cases,
     constancy,
@@ -66,6 +67,7 @@ app.command()(predictions.predictions)
 app.command()(assessments.assessments)
 app.add_typer(drift.app, name="drift")
 app.add_typer(constancy.app, name="constancy")
+app.add_typer(acceptance.app, name="acceptance")
 app.add_typer(notify.app, name="notify")
 app.add_typer(report.app, name="report")
 app.add_typer(ledger.app, name="ledger")

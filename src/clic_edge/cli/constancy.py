@@ -47,9 +47,9 @@ def commission(context: typer.Context, protocol: Name, *, by: Person, model: Mod
     from clic_edge.pipeline.standing import require_named  # noqa: PLC0415 - as above
 
     require_named(by)
-    chain, asked = _chain(context), protocol
-    known = _protocol(chain, asked)
-    record, ran = running.commission(chain, known, _place(chain, known, model), person=by.strip())
+    chain, asked = chain_of(context), protocol
+    known = protocol_of(chain, asked)
+    record, ran = running.commission(chain, known, place_of(chain, known, model), person=by.strip())
     _show(ran.failed if record is None else ran.results)
     if record is None:
         raise Defect(
@@ -74,9 +74,9 @@ def run(context: typer.Context, protocol: Name, *, by: Person, model: Model = No
     from clic_edge.pipeline.standing import require_named  # noqa: PLC0415 - as above
 
     require_named(by)
-    chain = _chain(context)
-    known = _protocol(chain, protocol)
-    ran = running.check(chain, known, _place(chain, known, model), by=by.strip())
+    chain = chain_of(context)
+    known = protocol_of(chain, protocol)
+    ran = running.check(chain, known, place_of(chain, known, model), by=by.strip())
     _say(ran)
 
 
@@ -85,7 +85,7 @@ def status(context: typer.Context) -> None:
     """Print each protocol: its model, when it was commissioned, what has changed since, its last run."""
     from clic_edge.config.protocol import load_protocols  # noqa: PLC0415 - as above
 
-    chain = _chain(context)
+    chain = chain_of(context)
     notes = list[str]()
     protocols = load_protocols(chain.settings.constancy.protocols)
     rows = [_row(chain, protocol, notes) for protocol in protocols]
@@ -142,19 +142,25 @@ def _row(chain: Chain, protocol: Protocol, notes: list[str]) -> tuple[str | Text
     return (name, f"{place.model_id} {place.version}", at, *ended)
 
 
-def _chain(context: typer.Context) -> Chain:
+def chain_of(context: typer.Context) -> Chain:
+    """Return the appliance as constancy uses it."""
     appliance = appliance_of(context)
     require_ledger(appliance.engine)
     return appliance.chain()
 
 
-def _protocol(chain: Chain, name: str) -> Protocol:
+def protocol_of(chain: Chain, name: str) -> Protocol:
+    """Return a protocol by its name. Raises ConfigError ``no-such-protocol``."""
     from clic_edge.constancy.demand import protocol_named  # noqa: PLC0415 - as above
 
     return protocol_named(chain, name)
 
 
-def _place(chain: Chain, protocol: Protocol, model: str | None) -> Placement:
+def place_of(chain: Chain, protocol: Protocol, model: str | None) -> Placement:
+    """Return the model that is meant: the active one, or by how its digest begins.
+
+    Raises ConfigError ``model-unknown``, and as `model_of`.
+    """
     from clic_edge.constancy.running import model_of  # noqa: PLC0415 - as above
 
     if model is None:

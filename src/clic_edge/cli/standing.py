@@ -62,18 +62,18 @@ def accept(
     from clic_edge.pipeline.acceptance_report import signed  # noqa: PLC0415 - as above
 
     appliance = _open(context)
-    key = _key(appliance)
+    key = site_key(appliance)
     placed = _placement(appliance, model, _pipeline(appliance, pipeline))
     evidence = acceptance.Evidence(
         replayed=_replayed(appliance.settings, model),
-        validation=_text(validation),
+        validation=text_in(validation),
         shadow=acceptance.shadowed(appliance.ledger, placed),
     )
     limits = _pipeline(appliance, pipeline).acceptance
     report = acceptance.examine(placed, evidence, limits, person=by, at=datetime.now(UTC))
     report = signed(report, key)
     _write(out, report.model_dump_json(indent=1) + "\n")
-    _show(report)
+    show_report(report)
     note(f"see {out}")
     if not report.is_met:
         raise typer.Exit(ConfigError.exit_code)
@@ -96,8 +96,8 @@ def promote(
     event = make_active(
         appliance.ledger.standing,
         _placement(appliance, model, _pipeline(appliance, pipeline)),
-        read_report(_text(report)),
-        key=_key(appliance),
+        read_report(text_in(report)),
+        key=site_key(appliance),
         person=by,
         reason=why,
     )
@@ -249,13 +249,15 @@ def _replayed(settings: Settings, model: str) -> tuple[Replayed, ...]:
     return tuple(replay(folder, load_runtime(folder, site)))
 
 
-def _key(appliance: Appliance) -> DeidKey:
+def site_key(appliance: Appliance) -> DeidKey:
+    """Return the key with which the site signs its reports. Raises as `load_key`."""
     from clic_edge.deid.keys import load_key  # noqa: PLC0415 - as above
 
     return load_key(appliance.settings.appliance.deid_key)
 
 
-def _text(path: Path) -> str:
+def text_in(path: Path) -> str:
+    """Return the text of a file. Raises ConfigError ``no-such-file``."""
     try:
         return path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -278,7 +280,8 @@ def _say(event: StateEvent) -> None:
     )
 
 
-def _show(report: AcceptanceReport) -> None:
+def show_report(report: AcceptanceReport) -> None:
+    """Print what was asked of a model and what was found."""
     table(
         f"{report.model_id} {report.version} in {report.pipeline}",
         ("asked for", "found", "", "limit", ""),

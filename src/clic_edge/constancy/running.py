@@ -97,31 +97,43 @@ def record_for(chain: Chain, protocol: Protocol, model_digest: str) -> Record | 
     return known[-1] if known else None
 
 
-def commission(
-    chain: Chain, protocol: Protocol, place: Placement, *, person: str
-) -> tuple[Record | None, Ran]:
-    """Run a protocol and seal what it found as the record; None where it is not as it must be.
+def explore(chain: Chain, protocol: Protocol, place: Placement, *, by: str) -> Ran:
+    """Run a protocol without a record: what any model must do with it is all that is judged.
 
     Raises
     ------
     Transient
         ``constancy-running``; as `Chain.outcome`.
     ConfigError
-        As `stacks` and `make_study`.
+        As `stacks`, `make_study` and `package_of`.
 
     """
-    ran = _run(chain, protocol, place, by=person, record=None)
-    if ran.run.verdict is not Verdict.PASSED:
-        return None, ran
+    return _run(chain, protocol, place, by=by, record=None)
+
+
+def commission(
+    chain: Chain, protocol: Protocol, place: Placement, *, person: str
+) -> tuple[Record | None, Ran]:
+    """Run a protocol and seal what it found as the record; None where it is not as it must be.
+
+    Raises as `explore`.
+    """
+    ran = explore(chain, protocol, place, by=person)
+    passed = ran.run.verdict is Verdict.PASSED
+    return (seal(chain, protocol, ran, person=person) if passed else None), ran
+
+
+def seal(chain: Chain, protocol: Protocol, ran: Ran, *, person: str) -> Record:
+    """Seal what a run found as what later ones are held against, and return it."""
     outcomes = tuple(ran.outcomes.values())
     record = Record(
         protocol=protocol.name,
         version=protocol.version,
         protocol_digest=protocol.digest,
         pipeline=protocol.pipeline,
-        model_id=place.model_id,
-        model_version=place.version,
-        model_digest=place.digest,
+        model_id=ran.run.model_id,
+        model_version=ran.run.model_version,
+        model_digest=ran.run.model_digest,
         at=datetime.now(UTC),
         person=person,
         device=", ".join(sorted({one.device for one in outcomes if one.device})),
@@ -129,7 +141,7 @@ def commission(
         outcomes=outcomes,
     )
     chain.ledger.constancy.seal(record)
-    return record, ran
+    return record
 
 
 def check(chain: Chain, protocol: Protocol, place: Placement, *, by: str) -> Ran:

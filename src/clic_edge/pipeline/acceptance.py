@@ -122,19 +122,21 @@ def examine(
         at=at,
         person=person.strip(),
         criteria=(
-            *_of_test_set(evidence.replayed),
-            *_of_validation(evidence.validation, limits, digest=placement.digest),
-            *_of_shadow(evidence.shadow, limits),
+            *of_test_set(evidence.replayed),
+            *of_validation(evidence.validation, limits, digest=placement.digest),
+            *of_shadow(evidence.shadow, limits),
         ),
     )
 
 
-def _of_test_set(replayed: tuple[Replayed, ...]) -> Iterator[Criterion]:
+def of_test_set(replayed: tuple[Replayed, ...]) -> Iterator[Criterion]:
+    """Yield what is asked of the package's sealed test set."""
     same = sum(one.is_same for one in replayed)
-    yield _least("sealed test cases answered as sealed", same, max(1, len(replayed)))
+    yield at_least("sealed test cases answered as sealed", same, max(1, len(replayed)))
 
 
-def _of_validation(text: str, limits: Acceptance, *, digest: str) -> Iterator[Criterion]:
+def of_validation(text: str, limits: Acceptance, *, digest: str) -> Iterator[Criterion]:
+    """Yield what is asked of a validation report. Raises as `examine`."""
     report = _validation(text)
     model = report.get("model")
     if not isinstance(model, dict) or model.get("digest") != digest:
@@ -144,37 +146,40 @@ def _of_validation(text: str, limits: Acceptance, *, digest: str) -> Iterator[Cr
             "on the package that is installed.",
         )
     asked = len(limits.at_least) + len(limits.at_most)
-    yield _least("limits on the validation that the site sets", asked, 1)
+    yield at_least("limits on the validation that the site sets", asked, 1)
     for name, limit in limits.at_least.items():
-        yield _least(name, _number(report, name), limit)
+        yield at_least(name, _number(report, name), limit)
     for name, limit in limits.at_most.items():
-        yield _most(name, _number(report, name), limit)
+        yield at_most(name, _number(report, name), limit)
 
 
-def _of_shadow(shadow: Shadowed | None, limits: Acceptance) -> Iterator[Criterion]:
-    yield _least("cases in the shadow", shadow.cases if shadow else 0, limits.shadow_cases)
+def of_shadow(shadow: Shadowed | None, limits: Acceptance) -> Iterator[Criterion]:
+    """Yield what is asked of what a model did in the shadow."""
+    yield at_least("cases in the shadow", shadow.cases if shadow else 0, limits.shadow_cases)
     if shadow is None:
         return
     dice = shadow.median_dice
     for name, median in dice.items():
-        yield _least(f"median Dice with the active model, {name}", median, limits.agreement)
+        yield at_least(f"median Dice with the active model, {name}", median, limits.agreement)
     apart = shadow.median_difference
     for name, median in apart.items():
-        yield _most(f"median difference of probability, {name}", median, limits.difference)
+        yield at_most(f"median difference of probability, {name}", median, limits.difference)
     if not dice and not apart:
         # Nobody was there to agree with, which is enough only where nothing is asked.
-        yield _least("median Dice with the active model", 0, limits.agreement)
+        yield at_least("median Dice with the active model", 0, limits.agreement)
     series = shadow.predicted + shadow.refused + shadow.broken
     share = shadow.refused / series if series else 0.0
-    yield _most("share refused in the shadow", share, limits.refusals)
-    yield _most("failures in the shadow", shadow.broken, limits.failures)
+    yield at_most("share refused in the shadow", share, limits.refusals)
+    yield at_most("failures in the shadow", shadow.broken, limits.failures)
 
 
-def _least(name: str, found: float | None, limit: float) -> Criterion:
+def at_least(name: str, found: float | None, limit: float) -> Criterion:
+    """Return that a number should be no smaller than a limit."""
     return Criterion(name=name, found=found, sense="at least", limit=limit)
 
 
-def _most(name: str, found: float | None, limit: float) -> Criterion:
+def at_most(name: str, found: float | None, limit: float) -> Criterion:
+    """Return that a number should be no larger than a limit."""
     return Criterion(name=name, found=found, sense="at most", limit=limit)
 
 

@@ -35,6 +35,13 @@ class Criterion(_Strict):
         return self.found >= self.limit if self.sense == "at least" else self.found <= self.limit
 
 
+class Part(_Strict):
+    """A library, driver or other part of the machine on which it was found."""
+
+    name: str
+    version: str
+
+
 class AcceptanceReport(_Strict):
     """What a person accepts a model on; anybody can read it, and nobody change it unseen."""
 
@@ -46,6 +53,12 @@ class AcceptanceReport(_Strict):
     at: datetime
     person: str
     criteria: tuple[Criterion, ...]
+    protocol: str = ""
+    """Name and version of the constancy protocol that was run; empty where none was."""
+    record: str = ""
+    """SHA-256 of the commissioning record that was sealed with it; empty where none was."""
+    environment: tuple[Part, ...] = ()
+    """What the machine was made of."""
     signature: str = ""
     """Ed25519 under the site's key, hexadecimal; empty before it is signed."""
 
