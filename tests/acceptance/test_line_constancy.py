@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import onnx
 import pytest
 from onnx import numpy_helper
+from servers import wait_for
 from sites import (
+    CASE_SECONDS,
     ROOT,
     Site,
     SiteOptions,
@@ -16,6 +20,7 @@ from sites import (
     pipeline_toml,
     roots_in,
     running_site,
+    study_handle,
     texts_of,
 )
 
@@ -23,13 +28,16 @@ from clic_edge.app import Appliance
 from clic_edge.config.protocol import load_protocols
 from clic_edge.constancy import running
 from clic_edge.constancy.acceptance import accept, keep
+from clic_edge.constancy.chain import announcement, sweep
 from clic_edge.constancy.pages import acceptance_pdf
 from clic_edge.constancy.phantoms import stacks
+from clic_edge.constancy.studies import make_study
 from clic_edge.deid.keys import load_key
 from clic_edge.domain.case import CaseState
-from clic_edge.domain.constancy import ReportFiles, Verdict
+from clic_edge.domain.constancy import ReportFiles, Verdict, constancy_pipeline
 from clic_edge.domain.monitoring import Channel
 from clic_edge.domain.standing import ModelState
+from clic_edge.errors import Defect
 from clic_edge.inference.footprint import Sample, write_note
 from clic_edge.inference.package import load_package, write_digests
 from clic_edge.pipeline.acceptance_report import is_signed, read_report
@@ -178,9 +186,33 @@ def test_a_model_with_another_weight_is_found_and_suspended_and_readers_are_told
         assert case.code == "model-suspended"
         (root,) = roots_in(site.pacs, patient)
         assert any("constancy check" in text for text in texts_of(root))
+        _leave_a_phantom_behind(site, chain)
     assert running.since_commissioning(chain, protocol, place) == (
         f"model: {place.digest[:12]}, not {commissioned.model_digest[:12]}",
     )
+
+
+def _leave_a_phantom_behind(site: Site, chain: Chain) -> None:
+    """Let a run send a study and die; whoever looks next removes all of it, and the patient stays."""
+    (protocol,) = load_protocols(site.folder / "constancy")
+    done = site.ledger.constancy.runs()[-1]
+    dead = replace(done, run_id="dead", ended_at=None, verdict=Verdict.RUNNING)
+    site.ledger.constancy.begin(dead)
+    made = stacks(protocol, ROOT / "models" / "hippocampus")
+    study = make_study(made["sealed"], protocol=protocol.name, case="sealed", run_id="dead")
+    pipeline = constancy_pipeline("hippocampus", done.model_digest)
+    told = announcement(study, run_id="dead", case="sealed", pipeline=pipeline)
+    site.ledger.constancy.announce(told)
+    chain.shelf.send(study.files)
+
+    later = dead.started_at + timedelta(hours=1)
+    wait_for(lambda: sweep(chain, now=later) == 0, "all that was left is removed", CASE_SECONDS)
+
+    assert len(site.orthanc.get("/studies")) == len(site.pacs.get("/studies")) == 1
+    assert [one.pipeline for one in site.ledger.cases.all()] == ["hippocampus"]
+    assert site.ledger.constancy.runs()[-1].verdict is Verdict.INCOMPLETE
+    with pytest.raises(Defect, match=r"not-a-phantom"):
+        chain.shelf.remove(study_handle(hippocampus_study(1)[0]))
 
 
 def _change_a_weight(package: Path) -> None:

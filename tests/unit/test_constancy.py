@@ -13,8 +13,11 @@ import pytest
 from lines import STUDY_ID, Shelf, a_ledger, a_pipeline, a_series, a_study
 from sites import ROOT
 
+from clic_edge.config import Settings
 from clic_edge.config.protocol import Protocol, load_protocols
+from clic_edge.constancy.chain import Chain
 from clic_edge.constancy.comparing import changed, compare, judge, same_model
+from clic_edge.constancy.night import Night
 from clic_edge.constancy.phantoms import Stack, stacks
 from clic_edge.constancy.schedule import is_due, last_moment
 from clic_edge.constancy.studies import make_study
@@ -36,7 +39,8 @@ from clic_edge.domain.constancy import (
 )
 from clic_edge.domain.study import Instance, Series
 from clic_edge.errors import ConfigError
-from clic_edge.pacs.phantoms import handle_of
+from clic_edge.pacs.phantoms import PhantomShelf, handle_of
+from clic_edge.pacs.rest import OrthancPeer
 from clic_edge.pipeline.intake import intake
 from clic_edge.results.readback import outline_of, unpacked
 
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from clic_edge.domain.volume import Volume
+    from clic_edge.ledger import Ledger
 
 HIPPOCAMPUS = ROOT / "models" / "hippocampus"
 BODY = {"centre": [2, 3, 4], "radii": [1.5, 2, 3], "value": 400.0}
@@ -357,6 +362,45 @@ def test_a_week_is_seven_nights_though_a_run_began_late() -> None:
     for late in (timedelta(0), DAY / 2):
         due = [is_due(NIGHT + n * DAY, [run(NIGHT + late)], interval_days=7) for n in range(1, 8)]
         assert due == [*[False] * 6, True]
+
+
+def a_night(folder: Path, ledger: Ledger, *, at: str | None = "03:30") -> Night:
+    """Return a night with two protocols, of which one is commissioned."""
+    for name in ("phantoms", "uncommissioned"):
+        (folder / f"{name}.toml").write_text(
+            f'name = "{name}"\nversion = 1\npipeline = "brain"\nresponsible = "P"\n'
+            '[[cases]]\nname = "a"\nsealed = "b"\n'
+        )
+    ledger.constancy.seal(record())
+    chain = Chain(
+        settings=Settings.model_validate({"constancy": {"protocols": str(folder), "at": at}}),
+        pipelines=(),
+        ledger=ledger,
+        archive=Shelf(),
+        shelf=PhantomShelf(OrthancPeer(url="http://127.0.0.1:1")),
+    )
+    return Night(chain, COPENHAGEN)
+
+
+def test_a_night_runs_what_is_commissioned_and_due(tmp_path: Path) -> None:
+    ledger = a_ledger()
+    night = a_night(tmp_path, ledger)
+    assert a_night(tmp_path, ledger, at=None).due(NIGHT) == []
+    assert [one.name for one in night.due(NIGHT)] == ["phantoms"]
+
+    ledger.constancy.begin(run(NIGHT, record_id=record().record_id))
+    ledger.constancy.finish("r", Verdict.PASSED, at=NIGHT)
+    assert night.due(NIGHT + DAY / 3) == []
+    assert [one.name for one in night.due(NIGHT + DAY)] == ["phantoms"]
+
+
+def test_what_cannot_be_run_is_tried_once_a_night(tmp_path: Path) -> None:
+    night = a_night(tmp_path, a_ledger())
+
+    night.look(NIGHT)  # no model of the pipeline is active
+
+    assert night.due(NIGHT + DAY / 3) == []
+    assert [one.name for one in night.due(NIGHT + DAY)] == ["phantoms"]
 
 
 def test_a_commissioning_is_no_check() -> None:

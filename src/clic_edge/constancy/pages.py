@@ -50,6 +50,7 @@ def acceptance_pdf(accepted: Accepted, made: Mapping[str, Stack]) -> bytes:
 
 def _sections(accepted: Accepted, made: Mapping[str, Stack]) -> Iterator[Section]:
     report, run = accepted.report, accepted.ran.run
+    met = sum(one.met for one in report.criteria)
     verdict = "Accepted" if report.is_met else "Not accepted"
     sealed = (
         f" What it showed is sealed as the commissioning record {report.record[:16]}."
@@ -57,9 +58,12 @@ def _sections(accepted: Accepted, made: Mapping[str, Stack]) -> Iterator[Section
         else ""
     )
     yield Section(
-        heading=f"{verdict}",
+        heading=verdict,
         blocks=(
-            Words(text=f"{verdict} by {report.person}.{sealed}", is_notice=not report.is_met),
+            Words(
+                text=f"{met} of {len(report.criteria)} criteria are met.{sealed}",
+                is_notice=not report.is_met,
+            ),
             Words(text=_before(accepted)),
             Table(
                 caption="What was asked for",
