@@ -12,8 +12,10 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from case_rows import NOON, Row, write_rows
 from factories import NOW
 
+from clic_edge.board.cases import case_page, case_sample
 from clic_edge.domain.assessment import Assessment, Reason, Source, Verdict
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.feature import Feature
@@ -32,12 +34,13 @@ from clic_edge.domain.prediction import (
 from clic_edge.domain.result import Receipt, ResultKind, ResultObject, SeriesRefusal
 from clic_edge.domain.volume import Geometry, SliceSource
 from clic_edge.errors import ConfigError, Defect, Transient
-from clic_edge.ledger import Ledger
+from clic_edge.ledger import Ledger, search
 from clic_edge.ledger.assessments import standing
 from clic_edge.ledger.cases import Admission
 from clic_edge.ledger.database import migrate, open_engine, require_ledger
 from clic_edge.ledger.metadata import metadata
 from clic_edge.ledger.predictions import LoggedPrediction
+from clic_edge.ledger.search import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -637,3 +640,46 @@ def test_cursors_and_stage_times_are_overwritten(ledger: Ledger) -> None:
         ledger.records.time_stage("c1", "predict", float(value))
     assert ledger.records.cursor("changes") == 20
     assert ledger.records.stages("c1") == (("predict", 20.0),)
+
+
+# --- looking for cases, and taking results back
+
+
+@pytest.mark.parametrize("rare", [0, 5000])
+def test_cases_are_found_alike_on_every_database(
+    engine: Engine, ledger: Ledger, monkeypatch: pytest.MonkeyPatch, rare: int
+) -> None:
+    monkeypatch.setattr(search, "_RARE", rare)
+    scanner = {"input.manufacturer": "SIEMENS", "input.model_name": "Skyra"}
+    rows = [Row(case_id=f"c{number}", model="organs", scanner=scanner) for number in range(3)]
+    write_rows(engine, [*rows, Row(case_id="other", received_at=NOON.replace(year=2025))])
+    wanted = Wanted(
+        states=(CaseState.DELIVERED,),
+        model="organs",
+        manufacturer="SIEMENS",
+        since=NOON,
+        text="c",
+    )
+    first = case_page(ledger, wanted, limit=2)
+    second = case_page(ledger, wanted, limit=2, after=first.after)
+    assert [one.case_id for page in (first, second) for one in page.cases] == ["c2", "c1", "c0"]
+    assert (first.count, second.after) == (3, None)
+    assert {one.models for one in first.cases} == {("organs 1.0",)}
+    assert len(case_sample(ledger, wanted, size=2, seed=1).cases) == 2
+
+
+def test_results_are_taken_back_once_and_who_did_it_stays(engine: Engine, ledger: Ledger) -> None:
+    write_rows(engine, [Row(case_id="c1", model="organs"), Row(case_id="c2", model="organs")])
+    sent = Receipt(destination="pacs", sop_instance_uid="2.25.c1", accepted=True, status="0x0000")
+    ledger.deliveries.receive((sent,))
+    assert [ledger.withdrawals.can(one) for one in ("c1", "c2")] == [True, False]
+    ledger.withdrawals.withdraw("c1", person="Ida", reason="The wrong side.")
+    for case_id in ("c1", "c2"):
+        with pytest.raises(ConfigError, match="case-not-withdrawable"):
+            ledger.withdrawals.withdraw(case_id, person="Ida", reason="Again.")
+    assert ledger.cases.case("c1").state is CaseState.WITHDRAWN
+    assert [one.person for one in ledger.withdrawals.untold()] == ["Ida"]
+    ledger.withdrawals.tried("c1", hindrance="archive-unreachable")
+    ledger.withdrawals.tried("c1")
+    assert ledger.withdrawals.untold() == ()
+    assert [one.action for one in ledger.records.audit("c1")] == ["withdrawn", "withdrawal-told"]
