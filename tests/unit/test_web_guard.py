@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
+from inspect import getclosurevars
 from typing import TYPE_CHECKING
 
 import pytest
+from fastapi.routing import APIRoute
 from logins import ADMINISTRATOR, CHEAP, PASSWORD, add_account, csrf_in, submit_login
 from pages import appliance_in
 from starlette.routing import Mount
@@ -25,12 +28,14 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from fastapi import FastAPI
+    from fastapi.dependencies.models import Dependant
     from starlette.routing import BaseRoute
 
     from clic_edge.app import Appliance
     from clic_edge.ledger import Ledger
 
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+CHANGING = {"POST", "PUT", "PATCH", "DELETE"}
+METHODS = ("GET", "HEAD", *sorted(CHANGING))
 OTHER = "Åse"
 
 
@@ -71,23 +76,29 @@ def browser(app: FastAPI) -> TestClient:
 # --- every route
 
 
-def paths(routes: list[BaseRoute], prefix: str = "") -> Iterator[str]:
-    """Yield the path of every route of an application, and of those in it."""
-    for route in routes:
+def routes(found: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, BaseRoute]]:
+    """Yield every route of an application with its path, and those of what is mounted in it."""
+    for route in found:
         path = prefix + getattr(route, "path", "")
         if isinstance(route, Mount):
-            yield f"{path}/x"
-            yield from paths(list(route.routes), path)
+            yield f"{path}/x", route
+            yield from routes(list(route.routes), path)
         elif nested := getattr(getattr(route, "original_router", None), "routes", None):
-            yield from paths(list(nested), path)
+            yield from routes(list(nested), path)
         else:
-            yield path
+            yield path, route
 
 
 def test_no_route_of_any_page_answers_without_log_in_but_those_that_must(
     app: FastAPI, stranger: TestClient
 ) -> None:
-    found = set(paths(app.routes)) | {"/", "/no/such/page", "/assess/x", "/docs", "/metrics"}
+    found = {path for path, _ in routes(app.routes)} | {
+        "/",
+        "/no/such/page",
+        "/assess/x",
+        "/docs",
+        "/metrics",
+    }
     assert found >= {
         "/models",
         "/open/{case_id}",
@@ -98,7 +109,7 @@ def test_no_route_of_any_page_answers_without_log_in_but_those_that_must(
     answered = set()
     for path in found:
         for method in METHODS:
-            asked = path.replace("{path:path}", "studies").replace("{", "").replace("}", "")
+            asked = re.sub(r"{\w+(:\w+)?}", "x", path)
             answer = stranger.request(method, asked)
             if answer.status_code != 401 and "/login" not in answer.headers.get("Location", ""):
                 answered.add(path)
@@ -367,6 +378,41 @@ def test_a_language_is_the_accounts_in_every_browser(app: FastAPI, ledger: Ledge
 
 
 # --- roles
+
+
+OWN = {"/account/password", "/account/sessions/end", "/login", "/logout", "/preferences"}
+"""What everybody may change: it is their own."""
+
+
+def test_a_viewer_changes_nothing_but_what_is_their_own(app: FastAPI) -> None:
+    """Some pages look for what is to be changed before they look at who asks."""
+    changing = {path: route for path, route in routes(app.routes) if methods(route) & CHANGING}
+    assert {path for path, route in changing.items() if not demands_more(route)} == OWN
+    browser = anybody(app)
+    submit_login(browser, OTHER)
+    browser.headers["X-CSRF-Token"] = csrf_in(browser.get("/account"))
+    for path in sorted(changing.keys() - OWN):
+        for method in CHANGING:
+            asked = re.sub(r"{\w+(:\w+)?}", "x", path)
+            assert browser.request(method, asked).status_code in {403, 404, 405}, path
+
+
+def demands_more(route: BaseRoute) -> bool:
+    """Return whether a route asks for more than the role of a viewer."""
+
+    def roles(dependant: Dependant) -> Iterator[Role]:
+        for one in dependant.dependencies:
+            yield from roles(one)
+            if getattr(one.call, "__qualname__", "").startswith("at_least."):
+                yield getclosurevars(one.call).nonlocals["role"]  # type: ignore[arg-type]  # a function
+
+    return isinstance(route, APIRoute) and any(
+        one is not Role.VIEWER for one in roles(route.dependant)
+    )
+
+
+def methods(route: BaseRoute) -> set[str]:
+    return set(getattr(route, "methods", None) or ())
 
 
 def test_only_administrators_decide_about_accounts(app: FastAPI, ledger: Ledger) -> None:
