@@ -145,7 +145,10 @@ def _send_canary(site: Site) -> str:
     datasets = []
     for number, description in enumerate(("good", "gaps", "quoting", "away"), start=1):
         stack = Stack(patient=CANARY, series_number=number, description=description)
-        datasets += make_datasets(stack, hippocampus())
+        made = make_datasets(stack, hippocampus())
+        for dataset in made:
+            dataset.ProtocolName = f"t1 {CANARY.name}"
+        datasets += made
         if description == "gaps":
             del datasets[-10]
     shots = Shots(patient=CANARY, series_number=5, description="photographs")

@@ -76,6 +76,49 @@ def test_voxels_that_are_no_numbers_are_left_out(head: np.ndarray) -> None:
     assert of_image(np.full((4, 5, 6), np.nan)).keys() >= {"field_of_view.row_mm", "noise"}
 
 
+def with_ghost(voxels: np.ndarray) -> np.ndarray:
+    return voxels + 0.1 * np.roll(voxels, voxels.shape[1] // 2, axis=1)
+
+
+def with_stripes(voxels: np.ndarray) -> np.ndarray:
+    return voxels + 25.0 * (np.arange(voxels.shape[2]) % 8 == 0)
+
+
+def with_rings(voxels: np.ndarray) -> np.ndarray:
+    rows, columns = (np.arange(size) - (size - 1) / 2 for size in voxels.shape[1:])
+    return voxels + 25.0 * (np.hypot(rows[:, None], columns).astype(int) % 6 == 0)
+
+
+def clipped(voxels: np.ndarray) -> np.ndarray:
+    return np.minimum(voxels, np.percentile(voxels, 95))
+
+
+ARTEFACTS = {
+    "ghosting": with_ghost,
+    "stripes": with_stripes,
+    "rings": with_rings,
+    "clipped_share": clipped,
+}
+
+
+@pytest.mark.parametrize("score", ARTEFACTS)
+def test_each_artefact_moves_its_own_score_and_hardly_the_others(
+    head: np.ndarray, score: str
+) -> None:
+    clean = head + np.random.default_rng(2).normal(0, 20, head.shape)
+    usual, spoilt = of_image(clean), of_image(ARTEFACTS[score](clean))
+    for one in ARTEFACTS:
+        ratio = spoilt[f"artefact.{one}"] / usual[f"artefact.{one}"]
+        assert (ratio > 3) if one == score else (0.7 < ratio < 1.4), (one, ratio)
+
+
+def test_artefacts_are_shares_of_the_contrast(head: np.ndarray) -> None:
+    spoilt = with_rings(with_stripes(with_ghost(head)))
+    dark, bright = of_image(spoilt), of_image(3 * spoilt + 100)
+    for one in ARTEFACTS:
+        assert bright[f"artefact.{one}"] == pytest.approx(dark[f"artefact.{one}"], rel=1e-3)
+
+
 @pytest.mark.parametrize("shape", [(1, 2, 2), (1, 3, 3), (2, 1, 9)])
 def test_the_smallest_images_and_the_flattest_have_features(shape: tuple[int, int, int]) -> None:
     found = of_image(np.full(shape, 7, dtype=np.int16))

@@ -97,16 +97,40 @@ class Acquisition:
     manufacturer: str = ""
     model_name: str = ""
     software_versions: str = ""
+    station_name: str = ""
+    """Station Name (0008,1010), where the profile keeps it."""
     body_part: str = ""
+    patient_position: str = ""
+    view_position: str = ""
     scanning_sequence: str = ""
     sequence_variant: str = ""
+    mr_acquisition_type: str = ""
     slice_thickness_mm: float | None = None
     magnetic_field_strength_t: float | None = None
     repetition_time_ms: float | None = None
     echo_time_ms: float | None = None
+    inversion_time_ms: float | None = None
     flip_angle_deg: float | None = None
+    echo_train_length: float | None = None
+    pixel_bandwidth_hz: float | None = None
+    """For each pixel."""
+    number_of_averages: float | None = None
     kvp: float | None = None
+    x_ray_tube_current_ma: float | None = None
+    exposure_time_ms: float | None = None
+    exposure_mas: float | None = None
+    ctdi_vol_mgy: float | None = None
+    spiral_pitch_factor: float | None = None
+    reconstruction_diameter_mm: float | None = None
+    exposure_index: float | None = None
+    """Of IEC 62494-1, on a projection."""
+    body_part_thickness_mm: float | None = None
+    """Under compression."""
+    compression_force_n: float | None = None
+    radionuclide_total_dose_bq: float | None = None
+    """Injected activity, where the profile keeps it."""
     convolution_kernel: str = ""
+    filter_type: str = ""
     contrast: str = ""
     """``with`` where a Contrast/Bolus Agent (0018,0010) is named, ``without`` where the images
     have no such attribute; empty where it is there and says nothing."""

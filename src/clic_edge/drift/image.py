@@ -1,4 +1,4 @@
-"""What images look like in a few numbers, cheap enough for every case: noise, sharpness, extent."""
+"""What images look like in a few numbers, cheap enough for every case."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from clic_edge.domain.feature import Feature
+from clic_edge.drift.artefacts import artefact_features
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -25,7 +26,7 @@ _EDGE = 95.0
 def image_features(
     voxels: NDArray[np.generic], spacing_mm: tuple[float, float, float]
 ) -> tuple[Feature, ...]:
-    """Return field of view in mm, intensity statistics in modality units, noise and sharpness.
+    """Return field of view in mm, intensities in modality units, noise, sharpness and artefacts.
 
     `voxels` has shape (slices, rows, columns); NaN and infinities are left out.
     """
@@ -34,14 +35,18 @@ def image_features(
         Feature(name=f"input.field_of_view.{axis}_mm", number=float(size * step))
         for axis, size, step in axes
     )
-    return (*extent, *_intensity(voxels), *_texture(voxels, spacing_mm))
+    sample = _sample(voxels)
+    return (*extent, *_intensity(sample), *_texture(voxels, spacing_mm, sample=sample))
 
 
-def _intensity(voxels: NDArray[np.generic]) -> tuple[Feature, ...]:
+def _sample(voxels: NDArray[np.generic]) -> NDArray[np.float64]:
     # A million voxels say it as well as eighty million, in a hundredth of the time.
     step = max(1, voxels.size // _SAMPLE)
     sample = voxels.reshape(-1)[::step].astype(np.float64)
-    sample = sample[np.isfinite(sample)]
+    return np.asarray(sample[np.isfinite(sample)])
+
+
+def _intensity(sample: NDArray[np.float64]) -> tuple[Feature, ...]:
     if not sample.size:
         return ()
     levels = zip(PERCENTILES, np.percentile(sample, PERCENTILES), strict=True)
@@ -53,9 +58,12 @@ def _intensity(voxels: NDArray[np.generic]) -> tuple[Feature, ...]:
 
 
 def _texture(
-    voxels: NDArray[np.generic], spacing_mm: tuple[float, float, float]
+    voxels: NDArray[np.generic],
+    spacing_mm: tuple[float, float, float],
+    *,
+    sample: NDArray[np.float64],
 ) -> tuple[Feature, ...]:
-    """Return noise and sharpness of a few slices; nothing for images too small for a mask of 3."""
+    """Return noise, sharpness and artefacts of a few slices; nothing for images below 3 pixels."""
     if min(voxels.shape[1:]) < _SMALLEST:
         return ()
     chosen = np.linspace(0, len(voxels) - 1, min(SLICES, len(voxels))).round().astype(int)
@@ -71,7 +79,8 @@ def _texture(
         # Weighted by their squares, edges count and the flat between them doesn't.
         steepness = float((gradients * squares).sum() / squares.sum()) if squares.any() else 0.0
         features.append(Feature(name="input.sharpness", number=steepness / contrast))
-    return tuple(features)
+    clipped = float((sample == sample.max()).mean()) if sample.size and contrast > 0 else 0.0
+    return (*features, *artefact_features(slices, contrast, clipped_share=clipped))
 
 
 def _noise(slices: NDArray[np.float32]) -> float:

@@ -27,7 +27,7 @@ ODD = "odd.studies"
 """Chart of the studies that lie outside the cloud of the reference."""
 EMBEDDING = "embedding."
 """Begins the names of a layer's numbers: they are looked at together only."""
-_IMAGE = ("input.intensity.", "input.noise", "input.sharpness")
+_IMAGE = ("input.intensity.", "input.noise", "input.sharpness", "input.artefact.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from clic_edge.deid import deidentify
-from clic_edge.dicom.acquisition import acquisition_of
+from clic_edge.dicom.acquisition import acquisition_of, free_texts_of
 from clic_edge.dicom.attributes import Attributes
 from clic_edge.dicom.images import build_image
 from clic_edge.dicom.reading import read_header
@@ -18,6 +18,7 @@ from clic_edge.domain.image import InputKind
 from clic_edge.errors import ConfigError
 
 if TYPE_CHECKING:
+    from clic_edge.deid import DeidKey
     from clic_edge.domain.case import Case
     from clic_edge.domain.clean import CleanSeries
     from clic_edge.domain.image import Image
@@ -118,10 +119,26 @@ def told_by(series: Series, seen: _Kind, needs: frozenset[str]) -> _Kind:
     asked = ASKED_OF_ORIGINAL & needs
     if not asked:
         return seen
-    header = read_header(series.instances[seen.slices[0].instance_index].content)
-    told = acquisition_of(Attributes(dataset=header, where="the original"))
+    told = acquisition_of(_original(series, seen))
     answers = {name: getattr(told, name) for name in asked}
     return replace(seen, acquisition=replace(seen.acquisition, **answers))
+
+
+def free_texts(series: Series, seen: Volume | Image | Slide, key: DeidKey) -> tuple[Feature, ...]:
+    """Return digests of what staff typed of the acquisition, under the site's key.
+
+    Such a text may hold a name, so not a word of it is told: two that differ have two digests,
+    which is all that a chart needs.
+    """
+    return tuple(
+        Feature(name=f"input.{name}", text=key.stand_in(name, text))
+        for name, text in free_texts_of(_original(series, seen))
+    )
+
+
+def _original(series: Series, seen: Volume | Image | Slide) -> Attributes:
+    header = read_header(series.instances[seen.slices[0].instance_index].content)
+    return Attributes(dataset=header, where="the original")
 
 
 class Clock:

@@ -17,7 +17,7 @@ from clic_edge.ledger.predictions import LoggedPrediction
 from clic_edge.ledger.shadows import ShadowFailure
 from clic_edge.pipeline.completeness import require_complete
 from clic_edge.pipeline.line import Line, ReadyPipeline
-from clic_edge.pipeline.seeing import Clock, Part, parts_of, read_series
+from clic_edge.pipeline.seeing import Clock, Part, free_texts, parts_of, read_series
 from clic_edge.pipeline.supersession import superseded
 
 if TYPE_CHECKING:
@@ -209,7 +209,8 @@ def _log(
         slices=seen.slices,
     )
     forward = Feature(name="seconds.forward", number=prediction.forward_seconds)
-    features = (*input_features(seen), *output_features(prediction), *read, forward)
+    texts = free_texts(told.read.series, seen, line.key)
+    features = (*input_features(seen), *texts, *output_features(prediction), *read, forward)
     line.ledger.predictions.log(logged, features, with_mask=speaks)
     telemetry.prediction_made(
         case_id=case.case_id,
