@@ -31,7 +31,10 @@ BEFORE_ALARM: Final = timedelta(days=90)
 _AT_A_TIME: Final = 500
 """Rows of one transaction: a case that is logged meanwhile waits for no longer."""
 _UNFINISHED: Final = [state for state in CaseState if not state.is_end]
-_STAYS: Final = ["reference-frozen", "alarm-opened", "alarm-acknowledged", "pruned"]
+_STAYS: Final = [
+    *("reference-frozen", "charts-turned-back", "pruned"),
+    *("alarm-opened", "alarm-closed", "alarm-acknowledged", "alarm-commented"),
+]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
