@@ -149,3 +149,30 @@ def test_programs_get_what_pages_show(watch: Watch) -> None:
         assert program.get(f"/api/v1{BASE}/{part}").status_code == 200
     unknown = program.get("/api/v1/models/organs/x")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "no-such-model")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/annotations", {"day": "0001-01-01", "kind": "other", "text": "x"}),
+        ("/annotations", {"day": str(TODAY), "kind": "other", "text": "a\x00b"}),
+        ("/annotations", {"day": str(TODAY), "kind": "other", "text": "x" * 1001}),
+        (
+            "/annotations",
+            {"day": str(TODAY), "kind": "other", "text": "x", "stratum": {"model_name": "x" * 257}},
+        ),
+        (f"{BASE}/references", {"since": "0001-01-01", "name": "x"}),
+        ("/models/move", {"pipeline": "\x00", "digest": DIGEST, "to": "retired", "reason": "x"}),
+    ],
+)
+def test_what_no_database_takes_is_not_taken(
+    watch: Watch, path: str, body: dict[str, object]
+) -> None:
+    assert client(watch).post(f"/api/v1{path}", json=body).status_code == 422
+
+
+def test_a_program_notes_what_happened_to_a_scanner(watch: Watch) -> None:
+    note = {"day": str(TODAY), "kind": "software", "text": "E13 is in.", "stratum": {}}
+    answer = client(watch).post("/api/v1/annotations", json=note)
+    assert answer.status_code == 201
+    assert answer.json()[-1]["text"] == "E13 is in."

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
 
 from clic_edge.domain.standing import ModelState
 from clic_edge.errors import ConfigError
@@ -19,15 +21,19 @@ if TYPE_CHECKING:
     from clic_edge.ledger.standing import StandingStore
 
 
+Line = Annotated[str, Field(max_length=400, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""What fits on a line; PostgreSQL takes no zero byte."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """What a person wants of a model."""
 
-    pipeline: str
-    digest: str
+    pipeline: Line
+    digest: Line
     to: ModelState
-    reason: str
-    report: str = ""
+    reason: Line
+    report: Annotated[str, Field(max_length=200_000)] = ""
     """The acceptance report, as JSON; active takes one."""
 
 

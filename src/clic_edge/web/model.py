@@ -1,11 +1,12 @@
 """`/models/MODEL/DIGEST`: the charts of one model, notes on them, and its references."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Form, Query, Request
+from pydantic import Field
 from starlette.responses import RedirectResponse, Response
 
 from clic_edge.board.models import ModelStatus, model
@@ -26,6 +27,9 @@ from clic_edge.web.wall_charts import cases_of, drawn
 
 PERIODS: Final = (30, 90, 365)
 _LONGEST_WORD: Final = 256
+Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""What fits on a line: PostgreSQL takes no zero byte, and a page no other of these."""
+Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
 _Tab = Literal["charts", "window", "readers", "latency"]
 _Physicist = Annotated[Account, Depends(at_least(Role.PHYSICIST))]
 
@@ -48,21 +52,30 @@ class Top:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scanner:
+    """A scanner as a person names it; all of them where nothing is said."""
+
+    manufacturer: Annotated[Line, Field(max_length=256)] = ""
+    model_name: Annotated[Line, Field(max_length=256)] = ""
+    software_versions: Annotated[Line, Field(max_length=256)] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Noted:
     """A note as a person gives it."""
 
-    day: date
+    day: Day
     kind: AnnotationKind
-    text: str
-    stratum: Stratum
+    text: Line
+    stratum: Scanner = Scanner()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
     """A reference as a person wants it."""
 
-    since: date
-    name: str
+    since: Day
+    name: Annotated[Line, Field(max_length=64)]
     calibrated: bool = False
 
 
@@ -202,7 +215,7 @@ def api(watch: Watch) -> APIRouter:
         return watch.book.heads(above.digest)
 
     @routes.get("/annotations")
-    def notes(since: date) -> tuple[Annotation, ...]:
+    def notes(since: Day) -> tuple[Annotation, ...]:
         """Return what people noted of scanners since a day."""
         return watch.ledger.annotations.since(since)
 
@@ -247,7 +260,7 @@ def add_note(watch: Watch, noted: Noted, account: Account) -> None:
     annotation = Annotation(
         at=now,
         day=noted.day,
-        stratum=noted.stratum,
+        stratum=Stratum(**asdict(noted.stratum)),
         kind=noted.kind,
         text=noted.text,
         person=account.name,
@@ -271,14 +284,14 @@ def add_references(watch: Watch, above: Top, wanted: Wanted, *, account: Account
 
 
 def _noted(
-    day: Annotated[date, Form()],
+    day: Annotated[Day, Form()],
     kind: Annotated[AnnotationKind, Form()],
-    text: Annotated[str, Form(max_length=1000)],
+    text: Annotated[Line, Form()],
     *,
-    scanner: Annotated[str, Form(max_length=4 * _LONGEST_WORD)] = "",
+    scanner: Annotated[str, Form(max_length=1000, pattern=r"^[^\x00-\x08\x0a-\x1f\x7f]*$")] = "",
 ) -> Noted:
     parts = (*scanner.split("\t"), "", "", "")
-    stratum = Stratum(
+    stratum = Scanner(
         manufacturer=parts[0][:_LONGEST_WORD],
         model_name=parts[1][:_LONGEST_WORD],
         software_versions=parts[2][:_LONGEST_WORD],
@@ -287,8 +300,8 @@ def _noted(
 
 
 def _wanted(
-    since: Annotated[date, Form()],
-    name: Annotated[str, Form(max_length=64)] = "",
+    since: Annotated[Day, Form()],
+    name: Annotated[Line, Form(max_length=64)] = "",
     *,
     calibrated: Annotated[bool, Form()] = False,
 ) -> Wanted:

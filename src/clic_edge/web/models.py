@@ -14,7 +14,7 @@ from clic_edge.domain.account import Account, Role
 from clic_edge.domain.standing import ModelState
 from clic_edge.errors import ConfigError
 from clic_edge.ledger import Ledger
-from clic_edge.pipeline.moving import Mover, Wish
+from clic_edge.pipeline.moving import Line, Mover, Wish
 from clic_edge.web.access import account_of, at_least
 from clic_edge.web.rendering import Pages
 
@@ -64,11 +64,11 @@ def router(watch: Watch, pages: Pages) -> APIRouter:
 
 
 def _wish(
-    pipeline: Annotated[str, Form()],
-    digest: Annotated[str, Form()],
+    pipeline: Annotated[Line, Form()],
+    digest: Annotated[Line, Form()],
     to: Annotated[ModelState, Form()],
     *,
-    reason: Annotated[str, Form(max_length=400)] = "",
+    reason: Annotated[Line, Form()] = "",
     report: Annotated[str, Form(max_length=200_000)] = "",
 ) -> Wish:
     return Wish(pipeline=pipeline, digest=digest, to=to, reason=reason, report=report)
