@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from clic_edge.ledger import Ledger
 
 AT_ONCE: Final = 12
-"""Charts on a page."""
+"""Charts on a page; of a long period half as many, since each has more points."""
+LONG_DAYS: Final = 120
 STRATUM_CHART: Final = "stratum"
 """Of the alarm that a scanner, or its software, is new."""
 
@@ -130,9 +131,10 @@ def wall(ledger: Ledger, book: ReferenceBook, digest: str, *, asked: Asked, toda
     head = head or next((one for one in heads if one.newest), None)
     alarms = [one for one in ledger.monitoring.alarms() if one.model_digest == digest]
     ordered = _ordered(ledger, book, head, channel=asked.channel, first=first) if head else []
-    pages = max(1, -(-len(ordered) // AT_ONCE))
+    at_once = AT_ONCE if asked.days <= LONG_DAYS else AT_ONCE // 2
+    pages = max(1, -(-len(ordered) // at_once))
     page = min(max(1, asked.page), pages)
-    shown = ordered[(page - 1) * AT_ONCE : page * AT_ONCE]
+    shown = ordered[(page - 1) * at_once : page * at_once]
     recent = [one for one in alarms if one.closed_at is None or one.closed_at.date() >= first]
     ours = [one for one in recent if head and one.reference_id == head.reference_id]
     return Wall(

@@ -23,7 +23,7 @@ from clic_edge.pipeline.monitoring import freeze_references
 from clic_edge.web.access import account_of, at_least
 from clic_edge.web.models import Watch
 from clic_edge.web.rendering import Pages
-from clic_edge.web.wall_charts import cases_of, drawn
+from clic_edge.web.wall_charts import cases_of, drawn, rows_of
 
 PERIODS: Final = (30, 90, 365)
 _LONGEST_WORD: Final = 256
@@ -117,6 +117,7 @@ class _Front:
             periods=PERIODS,
             scanners=tuple(dict.fromkeys(scanners)),
             cases_of=cases_of,
+            rows_of=rows_of,
             figures=lambda value: say_number(value, tongue),
             channels=tuple(Channel),
             kinds=tuple(AnnotationKind),

@@ -1,13 +1,14 @@
 """The charts of the wall as pictures: a sum to each side, its limits, alarms and notes."""
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 
-from clic_edge.board.wall import Side, Wall, WallChart
+from clic_edge.board.wall import ChartDay, Side, Wall, WallChart
 from clic_edge.domain.monitoring import EVERY, Direction
 from clic_edge.drawing.control import (
     ControlChart,
@@ -79,12 +80,37 @@ def _picture(chart: WallChart, board: Wall, top: "Top", *, language: Language) -
     return Markup(control_chart(picture, Look(language=Tongue(language), width=440, height=250)))  # noqa: S704 - the drawing escapes what it is given
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One day of a chart, its sides beside each other."""
+
+    day: date
+    n: int
+    value: float
+    sums: tuple[float | None, ...]
+    """By side."""
+
+
+def rows_of(chart: WallChart) -> tuple[Row, ...]:
+    """Return the days of a chart as a table has them, oldest first."""
+    by_day: dict[date, list[ChartDay | None]] = {}
+    for index, side in enumerate(chart.sides):
+        for one in side.days:
+            by_day.setdefault(one.day, [None] * len(chart.sides))[index] = one
+    rows = []
+    for day, sides in sorted(by_day.items()):
+        told = next(one for one in sides if one)
+        sums = tuple(one.statistic if one else None for one in sides)
+        rows.append(Row(day=day, n=told.n, value=told.value, sums=sums))
+    return tuple(rows)
+
+
 def _sign(side: Side) -> int:
     return 1 if side.design.direction is Direction.UP else -1
 
 
 def _points(side: Side, top: "Top", *, board: Wall, language: Language) -> Iterator[Point]:
-    tongue = Tongue(language)
+    tongue, is_linked = Tongue(language), side.design.direction is Direction.UP
     for one in side.days:
         tip = say(
             language,
@@ -100,7 +126,8 @@ def _points(side: Side, top: "Top", *, board: Wall, language: Language) -> Itera
             value=_sign(side) * one.statistic,
             beyond=one.statistic > one.limit,
             tip=tip,
-            href=cases_of(top, one.day, board),
+            # One link for each day is enough: the other side's point is of the same cases.
+            href=cases_of(top, one.day, board) if is_linked or one.statistic > one.limit else "",
         )
 
 
