@@ -110,7 +110,7 @@ def _paths() -> Iterator[tuple[str, str]]:
     for entry in MENU:
         yield entry.name, entry.path
     digest = load_package(ROOT / "models" / MODEL).digest
-    for tab in ("", "/readers", "/latency"):
+    for tab in ("", "/window", "/readers", "/latency"):
         yield f"model{tab.replace('/', '-')}", f"/models/{MODEL}/{digest}{tab}"
     yield "account", "/account"
 
