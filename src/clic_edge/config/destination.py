@@ -63,7 +63,7 @@ class DestinationProfile(Strict):
     confirm: Literal["none", "c-find", "qido"] = "none"
     """How it is asked whether it holds what it accepted, where there is no storage commitment."""
     rejection_notes: bool = False
-    """Whether it gets a rejection note (KOS, IHE IOCM) for results that were replaced."""
+    """Whether it gets a rejection note (KOS, IHE IOCM) for results that were replaced or withdrawn."""
     assessments: bool = True
     """Whether it gets what readers say of a result on the appliance's page, as SR."""
     commitment: Commitment = Field(default_factory=Commitment)

@@ -26,7 +26,8 @@ def send_withdrawals(line: Line) -> None:
         try:
             _tell(line, withdrawal)
         except ClicEdgeError as problem:
-            line.ledger.withdrawals.tried(withdrawal.case_id, hindrance=problem.code)
+            if problem.code != withdrawal.hindrance:
+                line.ledger.withdrawals.tried(withdrawal.case_id, hindrance=problem.code)
         else:
             line.ledger.withdrawals.tried(withdrawal.case_id)
 

@@ -8,6 +8,7 @@ from fastapi import APIRouter
 from fastapi.concurrency import run_in_threadpool
 from starlette.responses import RedirectResponse
 
+from clic_edge.domain.case import CaseState
 from clic_edge.domain.result import ResultKind, ResultReference
 from clic_edge.ledger import Ledger
 from clic_edge.pacs.gateway import ArchiveGateway
@@ -31,7 +32,8 @@ def router(ledger: Ledger, archive: ArchiveGateway) -> APIRouter:
         case = await run_in_threadpool(ledger.cases.case, case_id)
         results = await run_in_threadpool(ledger.deliveries.results, case_id)
         asked = {"StudyInstanceUIDs": await archive.study_instance_uid(case.study_id)}
-        if series := first_shown(results):
+        # What was withdrawn lies in the archive still; nobody is led to it.
+        if case.state is not CaseState.WITHDRAWN and (series := first_shown(results)):
             asked["initialSeriesInstanceUID"] = series
         return RedirectResponse(f"/viewer/viewer?{urlencode(asked)}", 303)
 
