@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from typing import TYPE_CHECKING
-from urllib.parse import parse_qs, urlsplit
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import httpx
 import openid_providers as providers
@@ -15,8 +15,11 @@ from openid_providers import CLIENT, SECRET, openid_provider
 from pages import appliance_in
 from starlette.testclient import TestClient
 
+from clic_edge.accounts.openid import Attempt, Person, Provider
 from clic_edge.cli.web import application
+from clic_edge.config.openid import OpenId
 from clic_edge.domain.account import Role
+from clic_edge.errors import Refusal
 from clic_edge.ledger.access_tables import accounts, sessions
 from clic_edge.ledger.schema import audit_events
 
@@ -169,14 +172,27 @@ def refused(hospital: Hospital, answer: httpx.Response, code: str, status: int =
     assert [code in detail for detail in hospital.audit()] == [True]
 
 
-def test_keys_that_are_changed_are_read_again(hospital: Hospital, appliance: Appliance) -> None:
-    assert hospital.log_in().status_code == 303
-    hospital.provider.sign, hospital.provider.keys = providers.signed_by_new, [providers.NEW_KEY]
+@pytest.mark.parametrize(("patience_s", "times"), [(0.0, 2), (1e9, 1)])
+def test_keys_that_are_changed_are_read_again_but_not_for_each_stranger(
+    hospital: Hospital, patience_s: float, times: int
+) -> None:
+    settings = OpenId(issuer=hospital.provider.url, client_id=CLIENT, viewer=("radiology",))
+    trusted = Provider(settings, SECRET, patience_s=patience_s)
+    attempt = Attempt(secret="of a browser", to="/", back="http://localhost/login/back")  # noqa: S106 - of a test
+
+    def person() -> Person:
+        answer = httpx.get(trusted.address(attempt), trust_env=False)
+        return trusted.person(attempt, dict(parse_qsl(urlsplit(answer.headers["Location"]).query)))
+
     before = hospital.provider.asked.count("/keys")
-    assert hospital.log_in().status_code == 403, "not more often than once a minute"
-    assert hospital.provider.asked.count("/keys") == before
-    fresh = Hospital(hospital.provider, appliance)
-    assert fresh.log_in().status_code == 303
+    assert person().name == "Ida Fysiker"
+    hospital.provider.sign, hospital.provider.keys = providers.signed_by_new, [providers.NEW_KEY]
+    if times == 1:
+        with pytest.raises(Refusal, match="token-invalid"):
+            person()
+    else:
+        assert person().name == "Ida Fysiker"
+    assert hospital.provider.asked.count("/keys") - before == times
 
 
 def test_only_the_browser_that_began_comes_back(hospital: Hospital) -> None:

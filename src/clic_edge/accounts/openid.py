@@ -36,7 +36,6 @@ ALGORITHMS: Final = (
 _LEEWAY_SECONDS: Final = 60
 _TIMEOUT_SECONDS: Final = 10.0
 _KEPT_SECONDS: Final = 3600.0
-_ASKED_AGAIN_SECONDS: Final = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,12 +113,18 @@ class Attempt:
 class Provider:
     """The site's OpenID provider; what it publishes is kept for an hour."""
 
-    def __init__(self, settings: OpenId, client_secret: str = "") -> None:
-        """Return a provider that was not asked yet."""
+    def __init__(
+        self, settings: OpenId, client_secret: str = "", *, patience_s: float = 60.0
+    ) -> None:
+        """Return a provider that was not asked yet.
+
+        A key that nobody knows makes it publish its keys again, but not within `patience_s`.
+        """
         self.title = settings.title
         self.issuer = settings.issuer
         self._settings = settings
         self._secret = client_secret
+        self._patience = patience_s
         self._endpoints: tuple[float, _Endpoints] | None = None
         self._keys: tuple[float, KeySet] | None = None
 
@@ -235,7 +240,7 @@ class Provider:
     def _key_set(self, *, is_new: bool = False) -> KeySet:
         """Return the provider's keys; read again for one that is new, but not for each stranger."""
         age = time.monotonic() - self._keys[0] if self._keys else _KEPT_SECONDS
-        if self._keys is None or age >= (_ASKED_AGAIN_SECONDS if is_new else _KEPT_SECONDS):
+        if self._keys is None or age >= (self._patience if is_new else _KEPT_SECONDS):
             answer = _asked("GET", self._known().jwks_uri)
             try:
                 published = answer.json()
