@@ -172,6 +172,12 @@ def test_a_protocol_is_called_as_its_file(tmp_path: Path) -> None:
         load_protocols(tmp_path)
 
 
+def test_the_protocol_that_ships_can_be_made() -> None:
+    (shipped,) = load_protocols(ROOT / "configs" / "constancy")
+    assert stacks(shipped, HIPPOCAMPUS).keys() == {one.name for one in shipped.cases}
+    assert {one.expect for one in shipped.cases} == {"recorded", "refused", "like"}
+
+
 def test_a_sealed_volume_that_is_not_there_is_named() -> None:
     with pytest.raises(ConfigError, match=r"no sealed volume gone.*icbm152-left"):
         stacks(protocol({"name": "a", "sealed": "gone"}), HIPPOCAMPUS)

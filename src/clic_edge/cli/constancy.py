@@ -177,7 +177,8 @@ def place_of(chain: Chain, protocol: Protocol, model: str | None) -> Placement:
 
 
 def _say(ran: Ran) -> None:
-    _show(ran.failed)
+    if ran.failed:
+        _show(ran.failed)
     stdout.print(f"run {ran.run.run_id} of {ran.run.protocol}: {ran.run.verdict}")
     if ran.failed:
         raise typer.Exit(Defect.exit_code)

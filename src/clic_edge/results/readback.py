@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from clic_edge.domain.result import ResultObject
 
 _TRACKING = "112039"
+_IMAGE_LIBRARY = "111028"
+"""What stands in it is about the images, not about what was found in them."""
 _OUTLINED = {ResultKind.SEG, ResultKind.SEG_LABELMAP}
 
 
@@ -61,14 +63,18 @@ def _numbers(item: Dataset, about: str) -> Iterator[tuple[str, float, str]]:
             words = (about, str(one.ConceptNameCodeSequence[0].CodeMeaning), *_modifiers(one))
             unit = str(value.MeasurementUnitsCodeSequence[0].CodeValue)
             yield " ".join(filter(None, words)), float(value.NumericValue), unit
-        yield from _numbers(one, about)
+        if _concept(one) != _IMAGE_LIBRARY:
+            yield from _numbers(one, about)
 
 
 def _is_tracking(item: Dataset) -> bool:
-    return (
-        item.get("ValueType") == "TEXT"
-        and str(item.ConceptNameCodeSequence[0].CodeValue) == _TRACKING
-    )
+    return item.get("ValueType") == "TEXT" and _concept(item) == _TRACKING
+
+
+def _concept(item: Dataset) -> str:
+    """Return the code of what an item is about; empty where it says nothing of that."""
+    named = item.get("ConceptNameCodeSequence")
+    return str(named[0].get("CodeValue", "")) if named else ""
 
 
 def _modifiers(number: Dataset) -> list[str]:
