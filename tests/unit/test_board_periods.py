@@ -26,6 +26,7 @@ from clic_edge.ledger.database import migrate, open_engine
 if TYPE_CHECKING:
     from clic_edge.ledger import Ledger
 
+pytestmark = pytest.mark.slow
 NOW = datetime.now(UTC)
 CLASSIFIER = "c" * 64
 

@@ -23,6 +23,7 @@ from clic_edge.web.rendering import Pages
 if TYPE_CHECKING:
     from clic_edge.web.models import Watch
 
+pytestmark = pytest.mark.slow
 BASE = f"/models/organs/{DIGEST}"
 PAGES = [
     "/models",
