@@ -36,6 +36,7 @@ sys.path.insert(0, str(HERE.parent / "tests"))
 from servers import postgres_server  # noqa: E402 - needs the path
 
 from clic_edge.board.cases import case_page  # noqa: E402 - as above
+from clic_edge.board.latency import latency  # noqa: E402 - as above
 from clic_edge.board.models import models  # noqa: E402 - as above
 from clic_edge.board.overview import Surroundings, overview  # noqa: E402 - as above
 from clic_edge.board.performance import performance  # noqa: E402 - as above
@@ -116,7 +117,9 @@ def pages(engine: Engine, years: Years) -> list[Row]:
         "a case's audit": lambda: ledger.records.audit(case_id),
         "models": lambda: models(ledger, now),
         "models that predicted": ledger.observations.models,
-        f"latency by stage, {DAYS} days": lambda: ledger.traffic.stage_times(DIGEST, after),
+        f"latency by stage, {DAYS} days, at most 8000 cases": lambda: latency(
+            ledger, DIGEST, days=DAYS, now=now
+        ),
         f"5 features, {DAYS} days": lambda: ledger.features.table(
             DIGEST, after=after, until=now, names=names
         ),

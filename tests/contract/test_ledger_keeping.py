@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -244,6 +245,25 @@ def logged(case_id: str, shape: tuple[int, int, int] = (2, 2, 2)) -> LoggedPredi
         prediction=prediction,
         slices=(),
     )
+
+
+def test_two_boxes_on_one_database_log_each_prediction_once(engine: Engine) -> None:
+    other = open_engine(engine.url.render_as_string(hide_password=False))
+    boxes = [Ledger.on(engine), Ledger.on(other)]
+    write_rows(engine, [Row(case_id=f"c{n}", state=CaseState.RUNNING) for n in range(12)])
+
+    def both(box: Ledger) -> None:
+        for number in range(12):
+            features = (Feature(name=f"of {number % 3}", number=1.0),)
+            box.predictions.log(logged(f"c{number}"), features)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(both, boxes))
+    rows = boxes[0].predictions.rows(datetime.min.replace(tzinfo=UTC))
+    assert sorted(one.case_id for one in rows) == sorted(f"c{n}" for n in range(12))
+    assert {len(one.features) for one in rows} == {1}
+    assert boxes[1].features.names().numbers == ("of 0", "of 1", "of 2")
+    other.dispose()
 
 
 def test_a_case_that_finds_the_disk_full_waits_and_goes_on_when_there_is_room(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -160,9 +161,7 @@ def _conditions(connection: sa.Connection, wanted: Wanted) -> list[sa.ColumnElem
     if wanted.until:
         conditions.append(cases.c.received_at < wanted.until)
     if wanted.text:
-        of_subject = _of(predictions.c.subject_id == wanted.text)
-        by_name = cases.c.case_id.startswith(wanted.text, autoescape=True)
-        conditions.append(by_name | cases.c.case_id.in_(of_subject))
+        conditions.append(_named(connection, wanted.text))
     told = {
         predictions.c.model_id: wanted.model,
         predictions.c.manufacturer: wanted.manufacturer,
@@ -171,6 +170,19 @@ def _conditions(connection: sa.Connection, wanted: Wanted) -> list[sa.ColumnElem
     }
     seen = [_has(connection, column, text) for column, text in told.items() if text]
     return [*conditions, *seen]
+
+
+def _named(connection: sa.Connection, text: str) -> sa.ColumnElement[bool]:
+    """Return that a case's identifier begins so, or that it is of this subject."""
+    begins = cases.c.case_id.startswith(text, autoescape=True)
+    if connection.dialect.name == "sqlite":  # looks into no index for what begins so
+        begins = (cases.c.case_id >= text) & (cases.c.case_id < text + chr(sys.maxunicode))
+    of_subject = _of(predictions.c.subject_id == text)
+    found = set(connection.scalars(of_subject.limit(_RARE)))
+    found |= set(connection.scalars(sa.select(cases.c.case_id).where(begins).limit(_RARE)))
+    if len(found) < _RARE:
+        return cases.c.case_id.in_(found)
+    return begins | cases.c.case_id.in_(of_subject)
 
 
 def _of(condition: sa.ColumnElement[bool]) -> sa.Select[str]:
