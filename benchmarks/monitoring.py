@@ -66,7 +66,12 @@ INTRODUCTION = """\
 `python benchmarks/monitoring.py`, {date}, {machine}, {cores} cores, load {load} at the end (other \
 work shares the machine).
 500 studies a day, two models, four scanners; medians of four warm reads, and of the slowest page \
-the first read too. 180,000 rows are a year, 2 million eleven years.\
+the first read too. 180,000 rows are a year, 2 million eleven years. PostgreSQL runs without fsync, \
+as in the tests, SQLite with it: what they log a second can't be compared with each other.
+
+"Logged" writes a prediction and its 100 features and commits. The bound beside it is one bare INSERT \
+of the same bytes and a commit, on SQLite. Parquet holds ten of the columns of one model and no \
+scanner, and nothing else; it shows what the same columns cost without a transaction log.
 """
 AROUND = Surroundings(archive_answers=True, free_bytes=10**11, total_bytes=2 * 10**11)
 
