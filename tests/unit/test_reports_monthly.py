@@ -11,8 +11,10 @@ from fastapi import FastAPI
 from reported import DIGEST, MADE_AT, POLICY, reported
 from signed_in import browser
 
+from clic_edge.domain.notice import NoticeKind, Urgency
 from clic_edge.drawing.look import Language
 from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.notices import ChannelRule
 from clic_edge.reporting.monthly import Monthly
 from clic_edge.reporting.shelf import Shelf
 from clic_edge.web import api, reports
@@ -80,6 +82,11 @@ def test_a_folder_that_takes_nothing_ends_no_worker(monthly: Monthly, tmp_path: 
     (tmp_path / "file").write_text("")
     full = replace(monthly, shelf=Shelf(tmp_path / "file"))
     assert full.make_due(MADE_AT) == 0
+    assert full.make_due(MADE_AT + timedelta(minutes=10)) == 0
+    rule = ChannelRule(name="email", at_least=Urgency.INFO, pause=timedelta())
+    sent = full.ledger.notices.take(rule, now=MADE_AT + timedelta(hours=1))
+    told = [one.notice.detail for one in sent if one.notice.kind is NoticeKind.REPORT_FAILED]
+    assert told == ["out-unwritable"]
 
 
 # --- pages

@@ -14,7 +14,8 @@ from clic_edge.cli.context import appliance_of
 from clic_edge.cli.ledger_export import write_csv, write_parquet
 from clic_edge.cli.predictions import since_moment
 from clic_edge.config.toml import nearest
-from clic_edge.errors import ConfigError
+from clic_edge.domain.notice import Notice, NoticeKind, Urgency
+from clic_edge.errors import ClicEdgeError, ConfigError
 from clic_edge.ledger.backup import back_up, restore
 from clic_edge.ledger.database import require_ledger
 from clic_edge.ledger.export import TABLES
@@ -36,7 +37,20 @@ def backup(
     """
     appliance = appliance_of(context)
     require_ledger(appliance.engine)
-    done = back_up(appliance.engine, file)
+    try:
+        done = back_up(appliance.engine, file)
+    except ClicEdgeError as error:
+        now = datetime.now(UTC)
+        notice = Notice(
+            kind=NoticeKind.BACKUP_FAILED,
+            key=f"{now:%Y-%m-%d} {error.code}",
+            at=now,
+            urgency=Urgency.ERROR,
+            about=appliance.settings.appliance.name,
+            detail=error.code,
+        )
+        appliance.ledger.notices.put(notice)
+        raise
     held = "" if done.cases is None else f", {done.cases} cases"
     stdout.print(f"{done.path}: {done.size:,} bytes{held}, SHA-256 {done.digest}", soft_wrap=True)
 

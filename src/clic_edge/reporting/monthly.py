@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from clic_edge import telemetry
 from clic_edge.board.report import Maker, model_report, month
 from clic_edge.board.report_subjects import subjects
+from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 from clic_edge.errors import ClicEdgeError
 from clic_edge.ledger.database import DatabaseAway
 from clic_edge.reporting.making import report_files
@@ -62,9 +63,23 @@ class Monthly:
                 self._make(subject, period, now)
             except ClicEdgeError as error:
                 telemetry.report_failed(code=error.code)
+                self._tell(subject, period, error.code, now=now)
             else:
                 made += 1
         return made
+
+    def _tell(self, subject: Subject, period: Period, code: str, *, now: datetime) -> None:
+        """Let people hear of it, once for each report and reason."""
+        notice = Notice(
+            kind=NoticeKind.REPORT_FAILED,
+            key=f"{subject.digest} {period.first.isoformat()} {code}",
+            at=now,
+            urgency=Urgency.WARNING,
+            about=subject.model_id,
+            detail=code,
+            path="/reports",
+        )
+        self.ledger.notices.put(notice)
 
     def _is_there(self, subject: Subject, period: Period, now: datetime) -> bool:
         """Whether the report is there, and no clock that ran ahead has made it too early."""
