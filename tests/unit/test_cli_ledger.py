@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from clic_edge.app import Appliance
 from clic_edge.cli import app
 from clic_edge.domain.notice import NoticeKind, Urgency
+from clic_edge.errors import Transient
 from clic_edge.ledger.database import migrate
 from clic_edge.ledger.notices import ChannelRule
 
@@ -30,7 +31,8 @@ def test_a_backup_that_can_not_be_written_is_told_once_a_day(tmp_path: Path) -> 
     (tmp_path / "file").write_text("")
     for _ in range(2):
         order = ["-c", str(settings), "ledger", "backup", str(tmp_path / "file" / "x.backup")]
-        assert CliRunner().invoke(app, order).exit_code != 0
+        result = CliRunner().invoke(app, order)
+        assert isinstance(result.exception, Transient), result.exception
     rule = ChannelRule(name="email", at_least=Urgency.INFO, pause=timedelta())
     (told,) = appliance.ledger.notices.take(rule, now=datetime.now(UTC))
     assert (told.notice.kind, told.notice.about) == (NoticeKind.BACKUP_FAILED, "clic-edge")

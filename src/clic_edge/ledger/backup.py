@@ -12,6 +12,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -52,8 +53,8 @@ def back_up(engine: Engine, path: Path) -> Backup:
     if path.exists():
         raise ConfigError("backup-there", f"{path} is there already; name another file.")
     part = path.with_name(f"{path.name}.part")
-    part.unlink(missing_ok=True)
     try:
+        part.unlink(missing_ok=True)
         if engine.dialect.name == "sqlite":
             _copy_sqlite(engine, part)
             counted: int | None = _count(part)
@@ -71,7 +72,8 @@ def back_up(engine: Engine, path: Path) -> Backup:
             f"The backup could not be written to {path.parent}: is there room, and leave to write?",
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
     return Backup(path=path, digest=digest, size=path.stat().st_size, cases=counted)
 
 
