@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from logins import PASSWORD
+from logins import CHEAP, PASSWORD
 from source import ROOT
 from typer.testing import CliRunner
 
@@ -35,7 +35,7 @@ class Box:
         engine = open_engine(f"sqlite:////{folder / 'clic-edge.sqlite'}")
         migrate(engine)
         self.ledger = Ledger.on(engine)
-        self.door = Door(self.ledger)
+        self.door = Door(self.ledger, hasher=CHEAP)
 
     def run(self, *words: str, typed: str = PASSWORD) -> str:
         """Run ``clic-edge users`` and return what it printed, or the code of its error."""

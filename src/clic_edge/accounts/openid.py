@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ssl
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -125,6 +126,9 @@ class Provider:
         self._settings = settings
         self._secret = client_secret
         self._patience = patience_s
+        self._trusted = (
+            ssl.create_default_context()
+        )  # what the machine trusts, a hospital's own too
         self._endpoints: tuple[float, _Endpoints] | None = None
         self._keys: tuple[float, KeySet] | None = None
 
@@ -179,7 +183,7 @@ class Provider:
     def _known(self) -> _Endpoints:
         if self._endpoints and time.monotonic() - self._endpoints[0] < _KEPT_SECONDS:
             return self._endpoints[1]
-        answer = _asked("GET", f"{self.issuer}/.well-known/openid-configuration")
+        answer = self._asked("GET", f"{self.issuer}/.well-known/openid-configuration")
         try:
             found = _Endpoints.model_validate_json(answer.content)
         except ValidationError as error:
@@ -205,7 +209,7 @@ class Provider:
         else:
             form |= {"client_id": client}
             form |= {"client_secret": self._secret} if self._secret else {}
-        answer = _asked("POST", known.token_endpoint, form=form, auth=auth)
+        answer = self._asked("POST", known.token_endpoint, form=form, auth=auth)
         try:
             return _Answer.model_validate_json(answer.content).id_token
         except ValidationError as error:
@@ -241,7 +245,7 @@ class Provider:
         """Return the provider's keys; read again for one that is new, but not for each stranger."""
         age = time.monotonic() - self._keys[0] if self._keys else _KEPT_SECONDS
         if self._keys is None or age >= (self._patience if is_new else _KEPT_SECONDS):
-            answer = _asked("GET", self._known().jwks_uri)
+            answer = self._asked("GET", self._known().jwks_uri)
             try:
                 published = answer.json()
                 public = [one for one in published["keys"] if one.get("use", "sig") == "sig"]
@@ -250,23 +254,25 @@ class Provider:
                 raise _away() from error
         return self._keys[1]
 
-
-def _asked(
-    method: str,
-    url: str,
-    *,
-    form: Mapping[str, str] | None = None,
-    auth: tuple[str, str] | None = None,
-) -> httpx.Response:
-    try:
-        answer = httpx.request(method, url, data=form, auth=auth, timeout=_TIMEOUT_SECONDS)
-    except httpx.HTTPError as error:
-        raise _away() from error
-    if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR or (
-        method == "GET" and answer.status_code != httpx.codes.OK
-    ):
-        raise _away()
-    return answer
+    def _asked(
+        self,
+        method: str,
+        url: str,
+        *,
+        form: Mapping[str, str] | None = None,
+        auth: tuple[str, str] | None = None,
+    ) -> httpx.Response:
+        try:
+            answer = httpx.request(
+                method, url, data=form, auth=auth, timeout=_TIMEOUT_SECONDS, verify=self._trusted
+            )
+        except httpx.HTTPError as error:
+            raise _away() from error
+        if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR or (
+            method == "GET" and answer.status_code != httpx.codes.OK
+        ):
+            raise _away()
+        return answer
 
 
 def _texts(value: object) -> tuple[str, ...]:
