@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -127,9 +128,9 @@ def wall(ledger: Ledger, book: ReferenceBook, digest: str, *, asked: Asked, toda
     """Return the charts of one reference, the one that came nearest to its limit first."""
     first = today - timedelta(days=asked.days - 1)
     heads = book.heads(digest)
-    head = next((one for one in heads if one.reference_id == asked.reference_id), None)
-    head = head or next((one for one in heads if one.newest), None)
     alarms = [one for one in ledger.monitoring.alarms() if one.model_digest == digest]
+    head = next((one for one in heads if one.reference_id == asked.reference_id), None)
+    head = head or _most_alarming(heads, alarms)
     ordered = _ordered(ledger, book, head, channel=asked.channel, first=first) if head else []
     at_once = AT_ONCE if asked.days <= LONG_DAYS else AT_ONCE // 2
     pages = max(1, -(-len(ordered) // at_once))
@@ -155,6 +156,13 @@ def wall(ledger: Ledger, book: ReferenceBook, digest: str, *, asked: Asked, toda
             if one.chart == STRATUM_CHART and one.stratum not in {it.stratum for it in heads}
         ),
     )
+
+
+def _most_alarming(heads: Iterable[ReferenceHead], alarms: Iterable[Alarm]) -> ReferenceHead | None:
+    """Return the newest reference with the most open alarms, else the first; None without any."""
+    open_ones = Counter(one.reference_id for one in alarms if one.closed_at is None)
+    newest = [one for one in heads if one.newest]
+    return max(newest, key=lambda one: open_ones[one.reference_id], default=None)
 
 
 _Ranked = tuple[str, tuple[tuple[ChartDesign, float, int], ...]]
