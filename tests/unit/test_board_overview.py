@@ -15,6 +15,7 @@ from lines import a_ledger
 from clic_edge.board import overview as module
 from clic_edge.board.overview import Level, Light, Overview, Surroundings, overview
 from clic_edge.domain.case import CaseState
+from clic_edge.domain.constancy import Record, Run, Verdict
 from clic_edge.ledger.cases import Admission
 from clic_edge.ledger.records import HEARTBEAT
 from clic_edge.web.words import words
@@ -117,3 +118,62 @@ def test_every_light_has_words_for_whatever_it_may_say() -> None:
         said = {key.removeprefix(f"overview.{name}_") for key in reasons if f".{name}_" in key}
         assert said
         assert said <= texts, said - texts
+
+
+def _ran(ledger: Ledger, at: datetime, verdict: Verdict) -> None:
+    model = {"model_id": "organs", "model_version": "1", "model_digest": "d" * 64}
+    record = Record(
+        protocol="nightly",
+        version=1,
+        protocol_digest="p" * 64,
+        pipeline="head",
+        at=at,
+        person="Ida Fysiker",
+        device="cpu",
+        environment=(),
+        outcomes=(),
+        **model,
+    )
+    ledger.constancy.seal(record)
+    run = Run(
+        run_id="run",
+        protocol="nightly",
+        version=1,
+        pipeline="head",
+        record_id=record.record_id,
+        started_at=at,
+        started_by="schedule",
+        **model,
+    )
+    ledger.constancy.begin(run)
+    ledger.constancy.finish("run", verdict, at=at)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "hours", "why", "level"),
+    [
+        (Verdict.PASSED, 8, "passed", Level.GOOD),
+        (Verdict.PASSED, 40, "missed", Level.WARN),
+        (Verdict.FAILED, 8, "failed", Level.BAD),
+        (Verdict.INCOMPLETE, 8, "incomplete", Level.WARN),
+    ],
+)
+def test_the_last_constancy_run_is_said(
+    ledger: Ledger, verdict: Verdict, hours: int, why: str, level: Level
+) -> None:
+    now = _now()
+    _ran(ledger, now - timedelta(hours=hours), verdict)
+    light = _light(overview(ledger, ROOMY, now), "constancy")
+    assert (light.why, light.level) == (why, level)
+
+
+def test_without_a_run_nothing_is_said_of_constancy(ledger: Ledger) -> None:
+    assert _light(overview(ledger, ROOMY, _now()), "constancy").level is Level.IDLE
+
+
+@pytest.mark.parametrize(("days", "level"), [(90, Level.GOOD), (20, Level.WARN), (3, Level.BAD)])
+def test_a_certificate_that_ends_is_said_in_time(ledger: Ledger, days: int, level: Level) -> None:
+    now = _now()
+    around = replace(ROOMY, certificate_ends=now + timedelta(days=days, hours=1))
+    light = _light(overview(ledger, around, now), "certificate")
+    assert (light.level, light.count) == (level, days)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from clic_edge.domain.case import CaseState
+from clic_edge.domain.constancy import Verdict
 from clic_edge.domain.monitoring import Severity
 from clic_edge.domain.standing import ModelState
 from clic_edge.ledger.records import HEARTBEAT
@@ -27,6 +28,12 @@ LATE: Final = timedelta(hours=1)
 """A case that has been open for longer wants a look; what waits for its study does so by rule."""
 FULL: Final = (0.20, 0.05)
 """Shares of the disk that should be free: below the first look, below the second act."""
+REMEMBERED: Final = timedelta(days=30)
+"""Constancy runs that are older say nothing of today."""
+MISSED: Final = timedelta(hours=36)
+"""After a run longer ago, a night has been missed."""
+EXPIRES: Final = (30, 7)
+"""Days that a certificate should last: below the first look, below the second act."""
 HOURS: Final = 24
 _HOUR: Final = timedelta(hours=1)
 
@@ -61,6 +68,8 @@ class Surroundings:
     archive_answers: bool
     free_bytes: int
     total_bytes: int
+    certificate_ends: datetime | None = None
+    """Of the pages' TLS; None where there is none, or a proxy has it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,8 +118,10 @@ def overview(ledger: Ledger, surroundings: Surroundings, now: datetime) -> Overv
         _quarantine(ledger),
         _models(ledger),
         _alarms(ledger),
+        _constancy(ledger, now),
         _disk(surroundings),
         _device(ledger),
+        *_certificate(surroundings, now),
     )
     order = list(Level)
     return Overview(
@@ -192,6 +203,39 @@ def _alarms(ledger: Ledger) -> Light:
     if act:
         return Light(name="alarms", level=Level.BAD, why="act", count=len(act), since=since)
     return Light(name="alarms", level=Level.WARN, why="open", count=len(alarms), since=since)
+
+
+def _constancy(ledger: Ledger, now: datetime) -> Light:
+    """Return what the newest run of each pipeline said, the worst first."""
+    runs = [one for one in ledger.constancy.runs(since=now - REMEMBERED) if one.record_id]
+    newest = {one.pipeline: one for one in runs if one.verdict is not Verdict.RUNNING}.values()
+    if not newest:
+        return Light(name="constancy", level=Level.IDLE, why="never")
+    wrong = [one for one in newest if one.verdict is not Verdict.PASSED]
+    failed = [one for one in wrong if one.verdict is Verdict.FAILED]
+    oldest = min((failed or wrong or [*newest]), key=lambda one: one.started_at)
+    if failed:
+        level, why = Level.BAD, "failed"
+    elif wrong:
+        level, why = Level.WARN, "incomplete"
+    elif now - oldest.started_at > MISSED:
+        level, why = Level.WARN, "missed"
+    else:
+        level, why = Level.GOOD, "passed"
+    return Light(
+        name="constancy", level=level, why=why, detail=oldest.pipeline, since=oldest.started_at
+    )
+
+
+def _certificate(surroundings: Surroundings, now: datetime) -> tuple[Light, ...]:
+    """Return a light only where these pages have a certificate of their own."""
+    ends = surroundings.certificate_ends
+    if ends is None:
+        return ()
+    days = (ends - now).days
+    level = Level.BAD if days < EXPIRES[1] else Level.WARN if days < EXPIRES[0] else Level.GOOD
+    why = "lasts" if level is Level.GOOD else "ends"
+    return (Light(name="certificate", level=level, why=why, count=max(days, 0)),)
 
 
 def _disk(surroundings: Surroundings) -> Light:

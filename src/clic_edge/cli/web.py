@@ -104,6 +104,7 @@ def application(appliance: Appliance, hasher: Hasher | None = None) -> FastAPI:
             language=appliance.settings.appliance.language,
             hasher=hasher or Hasher(),
             is_encrypted=settings.certificate is not None or settings.behind_proxy,
+            certificate_ends=certificate_of(appliance),
             provider=_provider(settings),
             lifetime=Lifetime(
                 idle=timedelta(minutes=settings.session_idle_minutes),

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
@@ -73,6 +74,8 @@ class Site:
     hasher: Hasher = field(default_factory=Hasher)
     """Of passwords."""
     is_encrypted: bool = False
+    certificate_ends: datetime | None = None
+    """Of the pages' own TLS."""
     """Whether browsers reach the pages by TLS, of this process or of a proxy."""
     provider: Provider | None = None
     """Of log-ins by OpenID Connect."""
@@ -99,7 +102,7 @@ def create_app(
     app = FastAPI(
         title="clic-edge", lifespan=living, docs_url=None, redoc_url=None, openapi_url=None
     )
-    pages, look = Pages(site.language), overview.Look(ledger, archive, site.state_folder)
+    pages, look = Pages(site.language), _look(ledger, archive, site)
     app.include_router(health.router(ledger, archive))
     app.include_router(overview.router(look, pages))
     app.include_router(cases.router(ledger, pages))
@@ -142,6 +145,11 @@ def _guard(app: FastAPI, ledger: Ledger, pages: Pages, *, site: Site) -> None:
     if site.provider:
         app.include_router(openid.router(entrance, site.provider))
     app.add_middleware(Guard, door=entrance.door, cookies=entrance.cookies)
+
+
+def _look(ledger: Ledger, archive: ArchiveGateway, site: Site) -> overview.Look:
+    ends = site.certificate_ends
+    return overview.Look(ledger, archive, site.state_folder, certificate_ends=ends)
 
 
 def _programs(ledger: Ledger, site: Site, look: overview.Look) -> Iterable[APIRouter]:

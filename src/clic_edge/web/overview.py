@@ -19,11 +19,19 @@ from clic_edge.web.rendering import Pages
 class Look:
     """Looks at the appliance as it is now."""
 
-    def __init__(self, ledger: Ledger, archive: ArchiveGateway, folder: Path) -> None:
-        """Look at a ledger, an archive, and the disk that a folder is on."""
+    def __init__(
+        self,
+        ledger: Ledger,
+        archive: ArchiveGateway,
+        folder: Path,
+        *,
+        certificate_ends: datetime | None = None,
+    ) -> None:
+        """Look at a ledger, an archive, the disk that a folder is on, and a certificate's end."""
         self._ledger = ledger
         self._archive = archive
         self._folder = folder
+        self._certificate_ends = certificate_ends
 
     async def now(self) -> Overview:
         """Return how the appliance is."""
@@ -33,7 +41,10 @@ class Look:
     def _seen(self, archive_answers: bool) -> Overview:  # noqa: FBT001 - run_in_threadpool passes it
         disk = shutil.disk_usage(self._folder)
         around = Surroundings(
-            archive_answers=archive_answers, free_bytes=disk.free, total_bytes=disk.total
+            archive_answers=archive_answers,
+            free_bytes=disk.free,
+            total_bytes=disk.total,
+            certificate_ends=self._certificate_ends,
         )
         return overview(self._ledger, around, datetime.now(UTC))
 
