@@ -133,5 +133,5 @@ def log(engine: Engine, seen: Iterable[Observation], *, digest: str = "d" * 64) 
         insert_once(connection, cases, [case])
         connection.execute(predictions.insert(), rows)
         for name, one in zip(ids, kept, strict=True):
-            write_features(connection, name, one.features)
+            write_features(connection, name, one.features, embedding=one.embedding)
     return ids

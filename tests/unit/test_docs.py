@@ -194,6 +194,7 @@ def tables(content: object, prefix: str = "") -> Iterator[str]:
 def test_settings_on_a_page_are_settings_that_exist(page: Path) -> None:
     known = known_keys()
     of_packages = (
+        "[embedding]",
         "[gate]",
         "[image]",
         "[tiles]",

@@ -10,11 +10,10 @@ import pytest
 from observed import BEGIN, STEP, Habit, acceptance, observations, reference
 from sklearn.metrics import roc_auc_score
 
-from clic_edge.domain.feature import Feature
 from clic_edge.drift.comparison import compare, compare_whole, expected_performance, subgroups
 from clic_edge.drift.monitor import evaluate
 from clic_edge.drift.plan import Policy, plan_charts
-from clic_edge.drift.reference import freeze
+from clic_edge.drift.reference import freeze, tabulate
 
 if TYPE_CHECKING:
     from clic_edge.domain.monitoring import Observation, Reference
@@ -37,31 +36,24 @@ def test_what_differs_comes_first_and_what_does_not_is_not_significant(frozen: R
 def test_a_window_too_small_is_compared_with_nothing_significant(frozen: Reference) -> None:
     found = compare(frozen, observations(3, seed=3))
     assert all(np.isnan(one.adjusted_p) for one in found)
-    assert compare_whole(frozen, observations(3, seed=3)) is None
+    assert compare_whole(frozen, observations(3, seed=3)) == ()
     assert len(compare(frozen, [])) == len(found)
 
 
 def test_whole_observations_are_compared_by_all_their_numbers(frozen: Reference) -> None:
     same, other = observations(150, seed=8), Habit(shift={"output.organ.volume_mm3": 0.9})
-    usual = compare_whole(frozen, same)
-    odd = compare_whole(frozen, observations(150, habit=other, seed=8))
-    assert usual is not None
-    assert odd is not None
-    assert usual.p_value > 0.05 > odd.p_value
+    (usual,) = compare_whole(frozen, same)
+    (odd,) = compare_whole(frozen, observations(150, habit=other, seed=8))
+    assert min(usual.adjusted) > 0.05 > max(odd.adjusted)
+    assert usual.separation.auc == pytest.approx(0.5, abs=0.06)
+    assert odd.separation.auc > 0.6
 
 
 def embedded(n: int, seed: int, shift: float = 0.0) -> list[Observation]:
-    """Return observations with eight numbers of a layer."""
-    rng = np.random.default_rng(seed)
-    layers = rng.normal(shift, 1, (n, 8))
+    """Return observations with eight numbers of a layer, whose variances are all the same."""
+    layers = np.random.default_rng(seed).normal(shift, 1, (n, 8))
     return [
-        replace(
-            one,
-            features=(
-                *one.features,
-                *(Feature(name=f"embedding.{i}", number=float(v)) for i, v in enumerate(layer)),
-            ),
-        )
+        replace(one, embedding=tuple(layer.tolist()))
         for one, layer in zip(observations(n, seed=seed), layers, strict=True)
     ]
 
@@ -71,9 +63,10 @@ def test_an_embedding_is_compared_as_a_whole_and_charted_with_the_odd_studies_on
     charted = {one.feature for one in plan_charts(made, Policy()).charts}
     assert not [name for name in charted if name.startswith("embedding.")]
     assert "embedding.3" in dict(plan_charts(made, Policy()).cloud_features)
-    whole = compare_whole(made, embedded(100, 2, shift=0.4), prefix="embedding.")
-    assert whole is not None
-    assert whole.p_value < 0.01
+    features, layer = compare_whole(made, embedded(100, 2, shift=0.4))
+    assert (features.is_embedding, layer.is_embedding) == (False, True)
+    assert max(layer.adjusted) < 0.02
+    assert layer.separation.auc > 0.7 > features.separation.auc
     later = [
         replace(one, at=BEGIN + (1000 + index) * STEP)
         for index, one in enumerate(embedded(200, 3, shift=0.8))
@@ -81,8 +74,15 @@ def test_an_embedding_is_compared_as_a_whole_and_charted_with_the_odd_studies_on
     assert "odd.studies" in {one.chart for one in evaluate(made, later, policy=Policy()).opened}
 
 
+def test_an_embedding_of_another_size_is_none() -> None:
+    one, other = embedded(2, 1)
+    table = tabulate([one, replace(other, embedding=other.embedding[:3])])
+    assert np.isnan(table.number("embedding.0", 2)).tolist() == [False, True]
+
+
 def test_a_model_without_embedding_has_none_to_compare(frozen: Reference) -> None:
-    assert compare_whole(frozen, observations(100), prefix="embedding.") is None
+    (whole,) = compare_whole(frozen, observations(100))
+    assert not whole.is_embedding
 
 
 def test_a_subgroup_is_told_apart_and_a_small_one_says_nothing() -> None:

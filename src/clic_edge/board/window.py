@@ -12,15 +12,14 @@ import numpy as np
 from clic_edge.board.references import ReferenceHead  # noqa: TC001 - FastAPI reads the annotations
 from clic_edge.domain.monitoring import EVERY, Channel, Stratum
 from clic_edge.drift.comparison import compare, compare_whole, expected_performance, grouped
-from clic_edge.drift.reference import EMBEDDING, tabulate
+from clic_edge.drift.reference import tabulate
 from clic_edge.drift.statistics import NumberDifference, WordDifference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from clic_edge.board.references import ReferenceBook
-    from clic_edge.drift.comparison import Comparison, Estimate, Group
-    from clic_edge.drift.multivariate import Discrepancy
+    from clic_edge.drift.comparison import Comparison, Estimate, Group, Whole
     from clic_edge.drift.reference import Table
     from clic_edge.ledger import Ledger
 
@@ -77,10 +76,18 @@ class Difference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Together:
-    """How whole studies differ: squared maximum mean discrepancy, p by permutation."""
+    """How whole studies differ: two tests, each with its p by permutation."""
 
     squared: float
+    """Maximum mean discrepancy, squared."""
     p_value: float
+    adjusted_p: float
+    """By Benjamini and Hochberg over all tests of whole studies."""
+    auc: float
+    """Of a classifier that tries to tell the window from the reference; 0.5 is chance."""
+    auc_p_value: float
+    auc_adjusted_p: float
+    is_much: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,6 +167,7 @@ def window(
     ours = [one for one in seen if _belongs(one.stratum, head, others=asked.others)]
     reference = book.whole(head.reference_id) if head else None
     table = tabulate(ours)
+    wholes = compare_whole(reference, ours) if reference else ()
     return Window(
         since=since,
         until=now,
@@ -169,10 +177,8 @@ def window(
         strata=tuple(sorted({one.stratum for one in ours}, key=str)),
         n=len(ours),
         differences=tuple(map(_difference, compare(reference, ours))) if reference and ours else (),
-        together=_together(compare_whole(reference, ours)) if reference else None,
-        embedding=_together(compare_whole(reference, ours, prefix=EMBEDDING))
-        if reference
-        else None,
+        together=_together(wholes, is_embedding=False),
+        embedding=_together(wholes, is_embedding=True),
         by=asked.by,
         possible=_possible(table),
         smallest=book.policy.smallest_group,
@@ -210,10 +216,19 @@ def _difference(one: Comparison) -> Difference:
     )
 
 
-def _together(found: Discrepancy | None) -> Together | None:
-    if found is None or not isfinite(found.squared):
+def _together(wholes: Iterable[Whole], *, is_embedding: bool) -> Together | None:
+    found = next((one for one in wholes if one.is_embedding is is_embedding), None)
+    if found is None or not isfinite(found.discrepancy.squared):
         return None
-    return Together(squared=found.squared, p_value=found.p_value)
+    return Together(
+        squared=found.discrepancy.squared,
+        p_value=found.discrepancy.p_value,
+        adjusted_p=found.adjusted[0],
+        auc=found.separation.auc,
+        auc_p_value=found.separation.p_value,
+        auc_adjusted_p=found.adjusted[1],
+        is_much=min(found.adjusted) < MUCH,
+    )
 
 
 def _possible(table: Table) -> tuple[str, ...]:

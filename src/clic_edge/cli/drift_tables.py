@@ -107,8 +107,15 @@ def _show_comparison(one: Reference, ours: Sequence[Observation], days: int) -> 
             for row in found
         ),
     )
-    if whole := compare_whole(one, ours):
-        stdout.print(Text(f"all numbers together: MMD² {whole.squared:.4f}, p {whole.p_value:.3f}"))
+    for whole in compare_whole(one, ours):
+        what = "the model's embedding" if whole.is_embedding else "all numbers together"
+        by_distance, by_classifier = whole.adjusted
+        told = (
+            f"{what}: MMD² {whole.discrepancy.squared:.4f}, adjusted p {by_distance:.3f}; "
+            f"a classifier tells them apart with AUC {whole.separation.auc:.2f}, "
+            f"adjusted p {by_classifier:.3f}"
+        )
+        stdout.print(Text(told, "yellow" if min(whole.adjusted) < _MUCH else ""))
 
 
 def _show_groups(one: Reference, ours: Sequence[Observation], by: str, *, smallest: int) -> None:

@@ -87,6 +87,8 @@ class Observation:
     at: datetime
     stratum: Stratum
     features: tuple[Feature, ...]
+    embedding: tuple[float, ...] = field(default=(), repr=False)
+    """Of a model that names a layer; its numbers become the features ``embedding.N``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

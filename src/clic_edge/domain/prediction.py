@@ -168,3 +168,6 @@ class Prediction:
     categories: tuple[CategoryFinding, ...] = ()
     detections: tuple[Detection, ...] = ()
     maps: tuple[ParametricMap, ...] = ()
+    embedding: tuple[float, ...] = field(default=(), repr=False)
+    """The layer that the package names, averaged over space: at most 256 numbers, for the monitor.
+    Empty where it names none, and of a prediction that was found in the log."""

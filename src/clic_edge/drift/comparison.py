@@ -10,6 +10,7 @@ import numpy as np
 from scipy.stats import t
 
 from clic_edge.drift.charts import normal_scores
+from clic_edge.drift.classifier import separation
 from clic_edge.drift.multivariate import mmd
 from clic_edge.drift.plan import is_wordy, words_of
 from clic_edge.drift.reference import EMBEDDING, STRATUM_FEATURES, channel_of, table_of, tabulate
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from clic_edge.domain.monitoring import Channel, Observation, Reference
+    from clic_edge.drift.classifier import Separation
     from clic_edge.drift.multivariate import Discrepancy
     from clic_edge.drift.reference import Table
     from clic_edge.drift.statistics import NumberDifference, WordDifference
@@ -80,30 +82,60 @@ def _differences(
             yield name, compare_words(words, now.word(name, length))
 
 
-def compare_whole(
-    reference: Reference, observations: Sequence[Observation], *, prefix: str = ""
-) -> Discrepancy | None:
-    """Return how whole observations differ from the reference's: of an embedding, by its prefix.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whole:
+    """Whole observations of a window beside the reference's, by all numbers or by the embedding."""
 
-    Features are compared by their scores. None where fewer than 20 observations on either side
-    have all of the features that nine in ten of the reference have.
+    is_embedding: bool
+    discrepancy: Discrepancy
+    separation: Separation
+    adjusted: tuple[float, float]
+    """Both p-values, by Benjamini and Hochberg over all tests of whole observations."""
+
+
+def compare_whole(reference: Reference, observations: Sequence[Observation]) -> tuple[Whole, ...]:
+    """Return how whole observations differ from the reference's, by two tests each.
+
+    By their features, and by the embedding of a model that has one. Numbers are compared by their scores. Nothing is said where fewer than 20 observations on
+    either side have all of the numbers that nine in ten of the reference have.
     """
-    now = tabulate(observations)
+    before, now = table_of(reference), tabulate(observations)
+    tested = [
+        (is_embedding, mmd(*sides), separation(*sides))
+        for is_embedding in (False, True)
+        for sides in _sides(before, now, len(observations), is_embedding=is_embedding)
+    ]
+    adjusted = benjamini_hochberg(
+        [p for _, distance, apart in tested for p in (distance.p_value, apart.p_value)]
+    )
+    return tuple(
+        Whole(
+            is_embedding=is_embedding,
+            discrepancy=discrepancy,
+            separation=separated,
+            adjusted=(adjusted[2 * index], adjusted[2 * index + 1]),
+        )
+        for index, (is_embedding, discrepancy, separated) in enumerate(tested)
+    )
+
+
+def _sides(
+    before: Table, now: Table, length: int, *, is_embedding: bool
+) -> Iterator[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    """Yield the rows of reference and window, once where there are enough of both."""
     chosen = [
         (name, values)
-        for name, values in table_of(reference).numbers
-        if name.startswith(prefix) and np.isfinite(values).mean() >= _WHOLE
+        for name, values in before.numbers
+        if name.startswith(EMBEDDING) == is_embedding and np.isfinite(values).mean() >= _WHOLE
     ]
     if not chosen:
-        return None
-    sides = [
-        np.stack([_scores(values, of(name, values)) for name, values in chosen], axis=1)
-        for of in (lambda _, values: values, lambda name, _: now.number(name, len(observations)))
-    ]
-    whole = [rows[~np.isnan(rows).any(axis=1)] for rows in sides]
-    if min(len(rows) for rows in whole) < _FEWEST_ROWS:
-        return None
-    return mmd(*whole)
+        return
+    theirs = np.stack([_scores(values, values) for _, values in chosen], axis=1)
+    columns = [_scores(values, now.number(name, length)) for name, values in chosen]
+    ours = np.stack(columns, axis=1)
+    theirs, ours = (rows[~np.isnan(rows).any(axis=1)] for rows in (theirs, ours))
+    if min(len(theirs), len(ours)) >= _FEWEST_ROWS:
+        yield theirs, ours
 
 
 def _scores(baseline: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:

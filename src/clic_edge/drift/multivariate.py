@@ -19,6 +19,8 @@ MOST_ROWS = 500
 """Of either side of a maximum mean discrepancy: the kernel grows with their square."""
 USUAL = 0.99
 """Of the reference lies within the radius."""
+_FOLDS = 10
+_LEAST_SHRINKAGE = 1e-4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +40,7 @@ def mmd(reference: Numbers, window: Numbers, *, permutations: int = PERMUTATIONS
     J Mach Learn Res 2012, 13:723-773). Shapes (n, features), no NaN, at least two rows each.
     """
     rng = np.random.default_rng(SEED)
-    first, second = (_at_most(rows, rng) for rows in (reference, window))
+    first, second = (at_most(rows, rng, most=MOST_ROWS) for rows in (reference, window))
     together = np.concatenate([first, second])
     squares = cdist(together, together, "sqeuclidean")
     upper = squares[np.triu_indices(len(squares), 1)]
@@ -53,10 +55,11 @@ def mmd(reference: Numbers, window: Numbers, *, permutations: int = PERMUTATIONS
     return Discrepancy(squared=float(found[0]), p_value=rank / (permutations + 1))
 
 
-def _at_most(rows: Numbers, rng: np.random.Generator) -> Numbers:
-    if len(rows) <= MOST_ROWS:
+def at_most(rows: Numbers, rng: np.random.Generator, *, most: int) -> Numbers:
+    """Return the rows, or `most` of them in their order where there are more."""
+    if len(rows) <= most:
         return rows
-    return np.asarray(rows[np.sort(rng.choice(len(rows), MOST_ROWS, replace=False))])
+    return np.asarray(rows[np.sort(rng.choice(len(rows), most, replace=False))])
 
 
 def _squared(kernel: Numbers, sides: Numbers, sizes: tuple[int, int]) -> Numbers:
@@ -86,15 +89,18 @@ class Cloud:
 
         The covariance is shrunk towards its diagonal as far as its own uncertainty demands
         (Ledoit and Wolf, J Multivar Anal 2004, 88:365-411), so that it can be inverted with more
-        features than rows; each row's distance is that from the cloud of the other rows.
+        features than rows. The radius is that of rows which were left out, a tenth at a time: a
+        row pulls the cloud to itself.
         """
-        centre = np.asarray(reference.mean(axis=0))
-        precision = np.asarray(np.linalg.inv(_shrunk(reference - centre)))
-        squares = _squares(reference, centre, precision)
-        # Nearly left out, as Sherman and Morrison's formula has it: a row pulls the cloud to itself.
-        n = len(reference)
-        others = squares / np.maximum(1 - squares / n, 1 / n)
-        radius = float(np.sqrt(np.quantile(others, USUAL)))
+        fold_of = np.arange(len(reference)) % _FOLDS
+        left_out = [
+            _squares(reference[fold_of == fold], *_centred(reference[fold_of != fold]))
+            for fold in range(_FOLDS)
+        ]
+        # Weibull's quantile is the one beyond which a new row lies as often as it says.
+        squared = np.quantile(np.concatenate(left_out), USUAL, method="weibull")
+        radius = float(np.sqrt(squared))
+        centre, precision = _centred(reference)
         return cls(centre=centre, precision=precision, radius=radius)
 
     def distances(self, rows: Numbers) -> Numbers:
@@ -102,16 +108,27 @@ class Cloud:
         return np.sqrt(_squares(rows, self.centre, self.precision))
 
 
+def _centred(rows: Numbers) -> tuple[Numbers, Numbers]:
+    """Return the centre of rows, and their precision matrix."""
+    centre = np.asarray(rows.mean(axis=0))
+    return centre, np.asarray(np.linalg.inv(shrunk(rows - centre)))
+
+
 def _squares(rows: Numbers, centre: Numbers, precision: Numbers) -> Numbers:
     out = rows - centre
     return np.asarray((out @ precision * out).sum(axis=1))
 
 
-def _shrunk(centred: Numbers) -> Numbers:
+def shrunk(centred: Numbers) -> Numbers:
+    """Return the covariance of rows about 0, shrunk as far as its own uncertainty demands.
+
+    Ledoit and Wolf, J Multivar Anal 2004, 88:365-411: it can be inverted with few rows too.
+    """
     n, features = centred.shape
     covariance = centred.T @ centred / n
     target = max(float(np.trace(covariance)) / features, np.finfo(float).eps) * np.eye(features)
     distance = float(((covariance - target) ** 2).sum())
     noise = float(((centred**2).T @ (centred**2) / n - covariance**2).sum()) / n
-    weight = min(1.0, noise / distance) if distance > 0 else 1.0
+    # At least a little: of numbers that say the same, such as voxels and volume, there is no inverse.
+    weight = min(1.0, max(_LEAST_SHRINKAGE, noise / distance)) if distance > 0 else 1.0
     return np.asarray(weight * target + (1 - weight) * covariance)

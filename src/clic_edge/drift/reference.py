@@ -25,6 +25,7 @@ FEWEST = 30
 STRATUM_FEATURES = ("input.manufacturer", "input.model_name", "input.software_versions")
 ODD = "odd.studies"
 """Chart of the studies that lie outside the cloud of the reference."""
+_LARGEST = float(np.finfo(np.float16).max)
 EMBEDDING = "embedding."
 """Begins the names of a layer's numbers: they are looked at together only."""
 _IMAGE = ("input.intensity.", "input.noise", "input.sharpness", "input.artefact.")
@@ -95,7 +96,10 @@ def freeze(
         calibrated=acceptance.calibrated,
         observations=len(kept),
         numbers=tuple(
-            NumberColumn(name=name, values=tuple(_or_none(one) for one in values))
+            NumberColumn(
+                name=name,
+                values=tuple(map(_short if name.startswith(EMBEDDING) else _or_none, values)),
+            )
             for name, values in table.numbers
         ),
         words=tuple(WordColumn(name=name, values=values) for name, values in table.words),
@@ -104,6 +108,12 @@ def freeze(
 
 def _or_none(value: np.float64) -> float | None:
     return float(value) if isfinite(value) else None
+
+
+def _short(value: np.float64) -> float | None:
+    """Return the shortest number that is the same float16, as embeddings are logged."""
+    short = np.float16(np.clip(value, -_LARGEST, _LARGEST))
+    return float(str(short)) if isfinite(short) else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,10 +154,21 @@ def tabulate(observations: Sequence[Observation]) -> Table:
                 if one.name not in numbers:
                     numbers[one.name] = np.full(len(observations), np.nan)
                 numbers[one.name][index] = one.number if isfinite(one.number) else np.nan
+    numbers |= _layer([one.embedding for one in observations])
     return Table(
         numbers=tuple(sorted(numbers.items())),
         words=tuple((name, tuple(column)) for name, column in sorted(words.items())),
     )
+
+
+def _layer(embeddings: Sequence[tuple[float, ...]]) -> dict[str, NDArray[np.float64]]:
+    """Return an embedding's numbers by feature; NaN of whoever has none, or one of another size."""
+    size = max(map(len, embeddings), default=0)
+    rows = np.full((len(embeddings), size), np.nan)
+    for row, embedding in zip(rows, embeddings, strict=True):
+        if len(embedding) == size:
+            row[:] = embedding
+    return {f"{EMBEDDING}{index}": column for index, column in enumerate(rows.T)}
 
 
 def table_of(reference: Reference) -> Table:

@@ -57,6 +57,13 @@ class Protocol(Table):
         return self
 
 
+class Embedding(Table):
+    """Which layer of the network the monitor looks at, beside what the model answers."""
+
+    output: Words
+    """An output of the network (n, channels, …), averaged over space to at most 256 numbers."""
+
+
 class PixelGate(Table):
     """A small network that says by the pixels whether a study is one that the model was made for."""
 

@@ -16,6 +16,7 @@ from clic_edge.domain.prediction import Code, OperatingPoint, SegmentDefinition
 from clic_edge.errors import ConfigError
 from clic_edge.inference.card import (
     Dataset,
+    Embedding,
     Performance,
     PixelGate,
     Population,
@@ -96,6 +97,8 @@ class Declaration(Table):
     the probability, then which of these it is, from 0."""
     maps: tuple[HeatMap, ...] = ()
     """Pictures of numbers that the network makes beside its answers."""
+    embedding: Embedding | None = None
+    """What is logged of how the network sees, for the monitor; the answers don't depend on it."""
 
     @property
     def input(self) -> Input:
@@ -184,6 +187,12 @@ class Declaration(Table):
     def _measures_what_it_has(self) -> Self:
         if self.measurements and (self.volume is None or self.volume.quantity != "suv-bw"):
             raise ValueError("'measurements' in SUV need [input] quantity = \"suv-bw\"")
+        return self
+
+    @model_validator(mode="after")
+    def _can_show_its_layer(self) -> Self:
+        if self.embedding and (self.runtime != "onnx" or self.tiles):
+            raise ValueError("an 'embedding' needs the runtime \"onnx\", on volumes or images")
         return self
 
     @model_validator(mode="after")
@@ -305,6 +314,7 @@ def _valid_keys(place: list[str]) -> list[str]:
         "questions": Question,
         "categories": Category,
         "detections": Detectable,
+        "embedding": Embedding,
         "finding": Code,
         "site": Code,
         "maps": HeatMap,

@@ -28,6 +28,7 @@ from clic_edge.domain.prediction import (
 from clic_edge.errors import Defect
 from clic_edge.inference.categories import categories_of
 from clic_edge.inference.detecting import ANY, COLUMNS, detections_of
+from clic_edge.inference.embedding import embedding_of, pooled
 from clic_edge.inference.framing import frame, resized
 from clic_edge.inference.gate import admit_image
 from clic_edge.inference.image_input import NO_UNITS, QUANTITIES
@@ -118,6 +119,7 @@ class ImageRuntime(LoadedPackage):
         images = seen_by_network(seen, declared.images, framing=framing)[np.newaxis]
         self.require_unchanged()
         outputs, seconds = self._outputs(images)
+        layer = [outputs[declared.embedding.output]] if declared.embedding else []
         labels, segments = _segments(declared, outputs, framing=framing, geometry=seen.geometry)
         return Prediction(
             model=self.model,
@@ -138,6 +140,7 @@ class ImageRuntime(LoadedPackage):
             if declared.detections
             else (),
             maps=tuple(_map(one, outputs[one.name][0, 0], framing) for one in declared.maps),
+            embedding=embedding_of([pooled(one) for one in layer]),
         )
 
     def _outputs(self, images: NDArray[np.float32]) -> tuple[Outputs, float]:
@@ -146,9 +149,12 @@ class ImageRuntime(LoadedPackage):
             begin = time.perf_counter()
             found = self._seeing.outputs(images)
             seconds = time.perf_counter() - begin
-        expected = dict(_shapes(self.package.declaration))
-        if len(found) == len(expected) == 1:  # what the only output is called says nothing
-            found = dict(zip(expected, found.values(), strict=True))
+        declared = self.package.declaration
+        expected = dict(_shapes(declared))
+        layer = declared.embedding.output if declared.embedding else None
+        answers = [values for name, values in found.items() if name != layer]
+        if len(answers) == len(expected) == 1:  # what the only output is called says nothing
+            found = {**found, **dict(zip(expected, answers, strict=True))}
         for name, shape in expected.items():
             if name not in found or not _fits(found[name].shape, shape):
                 given = found[name].shape if name in found else "nothing"

@@ -10,6 +10,7 @@ import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as ort
 
 from clic_edge.errors import ConfigError, Defect
+from clic_edge.inference.embedding import require_layer
 from clic_edge.inference.external_data import has_external_data
 from clic_edge.inference.limits import memory_short
 from clic_edge.inference.looking import ImageRuntime
@@ -60,7 +61,7 @@ class OnnxRuntime(PackageRuntime):
         ConfigError
             The folder holds no complete, well-formed package; ``network-opset``: the network
             needs what this ONNX Runtime lacks; ``runtime-provider``: the site asks for a device
-            that is not there.
+            that is not there; ``model-embedding``: the network lacks the layer that is named.
         Defect
             Its files changed since their digests were written, or hold no network, or one whose
             numbers lie in a file that has no digest; as `ImageRuntime` of one for images.
@@ -68,6 +69,7 @@ class OnnxRuntime(PackageRuntime):
         """
         package = load_package(folder)
         network = OnnxNetwork(package.weights_path, site.providers)
+        require_layer(package.declaration.embedding, network.layers)
         package.verify()
         if package.declaration.image:
             return ImageRuntime(package, network)
@@ -103,6 +105,11 @@ class OnnxNetwork:
         if self._on_cpu is None:
             self._on_cpu = type(self)(self._path, ("CPUExecutionProvider",))
         return self._on_cpu
+
+    @property
+    def layers(self) -> tuple[tuple[str, int], ...]:
+        """Name and number of dimensions of each output."""
+        return tuple((one.name, len(one.shape)) for one in self._session.get_outputs())
 
     def interrupt(self) -> None:
         """End the pass that is under way, at its next node."""

@@ -49,6 +49,8 @@ class Answer:
     """Of each label, background first, over the voxels that have it; 0 where none has."""
     forward_seconds: float
     """Wall time of the forward passes alone, as far as the runtime can tell."""
+    embedding: tuple[float, ...] = ()
+    """As `Prediction.embedding`."""
 
 
 class Answering(Protocol):
@@ -136,6 +138,7 @@ class PackageRuntime(LoadedPackage):
             segments=_findings(declared, seen.geometry, voxels=voxels, answer=answer),
             device=self.device,
             forward_seconds=answer.forward_seconds,
+            embedding=answer.embedding,
         )
 
 

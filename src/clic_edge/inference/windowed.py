@@ -6,11 +6,12 @@ import threading
 import time
 from copy import copy
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self, runtime_checkable
 
 import numpy as np
 
 from clic_edge.errors import Defect
+from clic_edge.inference.embedding import embedding_of, pooled
 from clic_edge.inference.intensity import Prepared, prepare
 from clic_edge.inference.labelling import labelled
 from clic_edge.inference.limits import Limits, on_device
@@ -18,6 +19,8 @@ from clic_edge.inference.predicting import Answer
 from clic_edge.inference.windows import finished_planes
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from numpy.typing import NDArray
 
     from clic_edge.domain.volume import Volume
@@ -40,6 +43,15 @@ class Network(Protocol):
         Whether the shape is right and the values are finite is looked at by who calls. Raises
         Defect ``network-failed`` where there is no answer.
         """
+        ...
+
+
+@runtime_checkable
+class Layered(Network, Protocol):
+    """A network that shows more than its logits."""
+
+    def outputs(self, windows: NDArray[np.float32], /) -> Mapping[str, NDArray[np.float32]]:
+        """Return every output by name: logits, and the layer that the package names."""
         ...
 
 
@@ -85,7 +97,12 @@ class Windowed:
         """
         declared, clock = self._declaration, self._limits.clock
         image = Prepared(grid.lazily(voxels), declared.input.intensity)
-        passes = _Passes(network=self._network, classes=len(declared.segments) + 1, clock=clock)
+        passes = _Passes(
+            network=self._network,
+            classes=len(declared.segments) + 1,
+            clock=clock,
+            layer=declared.embedding.output if declared.embedding else "",
+        )
         window = declared.window
         if self._limits.batch:
             window = window.model_copy(update={"batch": self._limits.batch})
@@ -96,6 +113,7 @@ class Windowed:
             label_map=found.label_map,
             mean_probability=found.mean_probability,
             forward_seconds=passes.seconds,
+            embedding=embedding_of(passes.embeddings),
         )
 
 
@@ -113,12 +131,15 @@ class _Passes:
     network: Network
     classes: int
     clock: Clock
+    layer: str
+    """Of the embedding; empty for none."""
     seconds: float = field(default=0.0, init=False)
+    embeddings: list[NDArray[np.float64]] = field(default_factory=list, init=False)
 
     def __call__(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
         self.clock.check()
         begin = time.perf_counter()
-        logits = self.network(windows)
+        logits = self._logits(windows)
         self.seconds += time.perf_counter() - begin
         expected = (len(windows), self.classes, *windows.shape[2:])
         if logits.shape != expected:
@@ -128,6 +149,13 @@ class _Passes:
         if not np.isfinite(logits).all():
             raise Defect("network-not-finite", "The network returned values that are no numbers.")
         return logits
+
+    def _logits(self, windows: NDArray[np.float32]) -> NDArray[np.float32]:
+        if not (self.layer and isinstance(self.network, Layered)):
+            return self.network(windows)
+        outputs = {**self.network.outputs(windows)}
+        self.embeddings.append(pooled(outputs.pop(self.layer)))
+        return next(iter(outputs.values()))
 
 
 def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -22,7 +22,9 @@ feature_values = sa.Table(
     sa.Column("names_id", sa.ForeignKey("feature_names.names_id"), nullable=False),
     sa.Column("numbers", sa.LargeBinary, nullable=False),
     sa.Column("words", sa.Text, nullable=False),
+    sa.Column("embedding", sa.LargeBinary),
 )
+"""`embedding` is of a model that names a layer: float16, little-endian."""
 
 feature_days = sa.Table(
     "feature_days",

@@ -1,7 +1,7 @@
 """Features in the database: one compact row for each prediction, and the names of them once.
 
 A row holds the numbers as float64 side by side (little-endian, NaN for none) and the words as a
-JSON list. Which number is which, `feature_names` says: predictions with the same features share
+JSON list; an embedding, of a model that has one, lies beside them as float16. Which number is which, `feature_names` says: predictions with the same features share
 one row there, named by its content, so that two boxes write the same one.
 """
 
@@ -36,6 +36,7 @@ _STRATUM = tuple(Stratum.__slots__)
 VALUES = [feature_values.c[name] for name in ("names_id", "numbers", "words")]
 """The columns that `unpacker` reads."""
 _DTYPE = np.dtype("<f8")
+_SHORT = np.dtype("<f2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,9 +54,13 @@ class Names:
 
 
 def write_features(
-    connection: sa.Connection, prediction_id: str, features: Iterable[Feature]
+    connection: sa.Connection,
+    prediction_id: str,
+    features: Iterable[Feature],
+    *,
+    embedding: Sequence[float] = (),
 ) -> None:
-    """Write the features of a prediction; what is not finite is no number."""
+    """Write the features of a prediction, and its embedding; what is not finite is no number."""
     by_name = {one.name: one for one in features}
     numbers = sorted(name for name, one in by_name.items() if one.number is not None)
     words = sorted(by_name.keys() - set(numbers))
@@ -69,8 +74,20 @@ def write_features(
         "names_id": names.names_id,
         "numbers": values.tobytes(),
         "words": json.dumps([by_name[name].text for name in words], ensure_ascii=False),
+        "embedding": _packed(embedding) if embedding else None,
     }
     connection.execute(feature_values.insert().values(**row))
+
+
+def _packed(embedding: Sequence[float]) -> bytes:
+    largest = np.finfo(_SHORT).max
+    clipped: NDArray[np.float64] = np.clip(np.array(embedding), -largest, largest)
+    return clipped.astype(_SHORT).tobytes()
+
+
+def embedding_in(content: bytes | None) -> tuple[float, ...]:
+    """Return the numbers of an embedding as it was written; none where there is none."""
+    return tuple(np.frombuffer(content or b"", dtype=_SHORT).astype(np.float64).tolist())
 
 
 def stratum_of(features: Iterable[Feature]) -> Stratum:

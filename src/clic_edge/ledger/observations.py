@@ -11,7 +11,7 @@ from clic_edge.domain.constancy import CONSTANCY_MARK
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.monitoring import EVERY, Observation, Stratum
 from clic_edge.ledger.feature_tables import feature_values
-from clic_edge.ledger.features import VALUES, unpacker
+from clic_edge.ledger.features import VALUES, embedding_in, unpacker
 from clic_edge.ledger.schema import assessments, cases, predictions, series_refusals
 
 if TYPE_CHECKING:
@@ -95,11 +95,16 @@ def _of_predictions(
         & predictions.c.case_id.not_in(_OF_PHANTOMS)
     )
     own = [predictions.c[name] for name in ("created_at", *Stratum.__slots__)]
-    query = sa.select(*[*own, *VALUES]).join(feature_values)
+    query = sa.select(*[*own, *VALUES, feature_values.c.embedding]).join(feature_values)
     unpack = unpacker(connection)
     for row in connection.execute(query.where(chosen)):
         stratum = Stratum(**{name: row._mapping[name] for name in Stratum.__slots__})
-        yield Observation(at=row.created_at, stratum=stratum, features=unpack(row))
+        yield Observation(
+            at=row.created_at,
+            stratum=stratum,
+            features=unpack(row),
+            embedding=embedding_in(row.embedding),
+        )
         yield Observation(at=row.created_at, stratum=EVERY, features=_refused(refused=False))
 
 

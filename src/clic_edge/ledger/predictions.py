@@ -125,7 +125,8 @@ class PredictionStore:
         with self._engine.begin() as connection:
             key = {"prediction_id": logged.prediction_id}
             if insert_once(connection, predictions, [row]):
-                write_features(connection, logged.prediction_id, features)
+                embedding = logged.prediction.embedding
+                write_features(connection, logged.prediction_id, features, embedding=embedding)
             if with_mask:
                 content = _pack(logged.prediction, logged.slices)
                 insert_once(connection, segmentations, [{**key, "content": content}])
