@@ -79,6 +79,8 @@ def test_a_shift_is_seen_told_answered_and_acknowledged(site: Site) -> None:
     assert "ALARM" in status
     assert "The images changed while acquisition and output hold" in status
     assert "SIEMENS / Skyra / E11 by input.sex" in status
+    assert "all numbers together: MMD²" in status
+    assert "a classifier tells them apart with AUC" in status
 
     alarms = site.run("alarms")
     assert "action" in alarms

@@ -98,7 +98,9 @@ def freeze(
         numbers=tuple(
             NumberColumn(
                 name=name,
-                values=tuple(map(_short if name.startswith(EMBEDDING) else _or_none, values)),
+                values=_shortest(values)
+                if name.startswith(EMBEDDING)
+                else tuple(_or_none(one) for one in values),
             )
             for name, values in table.numbers
         ),
@@ -110,10 +112,10 @@ def _or_none(value: np.float64) -> float | None:
     return float(value) if isfinite(value) else None
 
 
-def _short(value: np.float64) -> float | None:
-    """Return the shortest number that is the same float16, as embeddings are logged."""
-    short = np.float16(np.clip(value, -_LARGEST, _LARGEST))
-    return float(str(short)) if isfinite(short) else None
+def _shortest(values: NDArray[np.float64]) -> tuple[float | None, ...]:
+    """Return the shortest numbers that are the same float16, as embeddings are logged."""
+    short = np.clip(values, -_LARGEST, _LARGEST).astype(np.float16)
+    return tuple(float(str(one)) if isfinite(one) else None for one in short)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
