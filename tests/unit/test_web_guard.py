@@ -22,6 +22,7 @@ from clic_edge.domain.account import Role
 from clic_edge.ledger.access_tables import accounts
 from clic_edge.ledger.schema import audit_events
 from clic_edge.web.guard import LARGEST_BODY, OPEN
+from clic_edge.web.problems import not_logged_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -114,7 +115,7 @@ def test_no_route_of_any_page_answers_without_log_in_but_those_that_must(
             if answer.status_code != 401 and "/login" not in answer.headers.get("Location", ""):
                 answered.add(path)
             if path not in OPEN and method != "GET" and not path.startswith("/static"):
-                assert answer.text in ("", '{"detail":"Log in first."}')
+                assert answer.text in ("", not_logged_in().body.decode())
     assert answered == {"/health", "/login", "/login/language", "/static/x"}
 
 

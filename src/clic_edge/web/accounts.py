@@ -33,6 +33,20 @@ class ListedAccount:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListedToken:
+    """A token that lets in, without what it is."""
+
+    token_id: str
+    name: str
+    """Of the account."""
+    label: str
+    role: Role
+    created_at: datetime
+    expires_at: datetime
+    used_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Change:
     """What an administrator asks for of an account; what is empty stays as it is."""
 
@@ -132,6 +146,14 @@ def api(ledger: Ledger) -> APIRouter:
                 created_at=one.created_at,
             )
             for one in ledger.accounts.all()
+        ]
+
+    @routes.get("/accounts/tokens")
+    def tokens(_by: Administrator) -> list[ListedToken]:
+        """Return the tokens that still let in; no secret is told."""
+        return [
+            ListedToken(**{name: getattr(one, name) for name in ListedToken.__slots__})
+            for one in _live(ledger, ledger.accounts.all())
         ]
 
     return routes

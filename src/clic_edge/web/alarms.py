@@ -35,6 +35,7 @@ from clic_edge.drawing.look import Look
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.alarms import WantedAlarms
 from clic_edge.web.access import account_of, at_least
+from clic_edge.web.fields import SAID, Words
 from clic_edge.web.rendering import Pages
 from clic_edge.web.words import Language, say
 
@@ -43,7 +44,7 @@ SIGNS: Final[Mapping[Severity, str]] = MappingProxyType(
 )
 _LONGEST: Final = 2000
 _Id = Annotated[str, Field(pattern=r"^[0-9a-f]{1,16}$")]
-_Text = Annotated[str, Field(min_length=1, max_length=_LONGEST, pattern=r"\S")]
+_Text = Annotated[str, Field(min_length=1, max_length=_LONGEST, pattern=SAID)]
 _Physicist = Annotated[Account, Depends(at_least(Role.PHYSICIST))]
 
 
@@ -53,7 +54,7 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     state: Literal["open", "closed", "all"] = "open"
-    model: Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")] = ""
+    model: Words = ""
     severity: Severity | Literal[""] = ""
     after: Annotated[str, Field(pattern=CURSOR)] | None = None
     limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = 50

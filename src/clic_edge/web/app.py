@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from fastapi import APIRouter, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
@@ -19,7 +20,7 @@ from clic_edge.accounts.openid import Provider
 from clic_edge.accounts.passwords import Hasher
 from clic_edge.errors import ClicEdgeError, ConfigError, Refusal, Transient
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import DatabaseAway, database_away
+from clic_edge.ledger.database import DatabaseAway, DatabaseUnfit, database_away
 from clic_edge.pacs.gateway import ArchiveGateway
 from clic_edge.pipeline.assessing import Desk
 from clic_edge.reporting.shelf import REPORTS, Shelf
@@ -51,6 +52,7 @@ from clic_edge.web import (
 from clic_edge.web.cookies import Cookies
 from clic_edge.web.guard import Guard
 from clic_edge.web.pages import plain_page
+from clic_edge.web.problems import UNFIT, invalid_sentence
 from clic_edge.web.protection import Protection
 from clic_edge.web.rendering import Pages
 from clic_edge.web.words import Language
@@ -74,9 +76,9 @@ class Site:
     hasher: Hasher = field(default_factory=Hasher)
     """Of passwords."""
     is_encrypted: bool = False
+    """Whether browsers reach the pages by TLS, of this process or of a proxy."""
     certificate_ends: datetime | None = None
     """Of the pages' own TLS."""
-    """Whether browsers reach the pages by TLS, of this process or of a proxy."""
     provider: Provider | None = None
     """Of log-ins by OpenID Connect."""
 
@@ -107,7 +109,8 @@ def create_app(
     app.include_router(overview.router(look, pages))
     app.include_router(cases.router(ledger, pages))
     app.include_router(case.router(ledger, pages))
-    app.include_router(pictures.router(ledger, archive))
+    seen = pictures.router(ledger, archive)
+    app.include_router(seen)
     app.include_router(opening.router(ledger, archive))
     for one in _MODEL_PAGES:
         app.include_router(one.router(site.watch, pages))
@@ -120,10 +123,12 @@ def create_app(
     if desk:
         app.include_router(assess.router(desk))
     app.mount("/static", StaticFiles(packages=[("clic_edge.web", "static")]))
-    app.mount(api.PATH, api.create_api(_programs(ledger, site, look)))
+    app.mount(api.PATH, api.create_api(_programs(ledger, site, look=look, seen=seen)))
     app.add_exception_handler(ClicEdgeError, _explained)
     app.add_exception_handler(DatabaseAway, _away)
+    app.add_exception_handler(DatabaseUnfit, _unfit)
     app.add_exception_handler(HTTPException, _refused)
+    app.add_exception_handler(RequestValidationError, _invalid)
     _guard(app, ledger, pages, site=site)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(site.names), www_redirect=False)
     app.add_middleware(Protection, is_encrypted=site.is_encrypted)
@@ -152,14 +157,18 @@ def _look(ledger: Ledger, archive: ArchiveGateway, site: Site) -> overview.Look:
     return overview.Look(ledger, archive, site.state_folder, certificate_ends=ends)
 
 
-def _programs(ledger: Ledger, site: Site, look: overview.Look) -> Iterable[APIRouter]:
+def _programs(
+    ledger: Ledger, site: Site, *, look: overview.Look, seen: APIRouter
+) -> Iterable[APIRouter]:
     return (
         overview.api(look),
+        account.api(Door(ledger, lifetime=site.lifetime)),
         accounts.api(ledger),
         cases.api(ledger),
         alarms.api(ledger),
         audit.api(ledger),
         case.api(ledger),
+        seen,
         *(one.api(site.watch) for one in _MODEL_PAGES),
         reports.api(_shelf(site)),
     )
@@ -190,3 +199,13 @@ def _refused(_request: Request, error: Exception) -> Response:
 
 def _away(request: Request, _error: Exception) -> Response:
     return _explained(request, database_away())
+
+
+def _unfit(_request: Request, _error: Exception) -> Response:
+    return plain_page("Not understood", UNFIT, status=422)
+
+
+def _invalid(_request: Request, error: Exception) -> Response:
+    """Return what is wrong with a request, without what it said."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101 - as it was registered
+    return plain_page("Not understood", invalid_sentence(error), status=422)

@@ -10,13 +10,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from clic_edge.board.cases import CURSOR, LARGEST_PAGE
 from clic_edge.domain.case import CaseState
 from clic_edge.ledger.search import Wanted
+from clic_edge.web.fields import Day, Words
 
 LARGEST_SAMPLE: Final = 100
 LARGEST_SEED: Final = 2**31 - 1
 _HOUR: Final = timedelta(hours=1)
-
-_Words = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
-_Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
 
 
 def _hour(at: datetime) -> datetime:
@@ -34,20 +32,20 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     state: Annotated[tuple[CaseState, ...], Field(max_length=len(CaseState))] = ()
-    pipeline: _Words = ""
-    model: _Words = ""
+    pipeline: Words = ""
+    model: Words = ""
     """Identifier of a model that has a prediction of the case, in the shadow too."""
-    manufacturer: _Words = ""
-    scanner: _Words = ""
-    software: _Words = ""
-    since: _Day | None = None
+    manufacturer: Words = ""
+    scanner: Words = ""
+    software: Words = ""
+    since: Day | None = None
     """Received on this day or later (UTC)."""
-    until: _Day | None = None
+    until: Day | None = None
     """Received on this day or earlier (UTC)."""
     hour: Annotated[datetime, AfterValidator(_hour)] | None = None
     """Received in this hour; `since` and `until` do not count then."""
-    code: _Words = ""
-    text: _Words = ""
+    code: Words = ""
+    text: Words = ""
     """Beginning of a case's identifier, or a subject's pseudonym."""
     after: Annotated[str, Field(pattern=CURSOR)] | None = None
     """Cursor of an earlier page."""

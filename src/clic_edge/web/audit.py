@@ -21,10 +21,10 @@ from clic_edge.domain.account import Role
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.audit import WantedDeeds
 from clic_edge.web.access import at_least
+from clic_edge.web.fields import Day, Words
 from clic_edge.web.rendering import Pages
 
-_Words = Annotated[str, Field(max_length=256, pattern=r"^[^\x00-\x1f\x7f]*$")]
-_Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
+_TABLE: Final = {"text/csv": {"schema": {"type": "string"}}}
 _ACT: Final = at_least(Role.PHYSICIST)
 """What colleagues did is not for everybody who may look at a result."""
 
@@ -34,14 +34,14 @@ class Asked(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    person: _Words = ""
-    action: _Words = ""
-    case: _Words = ""
+    person: Words = ""
+    action: Words = ""
+    case: Words = ""
     """Beginning of a case's identifier."""
-    model: _Words = ""
-    since: _Day | None = None
+    model: Words = ""
+    since: Day | None = None
     """On this day or later (UTC)."""
-    until: _Day | None = None
+    until: Day | None = None
     """On this day or earlier (UTC)."""
     after: Annotated[str, Field(pattern=CURSOR)] | None = None
     limit: Annotated[int, Field(ge=1, le=LARGEST_PAGE)] = 100
@@ -117,6 +117,13 @@ def api(ledger: Ledger) -> APIRouter:
     def audit(asked: Annotated[Asked, Query()]) -> AuditPage:
         """Return a page of who did what, the newest first."""
         return audit_page(ledger, asked.wanted, limit=asked.limit, after=asked.after)
+
+    @routes.get(
+        "/audit/export.csv", response_class=StreamingResponse, responses={200: {"content": _TABLE}}
+    )
+    def export(asked: Annotated[Asked, Query()]) -> Response:
+        """Return the whole trail as CSV, the newest first; `after` and `limit` do not count."""
+        return _csv(ledger, asked)
 
     @routes.get("/audit/chain")
     def proof() -> Chain:

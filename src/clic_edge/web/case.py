@@ -18,19 +18,20 @@ from clic_edge.pipeline.explaining import explained
 from clic_edge.pipeline.picturing import PICTURED
 from clic_edge.web.access import account_of, at_least
 from clic_edge.web.cases import SIGNS
+from clic_edge.web.fields import LINES
 from clic_edge.web.rendering import Pages, number
 from clic_edge.web.words import say
 
 LONGEST_REASON: Final = 500
 
 _Physicist = Annotated[Account, Depends(at_least(Role.PHYSICIST))]
-_Reason = Annotated[str, Form(max_length=LONGEST_REASON)]
+_Reason = Annotated[str, Form(max_length=LONGEST_REASON, pattern=LINES)]
 
 
 class Why(BaseModel):
     """Why somebody does something with a case."""
 
-    reason: Annotated[str, Field(min_length=1, max_length=LONGEST_REASON)]
+    reason: Annotated[str, Field(min_length=1, max_length=LONGEST_REASON, pattern=LINES)]
 
 
 def router(ledger: Ledger, pages: Pages) -> APIRouter:

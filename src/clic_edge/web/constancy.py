@@ -141,7 +141,11 @@ def api(watch: Watch) -> APIRouter:
         """Return one run with all that it compared."""
         return results_of(watch, run_id)
 
-    @routes.get("/constancy/reports/{report_id}.{kind}", response_class=Response)
+    @routes.get(
+        "/constancy/reports/{report_id}.{kind}",
+        response_class=Response,
+        responses={200: {"content": {kind: {} for kind in _TYPES.values()}}},
+    )
     def report(report_id: _Id, kind: _Kind) -> Response:
         """Return an acceptance report as PDF or JSON."""
         return _file(watch, report_id, kind)

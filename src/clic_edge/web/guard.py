@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clic_edge.accounts.door import Door, Entered
@@ -16,6 +16,7 @@ from clic_edge.accounts.tokens import is_derived
 from clic_edge.ledger.database import DatabaseAway, database_away
 from clic_edge.web.cookies import Cookies
 from clic_edge.web.pages import plain_page
+from clic_edge.web.problems import API_PREFIX, not_logged_in, problem
 
 OPEN: Final = frozenset({"/health", "/login", "/login/openid", "/login/back", "/login/language"})
 """What answers without log-in, beside the static files that these pages need."""
@@ -23,14 +24,13 @@ STATIC: Final = "/static/"
 LARGEST_BODY: Final = 1_048_576
 """Bytes of a form."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_FOR_PROGRAMS: Final = ("/api/", "/dicom-web/")
-_TOO_LARGE: Final = plain_page("Too large", "The form is too large.", status=413)
-_STALE: Final = plain_page(
-    "Please send it again",
+_FOR_PROGRAMS: Final = (API_PREFIX, "/dicom-web/")
+_TOO_LARGE: Final = "The form is too large."
+_STALE: Final = (
     "The page that this came from is too old, or is not one of ours. Nothing was done: go back, "
-    "load the page again, and repeat it.",
-    status=403,
+    "load the page again, and repeat it."
 )
+_LONGEST_PATH: Final = 2048
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
@@ -54,6 +54,11 @@ class Guard:
             await send({"type": "websocket.close", "code": 1008})
             return
         request = Request(scope, receive)
+        if not _is_path(scope["path"]):
+            title, sentence = "Not Found", "There is no such page."
+            answer = _said(request, title, sentence, code="no-such-path", status=404)
+            await answer(scope, receive, send)
+            return
         if _is_open(scope):
             await self._short(request, send)
             return
@@ -61,7 +66,8 @@ class Guard:
             entered = await run_in_threadpool(self._entered, request)
         except DatabaseAway:
             away = database_away()
-            await plain_page("Not now", away.sentence, status=503)(scope, receive, send)
+            answer = _said(request, "Not now", away.sentence, code=away.code, status=503)
+            await answer(scope, receive, send)
             return
         if entered is None:
             await _not_let_in(request)(scope, receive, send)
@@ -89,20 +95,22 @@ class Guard:
         if not token and request.headers.get("Content-Type", "").startswith(_FORMS):
             body = await _body(request)
             if body is None:
-                await _TOO_LARGE(request.scope, receive, send)
+                await _too_large(request)(request.scope, receive, send)
                 return
             token, receive = await _token_in(request.scope, body), _again(body)
         if is_derived(token, self._cookies.session(request), "csrf"):
             await self._app(request.scope, receive, send)
         else:
-            await _STALE(request.scope, receive, send)
+            title = "Please send it again"
+            answer = _said(request, title, _STALE, code="form-stale", status=403)
+            await answer(request.scope, receive, send)
 
     async def _short(self, request: Request, send: Send) -> None:
         """Hand on a request of somebody unknown, who may send a short form and no more."""
         if request.method in _SAFE:
             await self._app(request.scope, request.receive, send)
         elif (body := await _body(request)) is None:
-            await _TOO_LARGE(request.scope, request.receive, send)
+            await _too_large(request)(request.scope, request.receive, send)
         else:
             await self._app(request.scope, _again(body), send)
 
@@ -112,14 +120,28 @@ def _is_open(scope: Scope) -> bool:
     return path in OPEN or path.startswith(STATIC)
 
 
+def _is_path(path: str) -> bool:
+    """Return whether a path can lead anywhere; no file and no row has a name with a zero byte."""
+    return len(path) <= _LONGEST_PATH and not any(one < " " for one in path)
+
+
+def _said(request: Request, title: str, sentence: str, *, code: str, status: int) -> Response:
+    """Return what hinders a request, as a page or for a program."""
+    if request.scope["path"].startswith(API_PREFIX):
+        return problem(code, sentence, status)
+    return plain_page(title, sentence, status=status)
+
+
+def _too_large(request: Request) -> Response:
+    return _said(request, "Too large", _TOO_LARGE, code="form-too-large", status=413)
+
+
 def _not_let_in(request: Request) -> Response:
     """Send a person to the log-in, and tell a program, or a page in mid-work, that it needs one."""
-    path = request.url.path
+    path = request.scope["path"]
     part_of_a_page = path.startswith("/viewer/") and PurePosixPath(path).suffix
     if path.startswith(_FOR_PROGRAMS) or part_of_a_page or "Authorization" in request.headers:
-        return JSONResponse(
-            {"detail": "Log in first."}, 401, headers={"WWW-Authenticate": "Bearer"}
-        )
+        return not_logged_in()
     asked = f"{path}?{request.url.query}" if request.url.query else path
     back = f"?{urlencode({'next': asked})}" if request.method == "GET" and asked != "/" else ""
     return RedirectResponse(f"/login{back}", 303)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Depends, Form, Query, Request
@@ -21,15 +21,13 @@ from clic_edge.drift.reference import Acceptance
 from clic_edge.errors import ConfigError
 from clic_edge.pipeline.monitoring import freeze_references
 from clic_edge.web.access import account_of, at_least
+from clic_edge.web.fields import Day, Line
 from clic_edge.web.models import Watch
 from clic_edge.web.rendering import Pages
 from clic_edge.web.wall_charts import cases_of, drawn, rows_of
 
 PERIODS: Final = (30, 90, 365)
 _LONGEST_WORD: Final = 256
-Line = Annotated[str, Field(max_length=1000, pattern=r"^[^\x00-\x1f\x7f]*$")]
-"""What fits on a line: PostgreSQL takes no zero byte, and a page no other of these."""
-Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2199, 12, 31))]
 _Tab = Literal["charts", "window", "readers", "latency"]
 _Physicist = Annotated[Account, Depends(at_least(Role.PHYSICIST))]
 

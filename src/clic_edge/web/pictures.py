@@ -24,18 +24,26 @@ _AT_ONCE: Final = 2
 
 
 def router(ledger: Ledger, archive: ArchiveGateway) -> APIRouter:
-    """Return the routes of the pictures."""
-    routes = APIRouter(prefix="/cases/{case_id}/pictures", dependencies=[Depends(account_of)])
+    """Return the routes of the pictures, for pages and for programs."""
+    routes = APIRouter(
+        prefix="/cases/{case_id}/pictures",
+        dependencies=[Depends(account_of)],
+        default_response_class=Response,
+        responses={200: {"content": {"image/png": {}}}},
+        tags=["cases"],
+    )
     makes = _Maker(ledger, archive)
 
     @routes.get("/{prediction_id}-outlines.png")
     async def outlines(case_id: str, prediction_id: str) -> Response:
+        """Return the outlines of a segmentation, to lay over the picture of the same name."""
         async with makes.turn:
             picture = await makes.picture(case_id, prediction_id)
             return _png(await run_in_threadpool(picture.outlines))
 
     @routes.get("/{prediction_id}.png")
     async def plain(case_id: str, prediction_id: str) -> Response:
+        """Return key slices of what a prediction was made of."""
         async with makes.turn:
             picture = await makes.picture(case_id, prediction_id)
             originals = [await archive.instance(one) for one in picture.originals]

@@ -1,5 +1,6 @@
 """`/reports`: the monthly reports that the worker made, to download."""
 
+from collections.abc import Mapping
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, HTTPException, Path, Request
@@ -11,6 +12,7 @@ from clic_edge.web.access import account_of
 from clic_edge.web.rendering import Pages
 
 _KINDS: Final = {"pdf": "application/pdf", "html": "text/html", "json": "application/json"}
+_FILES: Final[Mapping[str, Mapping[str, str]]] = {kind: {} for kind in _KINDS.values()}
 Name = Annotated[str, Path(max_length=255, pattern=r"^\w[\w.-]*$")]
 
 
@@ -38,7 +40,9 @@ def api(shelf: Shelf) -> APIRouter:
         """Return the reports that were made, the newest period first."""
         return shelf.reports()
 
-    @routes.get("/reports/{name}", response_class=FileResponse)
+    @routes.get(
+        "/reports/{name}", response_class=FileResponse, responses={200: {"content": _FILES}}
+    )
     def one(name: Name) -> Response:
         """Return a file of the list."""
         return _file(shelf, name)

@@ -1,0 +1,140 @@
+"""Every operation of the API, asked as its description allows and as it does not.
+
+As a program, `python tests/property/test_api_anything.py SECONDS` asks on with other values.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import sys
+import tempfile
+import time
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from hypothesis import strategies as st
+from schemathesis import GenerationMode
+from schemathesis.specs.openapi.checks import ignored_auth
+from starlette.testclient import TestClient
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a program
+from half_years import CASE, DIGEST, HalfYear, check_nightly, fill
+from logins import ADMINISTRATOR, CHEAP
+from pages import appliance_in
+from sites import ROOT
+
+from clic_edge.accounts.door import Door, TokenUse
+from clic_edge.cli.web import application
+from clic_edge.domain.account import Role
+from clic_edge.web.api import PATH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from schemathesis import APIOperation, Case
+
+    from clic_edge.app import Appliance
+
+DESCRIBED = json.loads((ROOT / "docs/reference/openapi.json").read_text("utf-8"))
+SCHEMA = schemathesis.openapi.from_dict(DESCRIBED)
+HERE = "http://localhost"
+OPERATIONS = sorted(
+    (path, method, operation["operationId"])
+    for path, methods in DESCRIBED["paths"].items()
+    for method, operation in methods.items()
+)
+KNOWN = {
+    "model_id": "organs",
+    "digest": DIGEST,
+    "case_id": CASE,
+    "run_id": "run-3",
+    "report_id": "report1",
+    "kind": "pdf",
+}
+"""What the ledger of the test has."""
+
+
+@contextmanager
+def program_at(folder: Path) -> Iterator[TestClient]:
+    """Yield a program with an administrator's token, at pages over a ledger with a month in it."""
+    appliance = appliance_in(folder, web="")
+    year = HalfYear(days=30, per_day=4, reference_days=20, shift_day=21, upgrade_day=26)
+    fill(appliance.engine, year)
+    check_nightly(appliance.ledger, datetime.now(UTC), nights=5)
+    with TestClient(application(appliance, CHEAP), base_url=HERE) as program:
+        program.headers["Authorization"] = f"Bearer {token_of(appliance)}"
+        yield program
+
+
+def token_of(appliance: Appliance) -> str:
+    """Return a token of the administrator's."""
+    now = datetime.now(UTC)
+    use = TokenUse(label="test", role=Role.ADMINISTRATOR, expires_at=now + timedelta(days=1))
+    record = appliance.ledger.accounts.named(ADMINISTRATOR)
+    return Door(appliance.ledger).new_token(record, use, by="the test", now=now)
+
+
+def asking(
+    program: TestClient, path: str, method: str, *, examples: int, number: int
+) -> Callable[[], None]:
+    """Return what asks one operation: well, wrongly, and of what the ledger has."""
+    operation: APIOperation = SCHEMA[path][method]
+    known = {name: value for name, value in KNOWN.items() if f"{{{name}}}" in path}
+    cases = [
+        operation.as_strategy(GenerationMode.POSITIVE),
+        operation.as_strategy(GenerationMode.POSITIVE, path_parameters=known),
+        operation.as_strategy(GenerationMode.NEGATIVE, path_parameters=known),
+    ]
+
+    @seed(number)
+    @settings(
+        max_examples=examples,
+        deadline=None,
+        database=None,
+        suppress_health_check=list(HealthCheck),
+        phases=[Phase.generate],
+    )
+    @given(case=st.one_of(cases))
+    def ask(case: Case) -> None:
+        sent = case.as_transport_kwargs(base_url=f"{HERE}{PATH}")
+        sent.pop("cookies", None)
+        sent["content"] = sent.pop("data", None)
+        sent["headers"] = {**sent["headers"], **program.headers}
+        case.validate_response(program.request(**sent), excluded_checks=[ignored_auth])
+
+    return ask
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with program_at(tmp_path_factory.mktemp("site")) as program:
+        yield program
+
+
+@pytest.mark.parametrize(
+    ("path", "method"), [one[:2] for one in OPERATIONS], ids=[one[2] for one in OPERATIONS]
+)
+def test_an_operation_answers_as_its_description_says(
+    program: TestClient, path: str, method: str
+) -> None:
+    asking(program, path, method, examples=6, number=1)()
+
+
+def main(seconds: float) -> None:
+    """Ask for so long, each round with other values."""
+    end, number = time.monotonic() + seconds, secrets.randbelow(2**32)
+    with tempfile.TemporaryDirectory() as folder, program_at(Path(folder)) as program:
+        while time.monotonic() < end:
+            number += 1
+            for path, method, _ in OPERATIONS:
+                asking(program, path, method, examples=50, number=number)()
+
+
+if __name__ == "__main__":
+    main(float(sys.argv[1]))
