@@ -233,6 +233,9 @@ def test_what_is_predicted_of_a_phantom_enters_no_chart(ledger: Ledger, engine: 
         connection.execute(cases.update().values(pipeline=constancy_pipeline("x", digest)))
 
     assert not ledger.observations.of_model(digest, after=None, until=until)
+    assert not ledger.features.table(digest, after=None, until=until).at
+    assert ledger.days.roll(digest, until=until.date())
+    assert not ledger.days.of_feature(digest, "input.noise", since=BEGIN.date())
 
 
 def test_a_report_is_kept_with_its_files(ledger: Ledger) -> None:

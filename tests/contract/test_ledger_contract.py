@@ -126,6 +126,22 @@ def test_a_database_of_a_newer_version_is_left_alone(engine: Engine) -> None:
     assert caught.value.code == "database-newer"
 
 
+def test_a_migration_that_ends_in_the_middle_has_done_nothing(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/ledger.sqlite")
+
+    def die(*told: object) -> None:
+        if "CREATE TABLE truths" in str(told[2]):
+            raise KeyboardInterrupt
+
+    sa.event.listen(engine, "before_cursor_execute", die)
+    with pytest.raises(KeyboardInterrupt):
+        migrate(engine)
+    assert sa.inspect(engine).get_table_names() == []
+    sa.event.remove(engine, "before_cursor_execute", die)
+    migrate(engine)
+    require_ledger(engine)
+
+
 @pytest.mark.parametrize(
     ("revision", "code"), [("0001", "ledger-older"), ("9999", "database-newer")]
 )

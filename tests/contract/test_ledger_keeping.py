@@ -28,7 +28,8 @@ from clic_edge.ledger.cases import Admission
 from clic_edge.ledger.database import migrate, open_engine
 from clic_edge.ledger.predictions import LoggedPrediction
 from clic_edge.ledger.pruning import Retention
-from clic_edge.ledger.schema import cases
+from clic_edge.ledger.records import AuditEvent, note_event
+from clic_edge.ledger.schema import cases, drift_progress, drift_references
 from clic_edge.pipeline.process import settle
 
 if TYPE_CHECKING:
@@ -207,6 +208,44 @@ def test_what_an_open_alarm_or_an_unfinished_case_needs_stays(engine: Engine) ->
     )
     ledger.monitoring.open([alarm])
     assert ledger.pruning.prune(TEN_DAYS, now=now).features == 48, "the day before the 90 days"
+
+
+def test_the_features_of_a_model_that_was_replaced_long_ago_go_too(engine: Engine) -> None:
+    ledger = Ledger.on(engine)
+    log(engine, observations(96))
+    gone = ledger.pruning.prune(TEN_DAYS, now=BEGIN + timedelta(days=400), most_days=10)
+    assert (gone.features, gone.is_rolled) == (96, True)
+
+
+def test_a_day_that_is_pruned_by_half_keeps_what_was_written_of_it(engine: Engine) -> None:
+    ledger = Ledger.on(engine)
+    log(engine, observations(96))
+    half = BEGIN + timedelta(days=11.5)
+    assert ledger.pruning.prune(TEN_DAYS, now=half).features == 72
+    assert ledger.pruning.prune(TEN_DAYS, now=half + timedelta(days=1)).features == 24
+    days = ledger.days.of_feature(DIGEST, "input.noise", since=BEGIN.date())
+    assert [one.n for one in days] == [48, 48]
+
+
+def test_a_reference_that_is_charted_no_more_keeps_no_features(engine: Engine) -> None:
+    ledger = Ledger.on(engine)
+    log(engine, observations(96))
+    for days, name in ((1, "earlier"), (2, "newest")):
+        until = BEGIN + timedelta(days=days)
+        kept = {"reference_id": name, "model_digest": DIGEST, "digest": "", "content": b""}
+        stands = {"reference_id": name, "charted_until": until, "memory": "[]"}
+        with engine.begin() as connection:
+            connection.execute(drift_references.insert().values(kept | {"frozen_at": until}))
+            connection.execute(drift_progress.insert().values(stands))
+    assert ledger.pruning.prune(TEN_DAYS, now=BEGIN + timedelta(days=400)).features == 96
+
+
+def test_the_seal_of_a_commissioning_record_stays_in_the_audit_trail(engine: Engine) -> None:
+    with engine.begin() as connection:
+        note_event(connection, AuditEvent(at=NOON, action="constancy-commissioned"))
+    year = timedelta(days=365)
+    gone = Ledger.on(engine).pruning.prune(Retention(audit=year), now=NOON + 2 * year)
+    assert gone.audit == 0
 
 
 def test_masks_and_events_of_ended_cases_go(engine: Engine) -> None:

@@ -8,6 +8,7 @@ import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from typing import TYPE_CHECKING
@@ -114,6 +115,12 @@ def test_a_notice_goes_once_through_each_channel(ledger: Ledger) -> None:
     for minutes in (0, 1, 60):
         postman(ledger, mail, lines).go_round(NOW + timedelta(minutes=minutes))
     assert mail.letters == lines.letters == [["1"]]
+
+
+def test_what_is_told_at_length_is_cut_and_hinders_nothing(ledger: Ledger) -> None:
+    longest = replace(notice("k" * 300), about="a" * 200, detail="d" * 200)
+    assert ledger.notices.put(longest)
+    assert not ledger.notices.put(longest)
 
 
 def test_two_boxes_on_one_ledger_send_each_notice_once(ledger: Ledger) -> None:

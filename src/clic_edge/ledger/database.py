@@ -16,6 +16,7 @@ from sqlalchemy.exc import ArgumentError, DataError, NoSuchModuleError, Operatio
 from sqlalchemy.pool import StaticPool
 
 from clic_edge.errors import ConfigError, Transient
+from clic_edge.ledger.sql import begin_writing
 
 if TYPE_CHECKING:
     from sqlite3 import Connection as SqliteConnection
@@ -87,8 +88,8 @@ def migrate(engine: Engine) -> None:
     config = _migrations()
     try:
         with engine.begin() as connection:
-            if connection.dialect.name == "postgresql":
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            # All or nothing on SQLite too, whose driver would commit each table by itself.
+            begin_writing(connection, _MIGRATION_LOCK)
             config.attributes["connection"] = connection
             _refuse_newer(connection, ScriptDirectory.from_config(config))
             command.upgrade(config, "head")

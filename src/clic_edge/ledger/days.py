@@ -54,40 +54,48 @@ class FeatureDayStore:
     def roll(self, model_digest: str, *, until: date, most: int = 0) -> bool:
         """Write the days of a model up to before `until`, going on where it ended.
 
-        At most so many days, where `most` is given; return whether all are written.
+        At most so many days on which it predicted, where `most` is given; return whether all are
+        written. A day that was written is never written again with less: its features may be pruned.
         """
-        features = FeatureStore(self._engine)
-        day, last = self._next(model_digest), until
-        if day is None:
-            return True
-        if most:
-            last = min(until, day + (_AGAIN + most) * _DAY)
-        while day < last:
-            begin = datetime(day.year, day.month, day.day, tzinfo=UTC)
-            table = features.table(
-                model_digest,
-                after=begin - timedelta(microseconds=1),
-                until=begin + _DAY - timedelta(microseconds=1),
-            )
-            with self._engine.begin() as connection:
-                key = {"model_digest": model_digest, "day": day}
-                insert_or_replace_all(connection, feature_days, [key | it for it in _rows(table)])
-            day += _DAY
-        return last == until
+        day = self._seen(model_digest, self._begin(model_digest))
+        left = most + _AGAIN
+        while day is not None and day < until:
+            if most and not left:
+                return False
+            self._write(model_digest, day)
+            left -= 1
+            day = self._seen(model_digest, day + _DAY)
+        return True
 
-    def _next(self, model_digest: str) -> date | None:
+    def _begin(self, model_digest: str) -> date:
         rolled = sa.select(sa.func.max(feature_days.c.day))
-        first = sa.select(sa.func.min(predictions.c.created_at))
         with self._engine.connect() as connection:
             last: date | None = connection.scalar(
                 rolled.where(feature_days.c.model_digest == model_digest)
             )
-            if last is not None:
-                return last - _AGAIN * _DAY
-            at: datetime | None = connection.scalar(
-                first.where(predictions.c.model_digest == model_digest)
-            )
-            return None if at is None else at.date()
+        return date.min if last is None else last - _AGAIN * _DAY
+
+    def _seen(self, model_digest: str, day: date) -> date | None:
+        """Return the first day from `day` on of which there is a prediction."""
+        columns = predictions.c
+        first = sa.select(sa.func.min(columns.created_at)).where(
+            columns.model_digest == model_digest, columns.created_at >= _midnight(day)
+        )
+        with self._engine.connect() as connection:
+            at: datetime | None = connection.scalar(first)
+        return None if at is None else at.date()
+
+    def _write(self, model_digest: str, day: date) -> None:
+        begin = _midnight(day)
+        table = FeatureStore(self._engine).table(
+            model_digest,
+            after=begin - timedelta(microseconds=1),
+            until=begin + _DAY - timedelta(microseconds=1),
+        )
+        key = {"model_digest": model_digest, "day": day}
+        rows = [key | it for it in _rows(table)]
+        with self._engine.begin() as connection:
+            insert_or_replace_all(connection, feature_days, rows, growing="n")
 
     def of_feature(self, model_digest: str, name: str, *, since: date) -> tuple[FeatureDay, ...]:
         """Return the days of a feature, oldest first, by scanner; what has ended, and no today."""
@@ -110,6 +118,10 @@ class FeatureDayStore:
             )
             for row in rows
         )
+
+
+def _midnight(day: date) -> datetime:
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _rows(table: FeatureTable) -> Iterator[dict[str, object]]:

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 import sqlalchemy as sa
 
+from clic_edge.domain.constancy import CONSTANCY_MARK
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.feature_table import FeatureTable
 from clic_edge.domain.monitoring import Stratum
 from clic_edge.ledger.feature_tables import feature_names, feature_values
-from clic_edge.ledger.schema import predictions
+from clic_edge.ledger.schema import cases, predictions
 from clic_edge.ledger.sql import insert_once
 
 if TYPE_CHECKING:
@@ -37,6 +38,12 @@ VALUES = [feature_values.c[name] for name in ("names_id", "numbers", "words")]
 """The columns that `unpacker` reads."""
 _DTYPE = np.dtype("<f8")
 _SHORT = np.dtype("<f2")
+
+
+OF_PHANTOMS = sa.select(cases.c.case_id).where(
+    cases.c.pipeline.startswith(CONSTANCY_MARK, autoescape=True)
+)
+"""Cases of which the monitor knows nothing: what constancy makes is no patient's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,11 +164,12 @@ class FeatureStore:
     ) -> FeatureTable:
         """Return the features named (or all) of what a model predicted after a moment, up to another.
 
-        What was pruned is not in it.
+        What was pruned is not in it, nor what constancy made.
         """
         chosen = (predictions.c.model_digest == model_digest) & (predictions.c.created_at <= until)
         if after is not None:
             chosen &= predictions.c.created_at > after
+        chosen &= predictions.c.case_id.not_in(OF_PHANTOMS)
         own = [predictions.c[name] for name in ("prediction_id", "created_at", *_STRATUM)]
         query = sa.select(*[*own, *VALUES]).join(feature_values).where(chosen)
         with self._engine.connect() as connection:

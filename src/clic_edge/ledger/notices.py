@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
@@ -28,6 +29,7 @@ HOLD: Final = timedelta(minutes=5)
 """How long nobody else tries what a sender has taken in hand; one that died is followed then."""
 LOOKS_BACK: Final = timedelta(days=7)
 """What is older is not told to a channel that is new."""
+_LONGEST: Final = MappingProxyType({"key": 256, "about": 160, "detail": 160, "path": 256})
 _LOCK = 0x434C4E54  # "CLNT"
 
 
@@ -44,6 +46,8 @@ class ChannelRule:
 def announce(connection: sa.Connection, notice: Notice) -> bool:
     """Write a notice within the caller's transaction; return whether it is new."""
     row = {name: getattr(notice, name) for name in Notice.__slots__}
+    # PostgreSQL takes no word too long, and what happened may not be undone for how it is told.
+    row |= {name: row[name][:longest] for name, longest in _LONGEST.items()}
     return bool(insert_once(connection, notices, [row | {"notice_id": notice.notice_id}]))
 
 

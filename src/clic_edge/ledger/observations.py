@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from clic_edge.domain.assessment import Verdict
-from clic_edge.domain.constancy import CONSTANCY_MARK
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.monitoring import EVERY, Observation, Stratum
 from clic_edge.ledger.feature_tables import feature_values
-from clic_edge.ledger.features import VALUES, embedding_in, unpacker
-from clic_edge.ledger.schema import assessments, cases, predictions, series_refusals
+from clic_edge.ledger.features import OF_PHANTOMS, VALUES, embedding_in, unpacker
+from clic_edge.ledger.schema import assessments, predictions, series_refusals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -74,10 +73,6 @@ def _newest(connection: sa.Connection, digest: str) -> sa.Row[tuple[object, ...]
 
 
 _Span = tuple["datetime | None", "datetime"]
-_OF_PHANTOMS = sa.select(cases.c.case_id).where(
-    cases.c.pipeline.startswith(CONSTANCY_MARK, autoescape=True)
-)
-"""Cases of which the monitor knows nothing: what constancy makes is no patient's."""
 
 
 def _within(column: sa.ColumnElement[datetime], span: _Span) -> sa.ColumnElement[bool]:
@@ -92,7 +87,7 @@ def _of_predictions(
     chosen = (
         (predictions.c.model_digest == model_digest)
         & _within(predictions.c.created_at, span)
-        & predictions.c.case_id.not_in(_OF_PHANTOMS)
+        & predictions.c.case_id.not_in(OF_PHANTOMS)
     )
     own = [predictions.c[name] for name in ("created_at", *Stratum.__slots__)]
     query = sa.select(*[*own, *VALUES, feature_values.c.embedding]).join(feature_values)
@@ -117,7 +112,7 @@ def _of_refusals(
         # What the site refuses is no word of the model's.
         .where(series_refusals.c.code != "model-suspended")
         .where(_within(series_refusals.c.at, span))
-        .where(series_refusals.c.case_id.not_in(_OF_PHANTOMS))
+        .where(series_refusals.c.case_id.not_in(OF_PHANTOMS))
     )
     for row in connection.execute(query):
         features = _refused(refused=not row.withheld, failed=row.withheld)

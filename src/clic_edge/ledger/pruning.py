@@ -32,7 +32,7 @@ _AT_A_TIME: Final = 500
 """Rows of one transaction: a case that is logged meanwhile waits for no longer."""
 _UNFINISHED: Final = [state for state in CaseState if not state.is_end]
 _STAYS: Final = [
-    *("reference-frozen", "charts-turned-back", "pruned"),
+    *("reference-frozen", "constancy-commissioned", "charts-turned-back", "pruned"),
     *("alarm-opened", "alarm-closed", "alarm-acknowledged", "alarm-commented"),
 ]
 
@@ -135,7 +135,8 @@ class PruneStore:
             drift_alarms.c.model_digest == digest, drift_alarms.c.closed_at.is_(None)
         )
         charts = (
-            sa.select(sa.func.min(drift_progress.c.charted_until))
+            # The newest: all references go on together, but for those that are charted no more.
+            sa.select(sa.func.max(drift_progress.c.charted_until))
             .join(drift_references)
             .where(drift_references.c.model_digest == digest)
         )

@@ -56,13 +56,20 @@ def begin_writing(connection: sa.Connection, lock: int) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
 
-def insert_or_replace_all(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
-    """Insert rows that all have the same columns, or overwrite those with the same primary key."""
+def insert_or_replace_all(
+    connection: sa.Connection, table: sa.Table, rows: Sequence[Row], *, growing: str
+) -> None:
+    """Insert rows that all have the same columns, or overwrite those with the same primary key.
+
+    Where the column `growing` would become less, the row stays as it is.
+    """
     if not rows:
         return
     keys = [column.name for column in table.primary_key]
     statement = _insert(connection, table)
     values = {name: statement.excluded[name] for name in rows[0] if name not in keys}
+    is_no_less = statement.excluded[growing] >= table.c[growing]
     connection.execute(
-        statement.on_conflict_do_update(index_elements=keys, set_=values), list(rows)
+        statement.on_conflict_do_update(index_elements=keys, set_=values, where=is_no_less),
+        list(rows),
     )
