@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from source import ROOT
 
 from clic_edge.domain.case import CaseState
+from clic_edge.domain.clean import Method, SeriesCertificate
 from clic_edge.domain.feature import Feature
 from clic_edge.ledger.features import stratum_of, write_features
 from clic_edge.ledger.schema import cases, predictions, result_objects
@@ -43,6 +44,28 @@ class Row:
     subject: str = "CE-AAAA"
     scanner: Mapping[str, str] | None = None
     numbers: Mapping[str, float] | None = None
+
+
+def a_certificate(case_id: str, *, profile: str = "basic") -> SeriesCertificate:
+    """Return how a series of two images was cleaned; signed by nobody."""
+    return SeriesCertificate(
+        case_id=case_id,
+        subject_id="CE-AAAA",
+        series_uid="2.25.1",
+        instances=2,
+        methods=(Method(code="113100", meaning="Basic Profile", instances=2),),
+        profile=profile,
+        policy_digest="e" * 64,
+        table_edition="PS3.15 2026d",
+        pixels="refuse",
+        faces="ignore",
+        checks=("residue",),
+        software="clic-edge 0",
+        key_id="0" * 16,
+        public_key="1" * 64,
+        made_at="2026-03-02T12:00:00+00:00",
+        signature="2" * 128,
+    )
 
 
 def write_settings(folder: Path, more: str = "") -> Path:

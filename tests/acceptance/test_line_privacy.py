@@ -202,6 +202,24 @@ def test_every_way_to_end_was_taken(aviary: Aviary) -> None:
         assert f'"event": "{event}"' in log
 
 
+def test_the_certificates_tell_how_what_a_model_saw_was_cleaned(aviary: Aviary) -> None:
+    site = aviary.site
+    kept = {
+        one.pipeline: site.ledger.certificates.of_case(one.case_id)
+        for one in site.cases(aviary.study_id)
+    }
+    assert {name: len(series) for name, series in kept.items()} == {
+        "good": 1,
+        "gaps": 0,
+        "quoting": 1,
+        "away": 1,
+        "photographs": 1,
+    }
+    for one in (one for series in kept.values() for one in series):
+        assert {method.code: method.instances for method in one.methods}["113100"] == one.instances
+        assert _found_in(repr(one).encode()) == set()
+
+
 def test_no_database_file_holds_the_canary(aviary: Aviary) -> None:
     files = sorted(aviary.site.folder.glob("clic-edge.sqlite*"))
     assert f"{aviary.site.folder}/clic-edge.sqlite-wal" in map(str, files)

@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
-from case_rows import NOON, Row, write_rows
+from case_rows import NOON, Row, a_certificate, write_rows
 from factories import NOW
 
 from clic_edge.board.cases import case_page, case_sample
@@ -483,6 +483,27 @@ def test_a_prediction_is_logged_once(ledger: Ledger) -> None:
     assert row.features == FEATURES
     assert ledger.predictions.has("p1")
     assert not ledger.predictions.has("p2")
+
+
+def test_how_a_series_was_cleaned_is_kept_once_whatever_models_saw_it(ledger: Ledger) -> None:
+    ledger.cases.admit(admission())
+    given = a_certificate("c1")
+    later = replace(given, made_at="2026-03-02T13:00:00+00:00", signature="3" * 128)
+    shadow = replace(logged(), prediction_id="p2")
+    ledger.predictions.log(logged(), FEATURES, cleaned=given)
+    ledger.predictions.log(shadow, FEATURES, with_mask=False, cleaned=later)
+    assert ledger.certificates.of_case("c1") == (given,)
+    other = replace(later, profile="research")
+    ledger.predictions.log(replace(logged(), prediction_id="p3"), FEATURES, cleaned=other)
+    assert ledger.certificates.of_case("c1") == (given, other)
+    assert ledger.certificates.of_case("c2") == ()
+
+
+def test_no_prediction_is_written_without_how_its_series_was_cleaned(ledger: Ledger) -> None:
+    ledger.cases.admit(admission())
+    with pytest.raises(sa.exc.IntegrityError):
+        ledger.predictions.log(logged(), FEATURES, cleaned=a_certificate("none"))
+    assert ledger.predictions.of_one_case("c1") == ()
 
 
 def test_predictions_before_the_moment_asked_for_are_left_out(ledger: Ledger) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -21,6 +21,8 @@ from sites import Site, SiteOptions, ours_in, patient, running_site
 
 from clic_edge.assembly import build_line
 from clic_edge.config import load_pipelines, load_settings
+from clic_edge.deid.certificate import public_key
+from clic_edge.deid.series_certificate import is_signed_by
 from clic_edge.domain.case import CaseState
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.database import migrate, open_engine
@@ -144,6 +146,10 @@ def test_a_case_whose_worker_was_killed_ends_once_with_the_results_of_an_uninter
     assert {uid: sha256(content).hexdigest() for uid, content in kept.items()} == (
         _uninterrupted(aftermath, case)
     )
+    (cleaned,) = ledger.certificates.of_case(case_id)
+    (same,) = aftermath.line.ledger.certificates.of_case(case_id)
+    assert is_signed_by(cleaned, public_key(aftermath.line.key))
+    assert replace(cleaned, made_at="", signature="") == replace(same, made_at="", signature="")
     for uid, content in kept.items():
         assert dcmread(BytesIO(sent[uid])) == dcmread(BytesIO(content))
 

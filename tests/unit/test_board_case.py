@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from case_rows import SKYRA, Row, write_rows
+from case_rows import SKYRA, Row, a_certificate, write_rows
 
 from clic_edge.board import case as module
-from clic_edge.board.case import case_detail
+from clic_edge.board.case import case_certificate, case_detail
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.result import Receipt, ResultKind, SeriesRefusal
 from clic_edge.errors import ConfigError
 from clic_edge.ledger import Ledger
+from clic_edge.ledger.certificates import note_cleaned
 from clic_edge.ledger.database import migrate, open_engine
 from clic_edge.pipeline.process import STAGES
 
@@ -39,6 +40,8 @@ def engine() -> Engine:
 @pytest.fixture(scope="module")
 def ledger(engine: Engine) -> Ledger:
     ledger = Ledger.on(engine)
+    with engine.begin() as connection:
+        note_cleaned(connection, a_certificate("a1"))
     for stage, seconds in (("write", 4.0), ("accept", 1.0), ("predict", 20.0)):
         ledger.records.time_stage("a1", stage, seconds)
     ledger.records.time_stage("r1", "accept", 1.0)
@@ -76,6 +79,13 @@ def test_a_model_stands_with_its_package_and_what_it_found(ledger: Ledger) -> No
     )
     found = {one.name: one.value for one in opinion.numbers}
     assert found == {"anterior.volume_mm3": 1234.5, "agreement.anterior.dice": 0.9}
+
+
+def test_a_case_tells_how_its_series_were_cleaned_and_one_from_before_tells_nothing(
+    ledger: Ledger,
+) -> None:
+    assert case_detail(ledger, "a1").cleaned == (a_certificate("a1"),)
+    assert case_certificate(ledger, "q1").series == ()
 
 
 def test_an_object_stands_with_the_answer_of_each_destination(ledger: Ledger) -> None:

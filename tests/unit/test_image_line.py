@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from case_rows import a_certificate
 from factories import Shots, make_shot, series_of, skin
 from image_cases import image_in
 from lines import STUDY_ID, Shelf, a_line, a_pipeline, a_series, a_study, ready
@@ -116,6 +117,7 @@ def test_pixels_that_were_kept_go_to_no_other_machine(
         pipeline=replace(ready(a_pipeline()), profile=profile),
         series=series,
         clean=CleanSeries(subject_id="s", series_uid="2.25.1", instances=instances),
+        certificate=a_certificate(case.case_id),
         kind=InputKind.IMAGE,
         seconds=(),
     )

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from case_rows import SKYRA, Row, write_rows
+from case_rows import SKYRA, Row, a_certificate, write_rows
 from fastapi import FastAPI
 from signed_in import PHYSICIST, VIEWER, browser
 
 from clic_edge.board.case import STAGES
+from clic_edge.deid.profile import FACE_TREATMENTS, PIXEL_TREATMENTS
+from clic_edge.deid.series_certificate import CHECKS
 from clic_edge.domain.assessment import Reason, Verdict
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.result import Receipt
 from clic_edge.ledger import Ledger
+from clic_edge.ledger.certificates import note_cleaned
 from clic_edge.ledger.database import open_engine
 from clic_edge.ledger.metadata import metadata
 from clic_edge.web import api, case
@@ -33,8 +37,11 @@ def ledger() -> Ledger:
     engine = open_engine("sqlite://")
     metadata.create_all(engine)
     told = Row(case_id="a1", model=HOSTILE, scanner=SKYRA, numbers={f"output.{HOSTILE}": 1.0})
+    early = Row(case_id="b1", model="hippocampus")
     held = Row(case_id="q1", state=CaseState.QUARANTINED, code="result-gone", reason="It is gone.")
-    write_rows(engine, [told, held])
+    write_rows(engine, [told, early, held])
+    with engine.begin() as connection:
+        note_cleaned(connection, replace(a_certificate("a1"), pixels="redact-all"))
     ledger = Ledger.on(engine)
     ledger.records.time_stage("a1", "predict", 20.0)
     return ledger
@@ -53,7 +60,10 @@ def client(app: FastAPI) -> TestClient:
     return browser(app)
 
 
-@pytest.mark.parametrize("path", ["/cases/a1", "/api/v1/cases/a1"])
+@pytest.mark.parametrize(
+    "path",
+    ["/cases/a1", "/cases/a1/certificate.json", "/api/v1/cases/a1", "/api/v1/cases/a1/certificate"],
+)
 def test_nobody_sees_a_case_without_logging_in(app: FastAPI, path: str) -> None:
     assert browser(app, None).get(path).status_code == 401
 
@@ -77,6 +87,35 @@ def test_a_segmentation_is_pictured_with_outlines_that_can_be_turned_off(
     assert "/cases/a1/pictures/p-a1-outlines.png" in text
     assert re.search(r'<input type="checkbox" id="outlines"[^>]* checked>', text)
     assert "/pictures/" not in client.get("/cases/q1").text
+
+
+@pytest.mark.parametrize(
+    ("language", "cleaned", "before"),
+    [
+        ("en", "blanked in every image", "No certificate"),
+        ("da", "i alle billeder", "Intet certifi"),
+    ],
+)
+def test_a_case_says_how_its_images_were_cleaned_or_that_it_is_from_before(
+    client: TestClient, language: str, cleaned: str, before: str
+) -> None:
+    spoken = {"cookie": f"language={language}"}
+    text = client.get("/cases/a1", headers=spoken).text
+    assert cleaned in text
+    assert "113100" in text
+    assert before not in text
+    assert before in client.get("/cases/b1", headers=spoken).text
+    assert 'id="cleaned"' not in client.get("/cases/q1", headers=spoken).text  # no model saw it
+
+
+def test_the_certificate_is_downloaded_and_the_api_tells_the_same(client: TestClient) -> None:
+    answer = client.get("/cases/a1/certificate.json")
+    assert "attachment" in answer.headers["content-disposition"]
+    told = client.get("/api/v1/cases/a1/certificate").json()
+    assert answer.json() == told
+    assert told["series"] == client.get("/api/v1/cases/a1").json()["cleaned"]
+    assert [one["methods"][0]["code"] for one in told["series"]] == ["113100"]
+    assert client.get("/cases/b1/certificate.json").json() == {"case_id": "b1", "series": []}
 
 
 def test_a_physicist_runs_a_case_again_and_the_history_says_who_and_why(
@@ -158,5 +197,8 @@ def test_every_word_that_a_case_may_need_is_there() -> None:
         *(f"case.verdict_{one}" for one in Verdict),
         *(f"case.because_{one.replace('-', '_')}" for one in Reason),
         *(f"case.problem_{one}" for one in CODES),
+        *(f"case.pixels_{one.replace('-', '_')}" for one in PIXEL_TREATMENTS),
+        *(f"case.faces_{one}" for one in FACE_TREATMENTS),
+        *(f"case.check_{one}" for one in CHECKS),
     }
     assert needed <= set(words()), needed - set(words())

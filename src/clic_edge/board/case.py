@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from clic_edge.board.cases import CaseLine, case_line, seconds_of
 from clic_edge.domain.assessment import Reason, Verdict  # noqa: TC001 - as above
+from clic_edge.domain.clean import SeriesCertificate  # noqa: TC001 - as above
 from clic_edge.domain.result import Receipt, ResultKind
 from clic_edge.errors import ConfigError
 from clic_edge.ledger.cases import RETRYABLE
@@ -125,6 +126,15 @@ class Happened:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CaseCertificate:
+    """How the series of a case were made clean before models saw them; each is signed by itself."""
+
+    case_id: str
+    series: tuple[SeriesCertificate, ...]
+    """None of a case that no model saw, or that was seen before such certificates were kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CaseDetail:
     """Everything that the appliance knows of a case; nobody is named."""
 
@@ -138,6 +148,7 @@ class CaseDetail:
     """Keyed stand-ins of whose the images are."""
     stages: tuple[StageTime, ...]
     refused: tuple[RefusedPart, ...]
+    cleaned: tuple[SeriesCertificate, ...]
     opinions: tuple[Opinion, ...]
     """Those that readers are told of first."""
     objects: tuple[SentObject, ...]
@@ -165,6 +176,7 @@ def case_detail(ledger: Ledger, case_id: str) -> CaseDetail:
         subjects=tuple(sorted({one.subject_id for one in seen})),
         stages=tuple(_stages(case, dict(ledger.records.stages(case_id)))),
         refused=_refused(ledger, case),
+        cleaned=ledger.certificates.of_case(case_id),
         opinions=tuple(opinions),
         objects=_objects(ledger, case_id),
         assessments=tuple(
@@ -179,6 +191,12 @@ def case_detail(ledger: Ledger, case_id: str) -> CaseDetail:
         can_retry=case.state in RETRYABLE and bool(case.series_ids),
         can_withdraw=ledger.withdrawals.can(case_id),
     )
+
+
+def case_certificate(ledger: Ledger, case_id: str) -> CaseCertificate:
+    """Return the certificate of a case; raises as `case_detail`."""
+    detail = case_detail(ledger, case_id)
+    return CaseCertificate(case_id=case_id, series=detail.cleaned)
 
 
 def _stages(case: Case, seconds: dict[str, float]) -> Iterator[StageTime]:

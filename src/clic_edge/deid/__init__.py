@@ -8,11 +8,13 @@ from __future__ import annotations
 from clic_edge.deid.deidentify import deidentify
 from clic_edge.deid.keys import DeidKey, create_key, load_key
 from clic_edge.deid.profile import BASIC, Profile, load_profile
+from clic_edge.deid.series_certificate import certified
 
 __all__ = [
     "BASIC",
     "DeidKey",
     "Profile",
+    "certified",
     "create_key",
     "deidentify",
     "load_key",

@@ -230,14 +230,15 @@ class Certificate:
 
 
 def _signed(previous: str, record: Record) -> bytes:
-    return _canonical({"previous": previous, "record": record.model_dump(mode="json")})
+    return canonical({"previous": previous, "record": record.model_dump(mode="json")})
 
 
 def _line(line: _Line) -> bytes:
-    return _canonical(line.model_dump(mode="json")) + b"\n"
+    return canonical(line.model_dump(mode="json")) + b"\n"
 
 
-def _canonical(content: object) -> bytes:
+def canonical(content: object) -> bytes:
+    """Return what is signed: JSON in ASCII, keys sorted, without spaces."""
     return json.dumps(content, sort_keys=True, separators=(",", ":")).encode("ascii")
 
 

@@ -37,3 +37,44 @@ class CleanSeries:
     series_uid: str
     """The keyed Series Instance UID."""
     instances: tuple[CleanInstance, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Method:
+    """A method of CID 7050, and how many images say that it was applied to them."""
+
+    code: str
+    """Of the scheme DCM: ``113100``."""
+    meaning: str
+    instances: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesCertificate:
+    """How a series of a case was made clean before models saw it; names nobody."""
+
+    case_id: str
+    subject_id: str
+    series_uid: str
+    """The keyed Series Instance UID."""
+    instances: int
+    methods: tuple[Method, ...]
+    """Counted in the clean images themselves, by their codes."""
+    profile: str
+    policy_digest: str
+    """SHA-256 over all of the profile that decides what happens."""
+    table_edition: str
+    pixels: str
+    """What the profile does to pixels that may show text: ``refuse``, ``redact``, ``keep`` …"""
+    faces: str
+    """What it does to heads that show a face: ``ignore``, ``hold`` or ``deface``."""
+    checks: tuple[str, ...]
+    """What every image passed; one that had not would have reached no model."""
+    software: str
+    key_id: str
+    public_key: str
+    """Ed25519, hexadecimal. It proves nothing of itself: know it from elsewhere."""
+    made_at: str
+    """UTC, to the second."""
+    signature: str
+    """Ed25519 over all other fields as JSON, keys sorted, without spaces; hexadecimal."""

@@ -16,6 +16,7 @@ from clic_edge.ledger.assessments import AssessmentStore
 from clic_edge.ledger.attempts import AttemptStore
 from clic_edge.ledger.audit import AuditStore
 from clic_edge.ledger.cases import CaseStore
+from clic_edge.ledger.certificates import CertificateStore
 from clic_edge.ledger.charted import ChartedStore
 from clic_edge.ledger.constancy import ConstancyStore
 from clic_edge.ledger.days import FeatureDayStore
@@ -51,6 +52,7 @@ class Ledger:
 
     cases: CaseStore
     predictions: PredictionStore
+    certificates: CertificateStore
     features: FeatureStore
     truths: TruthStore
     days: FeatureDayStore
@@ -86,6 +88,7 @@ class Ledger:
         return cls(
             cases=CaseStore(engine, queue),
             predictions=PredictionStore(engine),
+            certificates=CertificateStore(engine),
             features=FeatureStore(engine),
             truths=TruthStore(engine),
             days=FeatureDayStore(engine),

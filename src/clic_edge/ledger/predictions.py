@@ -25,6 +25,7 @@ from clic_edge.domain.prediction import (
     SegmentFinding,
 )
 from clic_edge.domain.volume import Geometry, SliceSource
+from clic_edge.ledger.certificates import note_cleaned
 from clic_edge.ledger.feature_tables import feature_values
 from clic_edge.ledger.features import VALUES, stratum_of, unpacker, write_features
 from clic_edge.ledger.room import disk_full, require_room
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
+    from clic_edge.domain.clean import SeriesCertificate
     from clic_edge.domain.feature import Feature
     from clic_edge.errors import Transient
 
@@ -96,11 +98,17 @@ class PredictionStore:
         self._engine = engine
 
     def log(
-        self, logged: LoggedPrediction, features: tuple[Feature, ...], *, with_mask: bool = True
+        self,
+        logged: LoggedPrediction,
+        features: tuple[Feature, ...],
+        *,
+        with_mask: bool = True,
+        cleaned: SeriesCertificate | None = None,
     ) -> None:
         """Write one prediction; writing the same prediction id again changes nothing.
 
         Without its mask no result can be written of it: so is logged what runs in the shadow.
+        How its series was `cleaned` is written with it, once whatever models saw it.
 
         Raises
         ------
@@ -127,6 +135,8 @@ class PredictionStore:
             if insert_once(connection, predictions, [row]):
                 embedding = logged.prediction.embedding
                 write_features(connection, logged.prediction_id, features, embedding=embedding)
+            if cleaned:
+                note_cleaned(connection, cleaned)
             if with_mask:
                 content = _pack(logged.prediction, logged.slices)
                 insert_once(connection, segmentations, [{**key, "content": content}])

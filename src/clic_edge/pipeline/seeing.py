@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
-from clic_edge.deid import deidentify
+from clic_edge.deid import certified, deidentify
 from clic_edge.dicom.acquisition import acquisition_of, free_texts_of
 from clic_edge.dicom.attributes import Attributes
 from clic_edge.dicom.images import build_image
@@ -20,7 +20,7 @@ from clic_edge.errors import ConfigError
 if TYPE_CHECKING:
     from clic_edge.deid import DeidKey
     from clic_edge.domain.case import Case
-    from clic_edge.domain.clean import CleanSeries
+    from clic_edge.domain.clean import CleanSeries, SeriesCertificate
     from clic_edge.domain.image import Image
     from clic_edge.domain.prediction import Prediction
     from clic_edge.domain.slide import Slide
@@ -58,6 +58,8 @@ class ReadSeries:
     pipeline: ReadyPipeline
     series: Series
     clean: CleanSeries
+    certificate: SeriesCertificate
+    """How it was cleaned, the same for whatever model sees it."""
     kind: InputKind
     seconds: tuple[Feature, ...]
     """What it took."""
@@ -171,6 +173,7 @@ def read_series(
         pipeline=pipeline,
         series=series,
         clean=clean,
+        certificate=certified(clean, pipeline.profile, line.key, case_id=case.case_id),
         kind=kind,
         seconds=clock.features,
     )

@@ -211,7 +211,8 @@ def _log(
     forward = Feature(name="seconds.forward", number=prediction.forward_seconds)
     texts = free_texts(told.read.series, seen, line.key)
     features = (*input_features(seen), *texts, *output_features(prediction), *read, forward)
-    line.ledger.predictions.log(logged, features, with_mask=speaks)
+    cleaned = told.read.certificate
+    line.ledger.predictions.log(logged, features, with_mask=speaks, cleaned=cleaned)
     telemetry.prediction_made(
         case_id=case.case_id,
         pipeline=case.pipeline,

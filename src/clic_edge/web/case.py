@@ -4,10 +4,16 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Form, Request
 from markupsafe import Markup
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, TypeAdapter
 from starlette.responses import RedirectResponse, Response
 
-from clic_edge.board.case import CaseDetail, Opinion, case_detail
+from clic_edge.board.case import (
+    CaseCertificate,
+    CaseDetail,
+    Opinion,
+    case_certificate,
+    case_detail,
+)
 from clic_edge.domain.account import Account, Role
 from clic_edge.drawing.look import Language, Look
 from clic_edge.drawing.timeline import Stage, Timeline, timeline
@@ -23,6 +29,7 @@ from clic_edge.web.rendering import Pages, number
 from clic_edge.web.words import say
 
 LONGEST_REASON: Final = 500
+_CERTIFICATE: Final = TypeAdapter(CaseCertificate)
 
 _Physicist = Annotated[Account, Depends(at_least(Role.PHYSICIST))]
 _Reason = Annotated[str, Form(max_length=LONGEST_REASON, pattern=LINES)]
@@ -42,6 +49,13 @@ def router(ledger: Ledger, pages: Pages) -> APIRouter:
     @routes.get("")
     def case(case_id: str, request: Request) -> Response:
         return shown.page(request, case_detail(ledger, case_id))
+
+    @routes.get("/certificate.json")
+    def certificate(case_id: str) -> Response:
+        content = _CERTIFICATE.dump_json(case_certificate(ledger, case_id), indent=2)
+        disposition = f'attachment; filename="certificate-{case_id}.json"'
+        headers = {"Content-Disposition": disposition}
+        return Response(content, media_type="application/json", headers=headers)
 
     @routes.post("/retry")
     def retry(
@@ -76,6 +90,11 @@ def api(ledger: Ledger) -> APIRouter:
     def case(case_id: str) -> CaseDetail:
         """Return everything that is known of a case."""
         return case_detail(ledger, case_id)
+
+    @routes.get("/certificate")
+    def certificate(case_id: str) -> CaseCertificate:
+        """Return how the images of a case were made clean before models saw them."""
+        return case_certificate(ledger, case_id)
 
     @routes.post("/retry")
     def retry(case_id: str, why: Why, account: _Physicist) -> CaseDetail:
