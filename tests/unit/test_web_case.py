@@ -62,7 +62,12 @@ def client(app: FastAPI) -> TestClient:
 
 @pytest.mark.parametrize(
     "path",
-    ["/cases/a1", "/cases/a1/certificate.json", "/api/v1/cases/a1", "/api/v1/cases/a1/certificate"],
+    [
+        "/cases/a1",
+        "/cases/a1/certificate.json",
+        "/api/v1/cases/a1",
+        "/api/v1/cases/a1/certificate.json",
+    ],
 )
 def test_nobody_sees_a_case_without_logging_in(app: FastAPI, path: str) -> None:
     assert browser(app, None).get(path).status_code == 401
@@ -111,7 +116,7 @@ def test_a_case_says_how_its_images_were_cleaned_or_that_it_is_from_before(
 def test_the_certificate_is_downloaded_and_the_api_tells_the_same(client: TestClient) -> None:
     answer = client.get("/cases/a1/certificate.json")
     assert "attachment" in answer.headers["content-disposition"]
-    told = client.get("/api/v1/cases/a1/certificate").json()
+    told = client.get("/api/v1/cases/a1/certificate.json").json()
     assert answer.json() == told
     assert told["series"] == client.get("/api/v1/cases/a1").json()["cleaned"]
     assert [one["methods"][0]["code"] for one in told["series"]] == ["113100"]

@@ -91,7 +91,7 @@ def api(ledger: Ledger) -> APIRouter:
         """Return everything that is known of a case."""
         return case_detail(ledger, case_id)
 
-    @routes.get("/certificate")
+    @routes.get("/certificate.json")
     def certificate(case_id: str) -> CaseCertificate:
         """Return how the images of a case were made clean before models saw them."""
         return case_certificate(ledger, case_id)
