@@ -146,7 +146,8 @@ def test_the_volume_is_the_same_before_and_after(
     assert np.array_equal(before.voxels, after.voxels)
     assert np.array_equal(before.geometry.affine, after.geometry.affine)
     one, other = (
-        replace(volume.acquisition, age_years=None, sex="", contrast="")  # not kept without options
+        # Not kept without options: of whom it is, and by which machine.
+        replace(volume.acquisition, age_years=None, sex="", contrast="", station_name="")
         for volume in (before, after)
     )
     assert one == other
