@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
 from browsers import CHROMIUM, SHOTS
+from case_rows import a_certificate
 from logins import ADMINISTRATOR, PASSWORD
 from pages import appliance_in, serving
 
 from clic_edge.demo.half_year import MODEL, replay
 from clic_edge.demo.site import ROOT, Orthanc, Site
 from clic_edge.inference.package import load_package
+from clic_edge.ledger.certificates import note_cleaned
 from clic_edge.web.navigation import MENU
 
 if TYPE_CHECKING:
@@ -140,6 +143,25 @@ def test_a_case_is_found_by_its_state_and_opened_by_keyboard(visit: Visit) -> No
     page.wait_for_url(re.compile("/cases/[0-9a-f]{8}"))
     assert "contrast" in page.inner_text("main")
     visit.require_usable("page-case")
+
+
+def test_a_case_shows_its_certificate_on_any_screen_and_gives_it_to_keep(
+    visit: Visit, appliance: Appliance, tmp_path: Path
+) -> None:
+    ledger, page = appliance.ledger, visit.page
+    case_id = ledger.predictions.rows(datetime.now(UTC) - timedelta(days=30))[-1].case_id
+    with ledger.cases._engine.begin() as connection:
+        note_cleaned(connection, a_certificate(case_id))
+    visit.open(f"/cases/{case_id}")
+    visit.require_usable("case-certificate")
+    page.set_viewport_size({"width": 390, "height": 1100})
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 1
+    page.set_viewport_size({"width": 1280, "height": 800})
+    with page.expect_download() as began:
+        page.get_by_role("link", name="Download the certificate").click()
+    began.value.save_as(tmp_path / "certificate.json")
+    kept = json.loads((tmp_path / "certificate.json").read_text("utf-8"))
+    assert (kept["case_id"], len(kept["series"])) == (case_id, 1)
 
 
 def test_an_alarm_is_acknowledged_with_a_reason(visit: Visit, appliance: Appliance) -> None:
