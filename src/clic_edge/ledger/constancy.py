@@ -25,7 +25,7 @@ from clic_edge.domain.constancy import (
 from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.ledger import schema
 from clic_edge.ledger.announcing import constancy_ended
-from clic_edge.ledger.feature_tables import feature_values, truths
+from clic_edge.ledger.metadata import metadata
 from clic_edge.ledger.schema import (
     acceptance_reports,
     audit_events,
@@ -316,25 +316,21 @@ def _record(row: sa.Row[tuple[object, ...]]) -> Record:
 
 
 def _delete_cases(connection: sa.Connection, own: sa.ColumnElement[bool]) -> None:
-    """Delete cases and all that hangs on them, leaves first."""
+    """Delete cases and all that hangs on them, leaves first, whatever tables there are."""
     cases, predictions, results = schema.cases, schema.predictions, schema.result_objects
     ids = sa.select(cases.c.case_id).where(own)
-    predicted = sa.select(predictions.c.prediction_id).where(predictions.c.case_id.in_(ids))
-    told = sa.select(results.c.sop_instance_uid).where(results.c.case_id.in_(ids))
-    for table in (feature_values, schema.segmentations):
-        connection.execute(table.delete().where(table.c.prediction_id.in_(predicted)))
-    connection.execute(schema.receipts.delete().where(schema.receipts.c.sop_instance_uid.in_(told)))
-    of_case = (
-        schema.stage_seconds,
-        schema.series_refusals,
-        schema.shadow_failures,
-        results,
-        schema.assessments,
-        truths,
-        predictions,
-    )
-    for table in of_case:
-        connection.execute(table.delete().where(table.c.case_id.in_(ids)))
+    gone = {
+        cases.name: ids,
+        predictions.name: sa.select(predictions.c.prediction_id).where(
+            predictions.c.case_id.in_(ids)
+        ),
+        results.name: sa.select(results.c.sop_instance_uid).where(results.c.case_id.in_(ids)),
+    }
+    for table in reversed(metadata.sorted_tables):
+        for key in table.foreign_keys:
+            if key.column.table.name in gone:
+                rows = key.parent.in_(gone[key.column.table.name])
+                connection.execute(table.delete().where(rows))
     connection.execute(cases.delete().where(own))
 
 
