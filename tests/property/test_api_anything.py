@@ -24,7 +24,7 @@ from schemathesis.specs.openapi.checks import ignored_auth
 from starlette.testclient import TestClient
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a program
-from half_years import CASE, DIGEST, HalfYear, check_nightly, fill
+from filled_sites import PATHS, fill_site
 from logins import ADMINISTRATOR, CHEAP
 from pages import appliance_in
 from sites import ROOT
@@ -44,29 +44,19 @@ if TYPE_CHECKING:
 DESCRIBED = json.loads((ROOT / "docs/reference/openapi.json").read_text("utf-8"))
 SCHEMA = schemathesis.openapi.from_dict(DESCRIBED)
 HERE = "http://localhost"
+pytestmark = pytest.mark.slow
 OPERATIONS = sorted(
     (path, method, operation["operationId"])
     for path, methods in DESCRIBED["paths"].items()
     for method, operation in methods.items()
 )
-KNOWN = {
-    "model_id": "organs",
-    "digest": DIGEST,
-    "case_id": CASE,
-    "run_id": "run-3",
-    "report_id": "report1",
-    "kind": "pdf",
-}
-"""What the ledger of the test has."""
 
 
 @contextmanager
 def program_at(folder: Path) -> Iterator[TestClient]:
     """Yield a program with an administrator's token, at pages over a ledger with a month in it."""
     appliance = appliance_in(folder, web="")
-    year = HalfYear(days=30, per_day=4, reference_days=20, shift_day=21, upgrade_day=26)
-    fill(appliance.engine, year)
-    check_nightly(appliance.ledger, datetime.now(UTC), nights=5)
+    fill_site(appliance)
     with TestClient(application(appliance, CHEAP), base_url=HERE) as program:
         program.headers["Authorization"] = f"Bearer {token_of(appliance)}"
         yield program
@@ -85,7 +75,11 @@ def asking(
 ) -> Callable[[], None]:
     """Return what asks one operation: well, wrongly, and of what the ledger has."""
     operation: APIOperation = SCHEMA[path][method]
-    known = {name: value for name, value in KNOWN.items() if f"{{{name}}}" in path}
+    known = {name: value for name, value in PATHS.items() if f"{{{name}}}" in path}
+    if "{alarm_id}" in path:
+        known["alarm_id"] = program.get(f"{PATH}/alarms?state=all").json()["alarms"][0]["alarm"][
+            "alarm_id"
+        ]
     cases = [
         operation.as_strategy(GenerationMode.POSITIVE),
         operation.as_strategy(GenerationMode.POSITIVE, path_parameters=known),

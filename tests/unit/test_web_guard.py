@@ -405,6 +405,11 @@ def test_a_viewer_changes_nothing_but_what_is_their_own(app: FastAPI) -> None:
 
 def demands_more(route: BaseRoute) -> bool:
     """Return whether a route asks for more than the role of a viewer."""
+    return demanded(route) is not Role.VIEWER
+
+
+def demanded(route: BaseRoute) -> Role:
+    """Return the highest role that a route asks for."""
 
     def roles(dependant: Dependant) -> Iterator[Role]:
         for one in dependant.dependencies:
@@ -412,9 +417,33 @@ def demands_more(route: BaseRoute) -> bool:
             if getattr(one.call, "__qualname__", "").startswith("at_least."):
                 yield getclosurevars(one.call).nonlocals["role"]  # type: ignore[arg-type]  # a function
 
-    return isinstance(route, APIRoute) and any(
-        one is not Role.VIEWER for one in roles(route.dependant)
-    )
+    asked = set(roles(route.dependant)) if isinstance(route, APIRoute) else set()
+    return max(asked | {Role.VIEWER}, key=list(Role).index)
+
+
+def test_each_route_that_changes_something_lets_its_role_in_and_no_lesser(
+    app: FastAPI, ledger: Ledger
+) -> None:
+    add_account(ledger, "medical", Role.PHYSICIST)
+    changing = {
+        path: demanded(route)
+        for path, route in routes(app.routes)
+        if methods(route) & CHANGING and path not in OWN
+    }
+    assert {path for path, role in changing.items() if role is Role.ADMINISTRATOR} == {
+        *("/accounts", "/accounts/change", "/accounts/revoke"),
+    }
+    assert "/api/v1/models/move" in changing
+    for name, has in ((OTHER, Role.VIEWER), ("medical", Role.PHYSICIST)):
+        browser = anybody(app)
+        submit_login(browser, name)
+        browser.headers["X-CSRF-Token"] = csrf_in(browser.get("/account"))
+        for path, role in changing.items():
+            status = browser.post(re.sub(r"{\w+(:\w+)?}", "x", path)).status_code
+            if has.includes(role):
+                assert status in {303, 404, 409, 422}, path
+            else:
+                assert status in {403, 404}, path
 
 
 def methods(route: BaseRoute) -> set[str]:

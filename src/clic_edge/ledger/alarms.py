@@ -78,6 +78,8 @@ class AlarmStore:
     def comment(self, said: AlarmComment) -> None:
         """Keep what a person says of an alarm, for ever; the audit trail says that they did.
 
+        The same said again, as by a button that is pressed twice, is kept once.
+
         Raises
         ------
         ConfigError
@@ -96,6 +98,8 @@ class AlarmStore:
             detail=said.text.strip(),
         )
         with self._engine.begin() as connection:
+            if connection.execute(_same(said)).first():
+                return
             connection.execute(alarm_comments.insert().values(**row | {"text": said.text.strip()}))
             note_event(connection, event)
 
@@ -105,6 +109,15 @@ class AlarmStore:
         with self._engine.connect() as connection:
             rows = connection.execute(own.order_by(alarm_comments.c.at))
             return tuple(AlarmComment(**row._mapping) for row in rows)
+
+
+def _same(said: AlarmComment) -> sa.Select[tuple[str]]:
+    """Return what finds a comment that says the same."""
+    return sa.select(alarm_comments.c.alarm_id).where(
+        alarm_comments.c.alarm_id == said.alarm_id,
+        alarm_comments.c.person == said.person,
+        alarm_comments.c.text == said.text.strip(),
+    )
 
 
 def _chosen(wanted: WantedAlarms) -> sa.ColumnElement[bool]:

@@ -162,7 +162,8 @@ class MonitoringStore:
         """Keep that a person has seen an alarm and what it was; return the alarm.
 
         What no chart can close, closes by this: a new word, a stratum without a reference. The
-        beginning of an alarm's id is enough where no other begins so.
+        beginning of an alarm's id is enough where no other begins so. The same said again by the
+        same person does nothing.
 
         Raises
         ------
@@ -191,6 +192,9 @@ class MonitoringStore:
                 "reason": reason,
                 "cause": acknowledgement.cause,
             }
+            same = [drift_acknowledgements.c[name] == row[name] for name in row if name != "at"]
+            if connection.execute(sa.select(drift_acknowledgements).where(*same)).first():
+                return alarm
             insert_once(connection, drift_acknowledgements, [row])
             _close_event(connection, alarm, acknowledgement.at)
             event = AuditEvent(

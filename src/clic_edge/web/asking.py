@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from clic_edge.board.cases import CURSOR, LARGEST_PAGE
 from clic_edge.domain.case import CaseState
 from clic_edge.ledger.search import Wanted
-from clic_edge.web.fields import Day, Words
+from clic_edge.web.fields import YEAR, Day, Words
 
 LARGEST_SAMPLE: Final = 100
 LARGEST_SEED: Final = 2**31 - 1
@@ -42,7 +42,10 @@ class Asked(BaseModel):
     """Received on this day or later (UTC)."""
     until: Day | None = None
     """Received on this day or earlier (UTC)."""
-    hour: Annotated[datetime, AfterValidator(_hour)] | None = None
+    hour: (
+        Annotated[datetime, AfterValidator(_hour), Field(json_schema_extra={"pattern": YEAR})]
+        | None
+    ) = None
     """Received in this hour; `since` and `until` do not count then."""
     code: Words = ""
     text: Words = ""

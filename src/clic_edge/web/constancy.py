@@ -26,6 +26,7 @@ from clic_edge.drawing.numerals import say_number
 from clic_edge.drawing.runs import Calendar, Outcome, Run, calendar
 from clic_edge.errors import ClicEdgeError, ConfigError
 from clic_edge.web.access import account_of, at_least
+from clic_edge.web.fields import ONE_LINE
 from clic_edge.web.model import PERIODS
 from clic_edge.web.models import Watch
 from clic_edge.web.rendering import Pages
@@ -45,8 +46,8 @@ _Kind = Literal["pdf", "json"]
 def wanted_of(
     *,
     days: Annotated[int, Query(ge=1, le=730)] = 90,
-    protocol: Annotated[str, Query(max_length=64)] = "",
-    case: Annotated[str, Query(max_length=64)] = "",
+    protocol: Annotated[str, Query(max_length=64, pattern=ONE_LINE)] = "",
+    case: Annotated[str, Query(max_length=64, pattern=ONE_LINE)] = "",
 ) -> Wanted:
     """Return what part of it a request asks for."""
     return Wanted(days=days, protocol=protocol, case=case)
@@ -95,7 +96,7 @@ def router(watch: Watch, pages: Pages) -> APIRouter:
     @routes.post("/constancy/run")
     def run(
         request: Request,
-        protocol: Annotated[str, Form(max_length=64)],
+        protocol: Annotated[str, Form(max_length=64, pattern=ONE_LINE)],
         account: _Physicist,
     ) -> Response:
         try:
@@ -131,7 +132,9 @@ def api(watch: Watch) -> APIRouter:
         return constancy(watch.ledger, wanted, now=datetime.now(UTC))
 
     @routes.post("/constancy/run", status_code=202)
-    def run(protocol: Annotated[str, Query(max_length=64)], account: _Physicist) -> Constancy:
+    def run(
+        protocol: Annotated[str, Query(max_length=64, pattern=ONE_LINE)], account: _Physicist
+    ) -> Constancy:
         """Start a run of a protocol; it takes minutes, and is listed as it begins."""
         start(watch, protocol, account)
         return constancy(watch.ledger, Wanted(protocol=protocol), now=datetime.now(UTC))

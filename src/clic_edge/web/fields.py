@@ -16,10 +16,10 @@ Line = Annotated[str, Field(max_length=1000, pattern=ONE_LINE)]
 """What fits on a line."""
 Words = Annotated[str, Field(max_length=256, pattern=ONE_LINE)]
 """A name, or the beginning of one."""
+YEAR = "^2[01][0-9]{2}-"
+"""How a moment begins that a site may speak of: a description of an API can't bound it else."""
 Day = Annotated[
     date,
-    Field(
-        ge=date(2000, 1, 1), le=date(2199, 12, 31), json_schema_extra={"pattern": "^2[01][0-9]{2}-"}
-    ),
+    Field(ge=date(2000, 1, 1), le=date(2199, 12, 31), json_schema_extra={"pattern": YEAR}),
 ]
-"""A day that a site may speak of; the description of the API has no other way to bound it."""
+"""A day that a site may speak of."""

@@ -21,7 +21,7 @@ from clic_edge.drift.reference import Acceptance
 from clic_edge.errors import ConfigError
 from clic_edge.pipeline.monitoring import freeze_references
 from clic_edge.web.access import account_of, at_least
-from clic_edge.web.fields import Day, Line
+from clic_edge.web.fields import ONE_LINE, Day, Line
 from clic_edge.web.models import Watch
 from clic_edge.web.rendering import Pages
 from clic_edge.web.wall_charts import cases_of, drawn, rows_of
@@ -80,7 +80,7 @@ class Wanted:
 def asked_of(
     *,
     days: Annotated[int, Query(ge=1, le=730)] = 90,
-    reference: Annotated[str, Query(max_length=64)] = "",
+    reference: Annotated[str, Query(max_length=64, pattern=ONE_LINE)] = "",
     channel: Annotated[Literal[""] | Channel, Query()] = "",
     page: Annotated[int, Query(ge=1, le=1000)] = 1,
 ) -> Asked:

@@ -15,6 +15,7 @@ from clic_edge.drawing.look import Language as Tongue
 from clic_edge.drawing.look import Look
 from clic_edge.drawing.numerals import say_number
 from clic_edge.web.access import account_of
+from clic_edge.web.fields import ONE_LINE
 from clic_edge.web.model import PERIODS, Top, top_of
 from clic_edge.web.models import Watch
 from clic_edge.web.rendering import Pages
@@ -26,9 +27,9 @@ _Days = Annotated[int, Query(ge=1, le=730)]
 def beside_of(
     *,
     days: _Days = 30,
-    reference: Annotated[str, Query(max_length=64)] = "",
+    reference: Annotated[str, Query(max_length=64, pattern=ONE_LINE)] = "",
     others: bool = False,
-    by: Annotated[str, Query(max_length=64)] = "input.sex",
+    by: Annotated[str, Query(max_length=64, pattern=ONE_LINE)] = "input.sex",
 ) -> Beside:
     """Return what a request wants to see beside a reference."""
     return Beside(days=days, reference_id=reference, others=others, by=by)
