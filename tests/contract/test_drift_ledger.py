@@ -168,6 +168,24 @@ def test_an_acknowledged_alarm_asks_for_nothing_more(ledger: Ledger, engine: Eng
     )
 
 
+def test_what_a_case_tells_of_alarms_is_settled_once(ledger: Ledger, engine: Engine) -> None:
+    digest, case_id = "d" * 64, f"case of {'d' * 8}"
+    log(engine, later(30, NOISY))
+    noise = [one for one in watched_at(ledger, 35) if one.severity is Severity.ACTION]
+
+    def told(case_id: str, *, model: str = digest) -> datetime | None:
+        return ledger.alarms.told(case_id, model_digest=model, answered_at=None)
+
+    assert told(case_id) == min(one.opened_at for one in noise)
+    assert told(case_id, model="e" * 64) is None
+    log(engine, observations(1), digest="f" * 64)
+    for one in noise:
+        word = Acknowledgement(alarm_id=one.alarm_id, at=BEGIN, person="Ida", reason="Coil.")
+        ledger.monitoring.acknowledge(word)
+    assert told(case_id) is not None, "what it told first"
+    assert told(f"case of {'f' * 8}") is None
+
+
 def test_an_acknowledgement_needs_an_alarm_a_name_and_a_reason(
     ledger: Ledger, engine: Engine
 ) -> None:

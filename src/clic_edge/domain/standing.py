@@ -51,6 +51,8 @@ STOP_RULE = "stop rule"
 """Who moves a model when a chart or a constancy run asks for it."""
 SYSTEM_NAMES = frozenset({CONFIGURATION, STOP_RULE, "clic edge", "monitor", "schedule", "system"})
 """No person may go by one of these."""
+STOPPED_CODES = frozenset({"model-suspended", "model-taken-out"})
+"""Why series of a stopped model are refused: what the site refuses is no word of the model's."""
 LONGEST_NAME = 64
 """Letters of the name of who decides."""
 BY_CONFIGURATION: Mapping[ModelState | None, frozenset[ModelState]] = MappingProxyType(

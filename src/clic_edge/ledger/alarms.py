@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Literal
 
 import sqlalchemy as sa
 
-from clic_edge.domain.monitoring import AlarmComment
+from clic_edge.domain.monitoring import AlarmComment, Severity
 from clic_edge.errors import ConfigError
 from clic_edge.ledger.alarm_rows import alarm_of
 from clic_edge.ledger.metadata import UtcDateTime, metadata
 from clic_edge.ledger.records import AuditEvent, note_event
-from clic_edge.ledger.schema import drift_alarms
+from clic_edge.ledger.schema import alarms_told, drift_acknowledgements, drift_alarms
+from clic_edge.ledger.sql import insert_once
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -109,6 +110,38 @@ class AlarmStore:
         with self._engine.connect() as connection:
             rows = connection.execute(own.order_by(alarm_comments.c.at))
             return tuple(AlarmComment(**row._mapping) for row in rows)
+
+    def told(
+        self, case_id: str, *, model_digest: str, answered_at: datetime | None
+    ) -> datetime | None:
+        """Return since when an alarm to act on stands on a model, as the case's results tell it.
+
+        It is looked up at the first call for a case and a model, and kept: results that are
+        written again say the same. What a person has acknowledged is not told, nor what a stop
+        rule acted on before `answered_at`, when a person made the model active.
+        """
+        key = {"case_id": case_id, "model_digest": model_digest}
+        oldest = sa.select(sa.func.min(drift_alarms.c.opened_at)).where(
+            _unanswered(model_digest, answered_at)
+        )
+        kept = sa.select(alarms_told.c.since).filter_by(**key)
+        with self._engine.begin() as connection:
+            since = connection.scalar(oldest)
+            insert_once(connection, alarms_told, [key | {"since": since}])
+            return connection.scalar(kept)
+
+
+def _unanswered(model_digest: str, answered_at: datetime | None) -> sa.ColumnElement[bool]:
+    columns = drift_alarms.c
+    stands = (
+        (columns.model_digest == model_digest)
+        & (columns.severity == Severity.ACTION)
+        & columns.closed_at.is_(None)
+        & columns.alarm_id.not_in(sa.select(drift_acknowledgements.c.alarm_id))
+    )
+    if answered_at is None:
+        return stands
+    return stands & (columns.acted_at.is_(None) | (columns.acted_at > answered_at))
 
 
 def _same(said: AlarmComment) -> sa.Select[tuple[str]]:

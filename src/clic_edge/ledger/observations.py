@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from clic_edge.domain.assessment import Verdict
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.monitoring import EVERY, Observation, Stratum
+from clic_edge.domain.standing import STOPPED_CODES
 from clic_edge.ledger.feature_tables import feature_values
 from clic_edge.ledger.features import OF_PHANTOMS, VALUES, embedding_in, unpacker
 from clic_edge.ledger.schema import assessments, predictions, series_refusals
@@ -109,8 +110,7 @@ def _of_refusals(
     query = (
         sa.select(series_refusals.c.at, series_refusals.c.withheld)
         .where(series_refusals.c.model_digest == model_digest)
-        # What the site refuses is no word of the model's.
-        .where(series_refusals.c.code != "model-suspended")
+        .where(series_refusals.c.code.not_in(STOPPED_CODES))
         .where(_within(series_refusals.c.at, span))
         .where(series_refusals.c.case_id.not_in(OF_PHANTOMS))
     )

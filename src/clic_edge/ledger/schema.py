@@ -157,6 +157,15 @@ receipts = sa.Table(
     sa.Column("received_at", UtcDateTime, nullable=False),
 )
 
+alarms_told = sa.Table(
+    "alarms_told",
+    metadata,
+    sa.Column("case_id", sa.ForeignKey("cases.case_id"), primary_key=True),
+    sa.Column("model_digest", sa.String(64), primary_key=True),
+    sa.Column("since", UtcDateTime),
+)
+"""What results tell of alarms on their model, kept so that a rerun tells the same; null of none."""
+
 stage_seconds = sa.Table(
     "stage_seconds",
     metadata,

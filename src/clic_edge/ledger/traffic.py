@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.constancy import CONSTANCY_MARK
+from clic_edge.domain.standing import STOPPED_CODES
 from clic_edge.ledger.feature_tables import truths
 from clic_edge.ledger.schema import (
     assessments,
@@ -74,7 +75,7 @@ class TrafficStore:
             sa.select(series_refusals.c.withheld, sa.func.count().label("n"))
             .join(cases, series_refusals.c.case_id == cases.c.case_id)
             .where(series_refusals.c.at >= since, series_refusals.c.model_digest == digest)
-            .where(cases.c.pipeline == pipeline, series_refusals.c.code != "model-suspended")
+            .where(cases.c.pipeline == pipeline, series_refusals.c.code.not_in(STOPPED_CODES))
             .group_by(series_refusals.c.withheld)
         )
         with self._engine.connect() as connection:

@@ -67,12 +67,12 @@ class ReadyPipeline:
 
     @property
     def model(self) -> ModelIdentity:
-        """Of whom results tell: who speaks, or is suspended.
+        """Of whom results tell: who speaks, or was stopped.
 
         Raises what loading it would, or why nobody speaks.
         """
-        if self.silence and self.silence.suspended:
-            return self.silence.suspended
+        if self.silence and self.silence.stopped:
+            return self.silence.stopped
         return self.runtime().model
 
     @property

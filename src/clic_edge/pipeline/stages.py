@@ -82,9 +82,9 @@ def keep_silent(line: Line, case: Case, pipeline: ReadyPipeline) -> None:
     silence = pipeline.silence
     if silence is None:
         return
-    if silence.suspended is None:
+    if silence.stopped is None:
         raise silence.why
-    digest = silence.suspended.digest
+    digest = silence.stopped.digest
     refused = [
         refuse(line, case, Part(series_id), why=silence.why, digest=digest)
         for series_id in case.series_ids

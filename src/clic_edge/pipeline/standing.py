@@ -39,7 +39,7 @@ class Silence:
     """Why no model of a pipeline speaks now."""
 
     why: Refusal
-    suspended: ModelIdentity | None = None
+    stopped: ModelIdentity | None = None
     """Of whom readers are told; None where they are told nothing."""
 
 
@@ -215,7 +215,9 @@ def _silence(seats: list[_Seat]) -> Silence:
     for one in seats:
         if one.event and one.state is ModelState.SUSPENDED:
             why = f"The model is suspended since {one.event.at:%Y-%m-%d}: {one.event.reason}"
-            return Silence(why=Refusal("model-suspended", why), suspended=one.identity)
+            return Silence(why=Refusal("model-suspended", why), stopped=one.identity)
+    if taken_out := _taken_out(seats):
+        return taken_out
     if any(one.state is ModelState.SHADOW for one in seats):
         return Silence(
             why=Refusal(
@@ -230,6 +232,22 @@ def _silence(seats: list[_Seat]) -> Silence:
             "No model of this pipeline is active; `clic-edge models promote` makes one so.",
         )
     )
+
+
+def _taken_out(seats: list[_Seat]) -> Silence | None:
+    """Return the silence that a stop rule made, where it was the last to end a model's turn."""
+    ended = {
+        one.event.seq: (one.event, one.identity)
+        for one in seats
+        if one.event and one.event.was is ModelState.ACTIVE
+    }
+    if not ended:
+        return None
+    event, model = ended[max(ended)]
+    if event.now is not ModelState.SHADOW or event.person != STOP_RULE:
+        return None
+    why = f"A stop rule took the model out of use on {event.at:%Y-%m-%d}: {event.reason}"
+    return Silence(why=Refusal("model-taken-out", why), stopped=model)
 
 
 def _silent(silence: Silence) -> Callable[[], Runtime]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from clic_edge.dicom.slides import pictures_only
 from clic_edge.domain.image import InputKind
 from clic_edge.domain.result import ResultKind
+from clic_edge.domain.standing import is_reserved
 from clic_edge.errors import Defect, Transient
 from clic_edge.pipeline.seeing import Part, parts_of
 from clic_edge.pipeline.stages import keep_silent, part_of, refuse, require_told
@@ -48,7 +49,7 @@ def write(line: Line, case: Case) -> None:
         return
     pipeline = line.pipeline(case.pipeline)
     keep_silent(line, case, pipeline)
-    story = _story(line, case, pipeline)
+    story = _replacing(_story(line, case, pipeline), deliveries.replaced(case.case_id))
     results = (*story.results, *_told(pipeline, story))
     line.archive.keep(results)
     told_of = {
@@ -64,6 +65,7 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
     if case.started_at is None:
         raise Defect("case-not-started", "The case has no start; results would carry no time.")
     model = pipeline.model
+    alarm = None if pipeline.silence else _alarm_since(line, case, model.digest)
     study = line.archive.study(case.study_id)
     numbers = {one.series_id: one.series_number for one in study.series}
     refused = {
@@ -79,7 +81,7 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
             continue
         try:
             series = read(logged.series_id, on_slide=logged.prediction.geometry.on_slide)
-            analysis = _analysis(line, case.started_at, logged, series=series)
+            analysis = _analysis(line, case.started_at, logged, series=series, alarm=alarm)
             results = _written(pipeline, analysis)
         except Defect as why:
             refused[part] = refuse(line, case, part, why=why, digest=model.digest)
@@ -95,7 +97,7 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
     for part, refusal in refused.items():
         images = read(part.series_id, on_slide=False) if part.image else None
         parts[part] = replace(_named(part, numbers[part.series_id], images), refusal=refusal)
-    story = Story(
+    return Story(
         case_id=case.case_id,
         started_at=case.started_at,
         series=_first_told(line, case, parts),
@@ -105,8 +107,16 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
         language=line.language,
         link=line.link(case.case_id),
         edition=line.ledger.deliveries.taken_back(case.case_id),
+        alarm_since=alarm,
     )
-    return _replacing(story, line.ledger.deliveries.replaced(case.case_id))
+
+
+def _alarm_since(line: Line, case: Case, digest: str) -> datetime | None:
+    """Return since when an alarm on the model stands that no person has answered; once for all."""
+    active = line.ledger.standing.standing(case.pipeline).get(digest)
+    by_person = active is not None and not is_reserved(active.person)
+    answered_at = active.at if active and by_person else None
+    return line.ledger.alarms.told(case.case_id, model_digest=digest, answered_at=answered_at)
 
 
 def _in_order(case: Case, parts: Mapping[Part, SeriesStory]) -> list[Part]:
@@ -163,7 +173,12 @@ def _series(line: Line, series_id: str, *, on_slide: bool) -> Series:
 
 
 def _analysis(
-    line: Line, started_at: datetime, logged: LoggedPrediction, *, series: Series
+    line: Line,
+    started_at: datetime,
+    logged: LoggedPrediction,
+    *,
+    series: Series,
+    alarm: datetime | None,
 ) -> Analysis:
     return Analysis(
         case_id=logged.case_id,
@@ -174,6 +189,7 @@ def _analysis(
         language=line.language,
         link=line.link(logged.case_id),
         edition=line.ledger.deliveries.taken_back(logged.case_id),
+        alarm_since=alarm,
     )
 
 

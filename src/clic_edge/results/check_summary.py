@@ -9,6 +9,7 @@ from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect
 from clic_edge.results.check import check_envelope
 from clic_edge.results.summary import source_of
+from clic_edge.results.wording import alarm_line, say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,6 +43,9 @@ def check_told(results: tuple[ResultObject, ...], story: Story) -> None:
                 named.discard(str(source.header.SOPInstanceUID))
                 _require(named == {one.sop_instance_uid for one in story.results})
                 _require(_status(ds) == _expected_status(story))
+                _require(
+                    _alarms(ds, story.language) == alarm_line(story.alarm_since, story.language)
+                )
             else:
                 _require(named == {one.sop_instance_uid for one in story.predecessors})
 
@@ -59,9 +63,20 @@ def _references(ds: Dataset) -> Iterator[Dataset]:
 
 
 def _status(ds: Dataset) -> str:
-    (container,) = (one for one in ds.ContentSequence if _name(one) == "C0034375")
-    (status,) = (one for one in container.ContentSequence if _name(one) == "111065")
+    (status,) = (one for one in _evaluations(ds) if _name(one) == "111065")
     return str(status.ConceptCodeSequence[0].CodeValue)
+
+
+def _alarms(ds: Dataset, language: str) -> str:
+    """Return what is said of alarms; empty where nothing is."""
+    begins = say("alarm", language).partition("{")[0]
+    texts = (str(one.get("TextValue", "")) for one in _evaluations(ds))
+    return " ".join(text for text in texts if text.startswith(begins))
+
+
+def _evaluations(ds: Dataset) -> list[Dataset]:
+    (container,) = (one for one in ds.ContentSequence if _name(one) == "C0034375")
+    return list(container.ContentSequence)
 
 
 def _name(item: Dataset) -> str:

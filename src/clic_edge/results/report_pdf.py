@@ -23,7 +23,7 @@ from clic_edge.results import provenance
 from clic_edge.results.drawing import picture
 from clic_edge.results.outlines import pictured
 from clic_edge.results.source import read_source
-from clic_edge.results.wording import finding_lines, operating_point, say
+from clic_edge.results.wording import alarm_line, finding_lines, operating_point, say
 
 if TYPE_CHECKING:
     from clic_edge.domain.result import ResultObject
@@ -107,6 +107,7 @@ def _told(analysis: Analysis, source: Source) -> dict[str, object]:
         "model": model.title,
         "language": language,
         "warning": say("not verified", language),
+        "alarm": alarm_line(analysis.alarm_since, language),
         "identity": [
             [say("patient", language), patient],
             [say("study", language), f"{identity.StudyDate} {identity.AccessionNumber}".strip()],

@@ -29,7 +29,7 @@ from clic_edge.results.identity import identity_of
 from clic_edge.results.meanings import LANGUAGES
 from clic_edge.results.source import Source
 from clic_edge.results.sr_terms import procedure
-from clic_edge.results.wording import finding_lines, operating_point, say, why_refused
+from clic_edge.results.wording import alarm_line, finding_lines, operating_point, say, why_refused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,6 +105,8 @@ def said(story: Story) -> Iterator[str]:
         yield part.refusal.reason if part.refusal else ""
         yield from (one.sop_instance_uid for one in part.results)
     yield from (one.sop_instance_uid for one in story.predecessors)
+    if story.alarm_since:
+        yield f"alarm {story.alarm_since:%Y-%m-%d}"
 
 
 def _title(story: Story) -> str:
@@ -233,9 +235,11 @@ def _status(story: Story) -> Code:
 
 
 def _lines(story: Story) -> Iterator[tuple[Code, str]]:
-    """Yield concept and sentence: the warning first, then the series, then the model."""
+    """Yield concept and sentence: the warnings first, then the series, then the model."""
     model, language = story.model, story.language
     yield codes.DCM.Comment, f"{say('not verified', language)}."
+    if alarm := alarm_line(story.alarm_since, language):
+        yield codes.DCM.Comment, alarm
     for part in story.parts:
         yield from ((codes.DCM.Finding, line) for line in _of_series(part, story))
     if story.predecessors:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from clic_edge.results.meanings import meaning_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from clic_edge.domain.prediction import Code, Measurement, ModelIdentity, Prediction
     from clic_edge.domain.result import SeriesRefusal
 
@@ -43,6 +45,10 @@ _SENTENCES = {
         "Earlier AI results of this study are withdrawn",
         "Tidligere AI-resultater af denne undersøgelse er trukket tilbage",
     ),
+    "alarm": (
+        "Monitoring: an alarm on this model, open since {}, had not been acknowledged yet.",
+        "Overvågning: for en alarm på denne model, åben siden {}, var der endnu ikke kvitteret.",
+    ),
 }
 _LARGE_MM3 = 10_000.0
 _MM3_IN_ML = 1000.0
@@ -69,6 +75,11 @@ def say(sentence: str, language: str) -> str:
     """Return one of the fixed sentences."""
     english, danish = _SENTENCES[sentence]
     return danish if language == "da" else english
+
+
+def alarm_line(since: datetime | None, language: str) -> str:
+    """Return that an alarm on the model stands open since a day (UTC); empty where none does."""
+    return say("alarm", language).format(f"{since:%Y-%m-%d}") if since else ""
 
 
 def finding_lines(prediction: Prediction, language: str) -> tuple[FindingLine, ...]:

@@ -30,6 +30,9 @@ class Analysis:
     """Where the reader accepts, modifies or rejects the result; empty where no page is reached."""
     edition: int = 0
     """Rejection notes of the case's earlier runs: what one may name is not said again under its UID."""
+    alarm_since: datetime | None = None
+    """Since when an alarm on the model stood open that nobody had acknowledged; None without one.
+    The same at every run of the case."""
 
     @property
     def model(self) -> ModelIdentity:
@@ -82,6 +85,8 @@ class Story:
     link: str = ""
     """As an analysis has it."""
     edition: int = 0
+    """As an analysis has it."""
+    alarm_since: datetime | None = None
     """As an analysis has it."""
 
     @property
