@@ -255,5 +255,6 @@ def test_a_report_is_kept_with_its_files(ledger: Ledger) -> None:
 
     assert ledger.constancy.reports("hippocampus") == (report,)
     assert ledger.constancy.report("a1") == files
+    assert "A. Jensen" in ledger.audit.choices()[0]
     with pytest.raises(ConfigError, match=r"no-such-report"):
         ledger.constancy.report("a2")

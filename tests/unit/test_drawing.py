@@ -202,6 +202,13 @@ def test_a_small_subgroup_is_told_in_words() -> None:
     assert "too few (n = 3)" in forest(chart)
 
 
+def test_a_given_tolerance_is_not_called_a_standard_deviation() -> None:
+    drawn = LeveyJennings(**SAID, measured=(), mean=10, sd=1, bound="tol.")
+    picture = levey_jennings(drawn)
+    assert picture.count("tol.<") == 2
+    assert "sd<" not in picture
+
+
 def test_charts_of_nothing_are_drawn() -> None:
     for picture in (
         control_chart(ControlChart(**SAID, traces=())),

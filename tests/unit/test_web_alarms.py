@@ -232,7 +232,7 @@ def test_the_page_proves_the_chain_and_says_where_it_is_broken() -> None:
     engine = rung()
     app = FastAPI()
     app.include_router(audit.router(Ledger.on(engine), Pages()))
-    assert "The chain of all 2 moves of models is whole." in browser(app).get("/audit").text
+    assert "The chain of the moves of models is whole (2)." in browser(app).get("/audit").text
     with engine.begin() as connection:
         first = model_events.c.seq == 1
         connection.execute(model_events.update().where(first).values(person="Somebody"))

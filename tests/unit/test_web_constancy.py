@@ -95,7 +95,7 @@ def test_where_nothing_has_run_the_page_says_so() -> None:
     empty = a_ledger()
     text = client(empty).get("/constancy").text
     assert "No protocol has been run yet" in text
-    assert "clic-edge models accept" in text
+    assert "clic-edge acceptance run" in text
 
 
 @pytest.mark.parametrize("language", ["en", "da"])

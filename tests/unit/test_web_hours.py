@@ -58,3 +58,10 @@ def test_a_chart_of_any_number_of_hours_is_drawn_and_its_words_are_escaped(count
     svg = hourly_bars(drawn)
     assert svg.count("<rect") >= count
     assert not re.search("<[tbi]>", svg)
+
+
+@pytest.mark.parametrize("most", [0, 1, 2, 3, 7])
+def test_the_axis_of_counts_names_no_part_of_a_case(most: int) -> None:
+    hour = HourOfCounts(name="13:00", counts=(most,))
+    svg = hourly_bars(HourlyBars(title="t", message="m", names=("a",), hours=(hour,)))
+    assert not re.search(r">\d+[.,]\d", svg)

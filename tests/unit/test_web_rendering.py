@@ -18,7 +18,7 @@ from clic_edge.web import api, preferences
 from clic_edge.web.access import account_of, at_least
 from clic_edge.web.navigation import MENU
 from clic_edge.web.preferences import local_path
-from clic_edge.web.rendering import Pages, moment, number, span
+from clic_edge.web.rendering import Pages, moment, number, prose, span
 from clic_edge.web.words import LANGUAGES, Language, say, words
 
 if TYPE_CHECKING:
@@ -159,3 +159,8 @@ def test_a_moment_is_in_utc_for_people_and_programs() -> None:
 
 def test_the_languages_are_those_of_the_type() -> None:
     assert get_args(Language) == LANGUAGES
+
+
+def test_a_command_in_a_sentence_is_code_and_the_rest_is_escaped() -> None:
+    assert prose("Start `serve`, <b>.") == "Start <code>serve</code>, &lt;b&gt;."
+    assert prose("<b>") == "<b>"

@@ -22,9 +22,7 @@ def can_shoot() -> bool:
     return bool(shutil.which(CHROMIUM)) and find_spec("playwright") is not None
 
 
-def shoot(
-    visitor: Visitor, wanted: Mapping[str, str], folder: Path, *, language: str = "en"
-) -> tuple[Path, ...]:
+def shoot(visitor: Visitor, wanted: Mapping[str, str], folder: Path) -> tuple[Path, ...]:
     """Return a picture of each wanted page, name and path on the site; none without a browser."""
     if not can_shoot():
         return ()
@@ -34,9 +32,7 @@ def shoot(
         browser = playwright.chromium.launch(
             executable_path=shutil.which(CHROMIUM), args=["--no-sandbox"]
         )
-        context = browser.new_context(
-            viewport={"width": _SIZE[0], "height": _SIZE[1]}, locale=language
-        )
+        context = browser.new_context(viewport={"width": _SIZE[0], "height": _SIZE[1]})
         context.set_default_timeout(_PATIENCE_MS)
         page = context.new_page()
         page.goto(f"{visitor.url}/login")

@@ -121,6 +121,7 @@ def control_chart(drawn: ControlChart, look: Look = STANDARD) -> str:
         *axis_up(on, look, drawn.label),
         *axis_of_days(on, look),
         *_limits(drawn, on, look),
+        *_baseline_name(drawn, on, look),
         *_notes(drawn, on, look),
         *(part for n, one in enumerate(drawn.traces) for part in _trace(one, n, on, look=look)),
         *_alarms(drawn, on, look),
@@ -160,11 +161,20 @@ def _baseline(drawn: ControlChart, on: Plane, look: Look) -> Iterator[str]:
             fill=look.theme.shade,
         )
         yield hinted(shade, one.name)
+
+
+def _baseline_name(drawn: ControlChart, on: Plane, look: Look) -> Iterator[str]:
+    """Yield the baseline's name, on a ground of its own because a limit may run through it."""
+    if one := drawn.baseline:
+        left = on.day(one.first)
         yield text(
             left + 4,
             on.top + 10,
             fitted(one.name, (on.right - left) / LETTER),
             fill=look.theme.quiet,
+            stroke=look.theme.shade,
+            stroke_width=4,
+            paint_order="stroke",
         )
 
 

@@ -11,6 +11,8 @@ from clic_edge.drawing.plane import BOTTOM, Span, axis_up, from_zero, heading, l
 from clic_edge.drawing.svg import chart, hinted, line, text
 
 _LEGEND: Final = 18
+_LEAST: Final = 3.0
+"""As high as the axis is at least, so that it names no half of a case."""
 _BETWEEN_NAMES: Final = 42.0
 """Pixels between two hours that the axis names."""
 
@@ -43,7 +45,7 @@ def hourly_bars(drawn: HourlyBars, look: Look = STANDARD) -> str:
     """Return counts by hour as SVG."""
     most = max((sum(one.counts) for one in drawn.hours), default=0)
     across = Span(low=-0.5, high=max(1, len(drawn.hours)) - 0.5)
-    on = plane(look, across, from_zero([most, 1.0]), below=BOTTOM + _LEGEND)
+    on = plane(look, across, from_zero([most, _LEAST]), below=BOTTOM + _LEGEND)
     slot = (on.right - on.left) / max(1, len(drawn.hours))
     step = max(1, -int(-_BETWEEN_NAMES // slot))
     body = [heading(look, drawn.title), *axis_up(on, look, drawn.label)]

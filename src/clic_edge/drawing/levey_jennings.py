@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _ROOM = 34
 _STEPS = (-3, -2, -1, 0, 1, 2, 3)
+_BOUNDS = (-3, 0, 3)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +51,8 @@ class LeveyJennings:
     measured: tuple[Measured, ...]
     mean: float
     sd: float
+    bound: str = ""
+    """What three sd are called, where they are a given tolerance: the lines within stay away."""
 
 
 def levey_jennings(drawn: LeveyJennings, look: Look = STANDARD) -> str:
@@ -66,17 +69,18 @@ def levey_jennings(drawn: LeveyJennings, look: Look = STANDARD) -> str:
         heading(look, drawn.title),
         *axis_up(on, look, drawn.label),
         *axis_of_days(on, look),
-        *_bands(drawn.mean, sd, on, look=look),
+        *_bands(drawn, sd, on, look=look),
         *_points(drawn, on, look),
     )
     return chart(drawn.title, drawn.message, body, look=look)
 
 
-def _bands(mean: float, sd: float, on: Plane, *, look: Look) -> Iterator[str]:
+def _bands(drawn: LeveyJennings, sd: float, on: Plane, *, look: Look) -> Iterator[str]:
     colours = (look.theme.quiet, look.theme.good, look.theme.warn, look.theme.bad)
     dashes = ("", "1.5 3", "4 3", "7 2")
-    for step in _STEPS if sd > 0 else (0,):
-        value = mean + step * sd
+    steps = _BOUNDS if drawn.bound else _STEPS
+    for step in steps if sd > 0 else (0,):
+        value = drawn.mean + step * sd
         if not isfinite(value):
             continue
         y, far = on.y(value), abs(step)
@@ -85,7 +89,7 @@ def _bands(mean: float, sd: float, on: Plane, *, look: Look) -> Iterator[str]:
         yield text(
             look.width,
             y + 4,
-            f"{'+' if step > 0 else '−'}{far} sd" if step else "x̄",
+            f"{'+' if step > 0 else '−'}{drawn.bound or f'{far} sd'}" if step else "x̄",
             text_anchor="end",
             fill=look.theme.quiet,
         )

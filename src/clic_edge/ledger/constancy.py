@@ -71,10 +71,15 @@ class ConstancyStore:
             if insert_once(connection, constancy_records, [row]):
                 detail = (
                     f"{record.protocol} {record.version} of {record.model_id} "
-                    f"{record.model_version} in {record.pipeline}, by {record.person}, "
-                    f"sealed {record.digest}"
+                    f"{record.model_version} in {record.pipeline}, sealed {record.digest}"
                 )
-                _audit(connection, record.at, "constancy-commissioned", detail=detail)
+                _audit(
+                    connection,
+                    record.at,
+                    "constancy-commissioned",
+                    detail=detail,
+                    person=record.person,
+                )
 
     def records(self, *, protocol: str | None = None) -> tuple[Record, ...]:
         """Return commissioning records, oldest first; of one protocol, or of all.
@@ -267,9 +272,15 @@ class ConstancyStore:
                 verdict = "accepted" if report.accepted else "not accepted"
                 detail = (
                     f"{report.model_id} {report.version} in {report.pipeline} {verdict}, "
-                    f"by {report.person}, report {report.report_id}"
+                    f"report {report.report_id}"
                 )
-                _audit(connection, report.at, "acceptance-report", detail=detail)
+                _audit(
+                    connection,
+                    report.at,
+                    "acceptance-report",
+                    detail=detail,
+                    person=report.person,
+                )
 
     def reports(self, pipeline: str | None = None) -> tuple[KeptReport, ...]:
         """Return the acceptance reports, oldest first; of one pipeline, or of all."""
@@ -334,6 +345,8 @@ def _delete_cases(connection: sa.Connection, own: sa.ColumnElement[bool]) -> Non
     connection.execute(cases.delete().where(own))
 
 
-def _audit(connection: sa.Connection, at: datetime, action: str, *, detail: str) -> None:
-    row = {"at": at, "case_id": "", "action": action, "detail": detail}
+def _audit(
+    connection: sa.Connection, at: datetime, action: str, *, detail: str, person: str = ""
+) -> None:
+    row = {"at": at, "case_id": "", "action": action, "detail": detail, "person": person}
     connection.execute(audit_events.insert().values(**row))

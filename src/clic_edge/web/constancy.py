@@ -220,7 +220,7 @@ def _trend(trend: Trend, language: Language) -> str:
     drawn = LeveyJennings(
         title=trend.quantity,
         message=message,
-        label=trend.unit,
+        label=trend.unit.replace("mm3", "mm³"),
         measured=tuple(
             Measured(
                 day=one.at.date(),
@@ -233,5 +233,6 @@ def _trend(trend: Trend, language: Language) -> str:
         ),
         mean=trend.mean,
         sd=trend.sd,
+        bound=say(language, "constancy.tolerance_short") if trend.by_tolerance else "",
     )
     return levey_jennings(drawn, Look(language=tongue, width=440))

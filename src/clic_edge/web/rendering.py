@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from clic_edge import __version__
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from fastapi import Request
 
 THEMES: Final = ("auto", "light", "dark")
+_COMMAND: Final = re.compile(r"`([^`]+)`")
 _UNITS: Final = (("days", 86400), ("hours", 3600), ("minutes", 60), ("seconds", 1))
 
 
@@ -52,7 +54,7 @@ class Pages:
         account = getattr(request.state, "account", None)
         role = account.role if isinstance(account, Account) else None
         text = self._environment.get_template(template).render(
-            t=lambda key, **filled: say(language, key, **filled),
+            t=lambda key, **filled: prose(say(language, key, **filled)),
             number=lambda value, digits=0: number(value, digits, language=language),
             span=lambda value: span(value, language=language),
             language=language,
@@ -77,6 +79,13 @@ def theme_of(request: Request) -> str:
     """Return light, dark, or what the browser prefers."""
     asked = request.cookies.get("theme", "")
     return asked if asked in THEMES else "auto"
+
+
+def prose(text: str) -> str:
+    """Return words with what stands between backticks as code, the rest of them escaped."""
+    if "`" not in text:
+        return text
+    return Markup(_COMMAND.sub(r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped just here
 
 
 def moment(at: datetime | None) -> Markup:
