@@ -324,7 +324,7 @@ def test_page_and_pdf_are_made_of_the_same_words(made: Made) -> None:
     document = compose(made.report, Voice(language=Language.DANISH, theme=LIGHT))
     for section in document.sections:
         assert section.heading in page.said
-    assert "ændret eller forkastet: 13" in page.said
+    assert "rettet eller afvist: 13" in page.said
     assert "7,62" in page.said, "a decimal comma"
 
 
