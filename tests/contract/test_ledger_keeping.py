@@ -144,6 +144,32 @@ def test_a_write_ahead_log_that_is_left_behind_is_not_played_into_a_restored_led
     assert caught.value.code == "ledger-there"
 
 
+def test_a_backup_is_for_its_owner_only(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
+    migrate(engine)
+    done = back_up(engine, tmp_path / "ledger.backup")
+    assert done.path.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_databases_password_is_in_no_list_of_processes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "pg_dump"
+    program.write_text(
+        f'#!/bin/sh\necho "$*" > "{tmp_path}/words"\necho "$PGPASSWORD" > "{tmp_path}/password"\n'
+        "exit 1\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    engine = open_engine("postgresql+psycopg://edge:s3cr%40t@db.example/ledger")
+    with pytest.raises(ConfigError) as caught:
+        back_up(engine, tmp_path / "ledger.backup")
+    assert caught.value.code == "pg-tools-failed"
+    assert "s3cr" not in (tmp_path / "words").read_text()
+    assert "edge@db.example/ledger" in (tmp_path / "words").read_text()
+    assert (tmp_path / "password").read_text() == "s3cr@t\n"
+
+
 def test_a_backup_without_room_leaves_nothing(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
     migrate(engine)

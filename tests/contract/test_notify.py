@@ -378,6 +378,24 @@ def test_no_mail_goes_to_a_server_that_is_away_refuses_or_is_not_the_right_one(
     assert box.mails == []
 
 
+@pytest.mark.parametrize("wrong", ["password", "host"])
+def test_what_no_mail_protocol_can_say_hinders_that_channel_and_no_other(
+    certificate: Certificate, wrong: str
+) -> None:
+    with mail_server(starttls=certificate.context) as box:
+        told = {"username": "edge", "ca_file": certificate.certificate}
+        settings = mail(box.port, **told).settings
+        if wrong == "host":
+            settings = settings.model_copy(update={"host": "mail..hospital.example"})
+        channel = Mail(settings=settings, password="rødgrød med fløde", head=HEAD)  # noqa: S106 - of the test's server
+        assert hindrance(channel) == "mail-away"
+
+
+def test_a_collector_whose_name_is_none_hinders_that_channel_and_no_other() -> None:
+    settings = Syslog.model_validate({"transport": "udp", "host": "log..hospital.example"})
+    assert hindrance(Lines(settings=settings, head=HEAD)) == "syslog-away"
+
+
 def hook(url: str, certificate: Certificate | None = None) -> Hook:
     settings = {"url": url, "secret_file": "secret"}
     if certificate:

@@ -65,6 +65,27 @@ def test_one_table_as_csv_says_the_same(site: Path, tmp_path: Path) -> None:
     assert {row["output.x.volume_mm3"] for row in rows} == {"2.5", ""}
 
 
+def test_no_word_of_a_file_is_a_formula_in_a_spreadsheet(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'clic-edge.sqlite'}")
+    migrate(engine)
+    formula = "=HYPERLINK(A1)"
+    numbers = {"output.x.change": -2.5}
+    row = Row(
+        case_id="one", model="m", scanner=SKYRA | {"input.model_name": formula}, numbers=numbers
+    )
+    write_rows(engine, [row])
+    engine.dispose()
+    site, out = write_settings(tmp_path), tmp_path / "tables"
+    assert export(site, str(out), "--format", "csv", "--table", "predictions").exit_code == 0
+    words = ["-c", str(site), "predictions", "--since", "2026-01-01", "--format", "csv"]
+    assert CliRunner().invoke(app, [*words, "--out", str(out / "log.csv")]).exit_code == 0
+    for name in ("predictions.csv", "log.csv"):
+        with (out / name).open(encoding="utf-8") as stream:
+            (told,) = csv.DictReader(stream)
+        assert told["input.model_name"] == f"'{formula}", name
+        assert told["output.x.change"] == "-2.5", "a number stays one"
+
+
 def test_a_table_that_is_none_is_refused_with_the_nearest(site: Path, tmp_path: Path) -> None:
     ran = export(site, str(tmp_path), "--table", "prediction")
     assert isinstance(ran.exception, ConfigError)

@@ -319,6 +319,8 @@ def test_a_program_comes_with_its_token_and_needs_no_other(
     assert stranger.post("/preferences", headers=bearer).status_code == 303, (
         "no form, no token of one"
     )
+    large = "x" * (LARGEST_BODY + 1)
+    assert stranger.post("/api/v1/annotations", headers=bearer, content=large).status_code == 413
     for wrong in ("Bearer x", "Bearer ", f"Basic {token}", token):
         assert stranger.get("/models", headers={"Authorization": wrong}).status_code == 401
 

@@ -20,7 +20,7 @@ from clic_edge.cli.web import application
 from clic_edge.config.openid import OpenId
 from clic_edge.domain.account import Role
 from clic_edge.errors import Refusal
-from clic_edge.ledger.access_tables import accounts, sessions
+from clic_edge.ledger.access_tables import accounts, login_attempts, sessions
 from clic_edge.ledger.schema import audit_events
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def hospital(provider: providers.Provider, appliance: Appliance, app: FastAPI) -
     provider.claims, provider.sign, provider.is_broken = dict(IDA), providers.signed, False
     provider.keys, provider.issuer = [providers.KEY], ""
     with appliance.engine.begin() as connection:
-        for table in (sessions, accounts, audit_events):
+        for table in (sessions, accounts, audit_events, login_attempts):
             connection.execute(table.delete())
     return Hospital(provider, appliance, app)
 
@@ -220,6 +220,22 @@ def test_a_state_is_of_one_path_and_cannot_be_changed(hospital: Hospital, to: st
     changed = other.partition("&")[0].partition(".")[2]
     answer = browser.get(back.replace(state, f"{mark}.{changed}"))
     refused(hospital, answer, "login-foreign")
+
+
+def test_a_stranger_fills_neither_the_audit_trail_nor_the_providers_time(
+    hospital: Hospital,
+) -> None:
+    browser = hospital.browser()
+    (state,) = parse_qs(urlsplit(hospital.go(browser)).query)["state"]
+    before = hospital.provider.asked.count("/token")
+    path = f"/login/back?state={state}&code=guessed"
+    answer, times = browser.get(path), 0
+    while answer.status_code == 403:  # the waits get longer than any machine is slow
+        answer, times = browser.get(path), times + 1
+    assert answer.status_code == 429
+    assert times >= 20
+    assert hospital.provider.asked.count("/token") - before == times
+    assert len(hospital.audit()) == times
 
 
 def test_a_code_counts_once(hospital: Hospital) -> None:

@@ -110,6 +110,15 @@ class Door:
         self._ledger.sessions.open(session, how=how, forget_before=now - _REMEMBERED)
         return token
 
+    def knock(self, *, address: str, now: datetime) -> None:
+        """Count an attempt that is not by password as failed, until `welcome` takes it back.
+
+        Raises Transient ``login-too-often``: too many from there failed.
+        """
+        wait = self._ledger.attempts.begin([_place(address)], now)
+        if wait:
+            raise _too_often(wait)
+
     def welcome(self, person: Person, *, address: str, now: datetime) -> str:
         """Return the token of a new session of somebody for whom the site's provider vouches.
 
@@ -139,6 +148,7 @@ class Door:
             self._ledger.accounts.set_role(
                 record.name, person.role, by=person.issuer, keep_one=False
             )
+        self._ledger.attempts.take_back(_place(address).name)
         return self.open(record, how=f"through {person.issuer}", address=address, now=now)
 
     def by_session(self, token: str, now: datetime) -> Entered | None:
@@ -250,8 +260,12 @@ def _origins(name: str, address: str) -> tuple[Origin, Origin]:
     mark = hashlib.sha256(folded(name).encode()).hexdigest()[:5]
     return (
         Origin(name=f"account {mark}", free=_FREE_OF_ACCOUNT, longest=_LONGEST_WAIT),
-        Origin(name=f"address {address}"[:80], free=_FREE_OF_ADDRESS, longest=_LONGEST_WAIT),
+        _place(address),
     )
+
+
+def _place(address: str) -> Origin:
+    return Origin(name=f"address {address}"[:80], free=_FREE_OF_ADDRESS, longest=_LONGEST_WAIT)
 
 
 def _too_often(wait: timedelta) -> Transient:

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from clic_edge.domain.cells import plain_cell
 from clic_edge.errors import Defect
 from clic_edge.ledger.audit import Deed  # noqa: TC001 - the API reads the annotation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from clic_edge.ledger import Ledger
     from clic_edge.ledger.audit import WantedDeeds
@@ -68,17 +69,13 @@ def audit_lines(ledger: Ledger, wanted: WantedDeeds) -> Iterator[str]:
     yield _line(COLUMNS)
     for one in ledger.audit.all(wanted):
         values = [getattr(one, name) for name in COLUMNS]
-        yield _line([one.at.isoformat(), *(_safe(str(value)) for value in values[1:])])
+        yield _line([one.at.isoformat(), *(plain_cell(str(value)) for value in values[1:])])
 
 
-def _line(values: list[str] | tuple[str, ...]) -> str:
+def _line(values: Iterable[object]) -> str:
     buffer = io.StringIO()
     csv.writer(buffer).writerow(values)
     return buffer.getvalue()
-
-
-def _safe(text: str) -> str:
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r")) else text
 
 
 def _cursor(deed: Deed) -> str:

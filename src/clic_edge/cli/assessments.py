@@ -14,6 +14,7 @@ import typer
 from clic_edge.cli.console import moment, stamp, table
 from clic_edge.cli.context import ledger_of
 from clic_edge.cli.predictions import since_moment
+from clic_edge.domain.cells import plain_cell
 
 if TYPE_CHECKING:
     from clic_edge.domain.assessment import Assessment
@@ -87,4 +88,4 @@ def _write(given: tuple[Assessment, ...], out: Path | None) -> None:
         writer.writerow(ASSESSMENT_COLUMNS)
         for one in given:
             rest = [getattr(one, name) for name in ASSESSMENT_COLUMNS[1:]]
-            writer.writerow([stamp(one.at), *rest])
+            writer.writerow([stamp(one.at), *map(plain_cell, rest)])

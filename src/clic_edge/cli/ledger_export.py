@@ -8,6 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from clic_edge.cli.console import stamp
+from clic_edge.domain.cells import plain_cell
 from clic_edge.ledger.export import Kind
 
 if TYPE_CHECKING:
@@ -28,7 +29,9 @@ def write_csv(path: Path, columns: tuple[ExportColumn, ...], rows: Iterator[Row]
         writer = csv.writer(stream)
         writer.writerow([one.name for one in columns])
         for row in rows:
-            writer.writerow([stamp(it) if isinstance(it, datetime) else it for it in row])
+            writer.writerow(
+                [stamp(it) if isinstance(it, datetime) else plain_cell(it) for it in row]
+            )
             count += 1
     return count
 

@@ -15,6 +15,7 @@ import typer
 
 from clic_edge.cli.console import moment, stamp, table
 from clic_edge.cli.context import ledger_of
+from clic_edge.domain.cells import plain_cell
 from clic_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def _write_csv(rows: tuple[PredictionRow, ...], out: Path | None) -> None:
     with out.open("w", newline="") if out else nullcontext(sys.stdout) as stream:
         writer = csv.DictWriter(stream, names)
         writer.writeheader()
-        writer.writerows(wide)
+        writer.writerows({name: plain_cell(it) for name, it in row.items()} for row in wide)
 
 
 def _write_parquet(rows: tuple[PredictionRow, ...], out: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
+from sqlalchemy.engine import URL
 
 from clic_edge.errors import ConfigError, Defect, Transient
 
@@ -55,12 +56,21 @@ def back_up(engine: Engine, path: Path) -> Backup:
     part = path.with_name(f"{path.name}.part")
     try:
         part.unlink(missing_ok=True)
+        part.touch(mode=0o600)  # hashes of passwords and digests of patients' studies are in it
         if engine.dialect.name == "sqlite":
             _copy_sqlite(engine, part)
             counted: int | None = _count(part)
         else:
-            _run("pg_dump", "--format=custom", "--file", str(part), "--dbname", _libpq(engine))
-            _run("pg_restore", "--list", str(part))
+            _run(
+                engine,
+                "pg_dump",
+                "--format=custom",
+                "--file",
+                str(part),
+                "--dbname",
+                _libpq(engine),
+            )
+            _run(engine, "pg_restore", "--list", str(part))
             counted = None
         digest = _digest(part)
         path.with_name(path.name + _SUFFIX).write_text(f"{digest}  {path.name}\n")
@@ -101,6 +111,7 @@ def restore(engine: Engine, path: Path) -> str:
             part.rename(target)
         else:
             _run(
+                engine,
                 *("pg_restore", "--single-transaction", "--no-owner", "--exit-on-error"),
                 *("--dbname", _libpq(engine), str(path)),
             )
@@ -160,17 +171,24 @@ def _require_empty(engine: Engine) -> None:
 
 
 def _libpq(engine: Engine) -> str:
-    return engine.url.set(drivername="postgresql").render_as_string(hide_password=False)
+    """Return the database without its password: a list of processes shows what stands here."""
+    url = engine.url
+    bare = URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query)
+    return bare.render_as_string()
 
 
-def _run(*words: str) -> None:
+def _run(engine: Engine, *words: str) -> None:
     """Run a program of PostgreSQL; what it says may name hosts and users, so it is not told."""
     program = shutil.which(words[0])
     if program is None:
         raise ConfigError(
             "no-pg-tools", f"{words[0]} is not installed; it comes with postgresql-client."
         )
-    ended = subprocess.run([program, *words[1:]], capture_output=True, check=False)  # noqa: S603 - found by name, our own words
+    password = engine.url.password
+    secret = {"PGPASSWORD": str(password)} if password else {}
+    ended = subprocess.run(  # noqa: S603 - found by name, our own words
+        [program, *words[1:]], capture_output=True, check=False, env=os.environ | secret
+    )
     if ended.returncode:
         raise ConfigError(
             "pg-tools-failed",

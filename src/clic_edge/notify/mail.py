@@ -57,7 +57,8 @@ class Mail:
             raise Transient(
                 "mail-refused", "The mail server did not take a notice; see its own log."
             ) from error
-        except (OSError, smtplib.SMTPException) as error:
+        # ValueError: a name, a password or an address that the protocol has no letters for.
+        except (OSError, smtplib.SMTPException, ValueError) as error:
             raise Transient(
                 "mail-away", "The mail server can't be reached, or is not whom it should be."
             ) from error

@@ -46,7 +46,7 @@ class Lines:
             with self._collector() as collector:
                 for one in notices:
                     collector.sendall(self._framed(self.line(one)))
-        except OSError as error:
+        except (OSError, UnicodeError) as error:  # the latter: no name that can be looked up
             raise Transient(
                 "syslog-away", "The syslog collector can't be reached, or is not whom it should be."
             ) from error

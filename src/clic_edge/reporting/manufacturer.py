@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from pydantic import TypeAdapter
 
 from clic_edge.board.post_market import PostMarket
+from clic_edge.domain.cells import plain_cell
 from clic_edge.reporting.making import ReportFile, named
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def post_market_files(data: PostMarket) -> tuple[ReportFile, ...]:
     table = io.StringIO()
     writer = csv.writer(table)
     writer.writerow(COLUMNS)
-    writer.writerows(_rows(data))
+    writer.writerows([plain_cell(it) for it in row] for row in _rows(data))
     return (
         ReportFile(name=f"{stem}.json", content=POST_MARKET.dump_json(data, indent=1)),
         ReportFile(name=f"{stem}.csv", content=table.getvalue().encode()),

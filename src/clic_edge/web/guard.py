@@ -22,10 +22,10 @@ OPEN: Final = frozenset({"/health", "/login", "/login/openid", "/login/back", "/
 """What answers without log-in, beside the static files that these pages need."""
 STATIC: Final = "/static/"
 LARGEST_BODY: Final = 1_048_576
-"""Bytes of a form."""
+"""Bytes of what is sent, by a page or by a program."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOR_PROGRAMS: Final = (API_PREFIX, "/dicom-web/")
-_TOO_LARGE: Final = "The form is too large."
+_TOO_LARGE: Final = "What was sent is too large."
 _STALE: Final = (
     "The page that this came from is too old, or is not one of ours. Nothing was done: go back, "
     "load the page again, and repeat it."
@@ -87,17 +87,20 @@ class Guard:
 
     async def _pass_on(self, request: Request, entered: Entered, send: Send) -> None:
         """Hand a request to its route; one that changes something only with the session's token."""
-        if request.method in _SAFE or entered.session is None:
+        if request.method in _SAFE:
             await self._app(request.scope, request.receive, send)
             return
+        body = await _body(request)
+        if body is None:
+            await _too_large(request)(request.scope, request.receive, send)
+            return
+        receive = _again(body)
+        if entered.session is None:
+            await self._app(request.scope, receive, send)
+            return
         token = request.headers.get("X-CSRF-Token", "")
-        receive = request.receive
         if not token and request.headers.get("Content-Type", "").startswith(_FORMS):
-            body = await _body(request)
-            if body is None:
-                await _too_large(request)(request.scope, receive, send)
-                return
-            token, receive = await _token_in(request.scope, body), _again(body)
+            token = await _token_in(request.scope, body)
         if is_derived(token, self._cookies.session(request), "csrf"):
             await self._app(request.scope, receive, send)
         else:

@@ -102,7 +102,7 @@ def router(entrance: Entrance) -> APIRouter:
         except Refusal:
             return entrance.form(request, to=to, problem="refused", status=401)
         except Transient as error:
-            return _later(entrance, request, error, to=to)
+            return later(entrance, request, error, to=to)
         return entrance.let_in(request, token, to=to)
 
     @routes.post("/logout")
@@ -120,7 +120,8 @@ def address_of(request: Request) -> str:
     return request.client.host if request.client else ""
 
 
-def _later(entrance: Entrance, request: Request, error: Transient, *, to: str) -> Response:
+def later(entrance: Entrance, request: Request, error: Transient, *, to: str) -> Response:
+    """Return the log-in page of somebody who failed too often, and when to try again."""
     seconds = round(error.retry_after.total_seconds()) if error.retry_after else 1
     answer = entrance.form(request, to=to, problem="too_often", status=429, seconds=seconds)
     answer.headers["Retry-After"] = str(seconds)

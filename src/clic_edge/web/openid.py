@@ -9,7 +9,7 @@ from starlette.responses import RedirectResponse, Response
 from clic_edge.accounts.openid import Attempt, Provider
 from clic_edge.accounts.tokens import new_token
 from clic_edge.errors import ConfigError, Refusal, Transient
-from clic_edge.web.login import Entrance, address_of
+from clic_edge.web.login import Entrance, address_of, later
 from clic_edge.web.preferences import local_path
 
 _SAID = {
@@ -42,6 +42,10 @@ def router(entrance: Entrance, provider: Provider) -> APIRouter:
     def return_(request: Request) -> Response:
         answered, now = request.query_params, datetime.now(UTC)
         address, to = address_of(request), "/"
+        try:
+            entrance.door.knock(address=address, now=now)
+        except Transient as error:
+            return later(entrance, request, error, to=to)
         try:
             secret = entrance.cookies.login(request)
             back = _back(entrance, request)
