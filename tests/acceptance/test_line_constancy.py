@@ -177,6 +177,9 @@ def test_a_model_with_another_weight_is_found_and_suspended_and_readers_are_told
         assert_nothing_is_left(site)
         (alarm,) = site.ledger.monitoring.alarms(is_open=True)
         assert (alarm.channel, alarm.model_digest) == (Channel.CONSTANCY, place.digest)
+        actions = [one.action for one in site.ledger.records.audit("")]
+        # Whoever is killed between the two has the alarm.
+        assert actions.index("alarm-opened") < actions.index("constancy-failed")
         assert running.model_of(chain, "hippocampus") == place
         event = site.ledger.standing.standing("hippocampus")[place.digest]
         assert event.now is ModelState.SUSPENDED

@@ -266,6 +266,23 @@ def test_a_reference_that_is_charted_no_more_keeps_no_features(engine: Engine) -
     assert ledger.pruning.prune(TEN_DAYS, now=BEGIN + timedelta(days=400)).features == 96
 
 
+def test_two_boxes_that_prune_at_once_count_each_row_once(engine: Engine) -> None:
+    other = open_engine(engine.url.render_as_string(hide_password=False))
+    log(engine, observations(96))
+    now = BEGIN + timedelta(days=400)
+    theirs = list[int]()
+
+    def meanwhile(*told: object) -> None:
+        if "DELETE FROM feature_values" in str(told[2]) and not theirs:
+            theirs.append(0)
+            theirs[0] = Ledger.on(other).pruning.prune(TEN_DAYS, now=now).features
+
+    sa.event.listen(engine, "before_cursor_execute", meanwhile)
+    ours = Ledger.on(engine).pruning.prune(TEN_DAYS, now=now).features
+    assert (ours, theirs) == (0, [96])
+    other.dispose()
+
+
 def test_the_seal_of_a_commissioning_record_stays_in_the_audit_trail(engine: Engine) -> None:
     with engine.begin() as connection:
         note_event(connection, AuditEvent(at=NOON, action="constancy-commissioned"))

@@ -170,7 +170,7 @@ def check(chain: Chain, protocol: Protocol, place: Placement, *, by: str) -> Ran
         )
     ran = _run(chain, protocol, place, by=by, record=record)
     if ran.run.verdict is Verdict.FAILED:
-        _alarm(chain, protocol, ran)
+        _answer(chain, ran.run)
     telemetry.constancy_ended(pipeline=protocol.pipeline, state=ran.run.verdict)
     return ran
 
@@ -231,6 +231,8 @@ def _ended(
         verdict=Verdict.FAILED if failed else Verdict.PASSED,
         reason=_sentence(failed),
     )
+    if failed and ended.record_id:
+        _alarm(chain, ended)  # first: a run that has failed has its alarm, wherever it is killed
     chain.ledger.constancy.finish(
         run.run_id,
         ended.verdict,
@@ -255,13 +257,17 @@ def _sentence(failed: Sequence[Compared]) -> str:
     return "; ".join(told) + rest
 
 
-def _alarm(chain: Chain, protocol: Protocol, ran: Ran) -> None:
-    """Open an alarm, if none of this protocol and model is open still, and do what the site says."""
-    run, store = ran.run, chain.ledger.monitoring
-    chart = f"constancy {protocol.name}"
+def _alarm(chain: Chain, run: Run) -> None:
+    """Open an alarm, if none of this protocol and model is open still."""
+    store = chain.ledger.monitoring
+    chart = f"constancy {run.protocol}"
     mine = (run.model_digest, chart)
     if not any((one.model_digest, one.chart) == mine for one in store.alarms(is_open=True)):
         store.open([_opened(run, chart)])
+
+
+def _answer(chain: Chain, run: Run) -> None:
+    """Do what the site says of the model's alarms."""
     policy = policy_of(chain.settings)
     for demand in demanded(chain.ledger, policy):
         if demand.model_digest == run.model_digest:

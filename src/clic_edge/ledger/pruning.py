@@ -176,8 +176,8 @@ class PruneStore:
         while True:
             with self._engine.begin() as connection:
                 some = list(connection.scalars(sa.select(key).where(where).limit(_AT_A_TIME)))
-                connection.execute(sa.delete(table).where(key.in_(some)))
-            gone += len(some)
+                # Another box may have deleted some of them meanwhile, and counts those.
+                gone += connection.execute(sa.delete(table).where(key.in_(some))).rowcount
             if len(some) < _AT_A_TIME:
                 return gone
 
