@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import json
 import re
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -308,6 +309,28 @@ def test_every_kind_has_its_words_in_both_languages() -> None:
         }
         assert told["en"] != told["da"]
         assert all(one.endswith(".") and "{" not in one for one in told.values())
+
+
+def test_a_folder_that_is_away_holds_up_no_notice(ledger: Ledger, tmp_path: Path) -> None:
+    lookout = Lookout(
+        ledger=ledger,
+        appliance="edge-1",
+        folder=tmp_path / "unmounted",
+        late_after=timedelta(),
+        free_percent=10,
+    )
+    memory, stop = Memory(), threading.Event()
+    ledger.notices.put(notice(at=datetime.now(UTC)))
+    working = threading.Thread(
+        target=postman(ledger, memory).work, args=(stop, lookout.look), daemon=True
+    )
+    working.start()
+    try:
+        wait_for(lambda: bool(memory.letters), "the notice goes out")
+        assert working.is_alive()
+    finally:
+        stop.set()
+        working.join(timeout=20)
 
 
 # --- the channels

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
+from clic_edge.errors import Transient
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -28,7 +29,10 @@ class Lookout:
     free_percent: float
 
     def look(self, now: datetime) -> None:
-        """Write a notice for each thing that is not as it should be."""
+        """Write a notice for each thing that is not as it should be.
+
+        Raises Transient ``state-folder-away``: how full its disk is can't be told.
+        """
         open_cases = self.ledger.overview.open() if self.late_after else ()
         if open_cases:
             waited = now - min(one.oldest for one in open_cases)
@@ -43,7 +47,13 @@ class Lookout:
                         path="/",
                     )
                 )
-        disk = shutil.disk_usage(self.folder)
+        try:
+            disk = shutil.disk_usage(self.folder)
+        except OSError as error:
+            raise Transient(
+                "state-folder-away",
+                "The folder `appliance.state_dir` can't be read; is it mounted?",
+            ) from error
         free = 100 * disk.free / max(disk.total, 1)
         if free < self.free_percent:
             self.ledger.notices.put(

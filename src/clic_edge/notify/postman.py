@@ -48,13 +48,13 @@ class Postman:
         """Look around and go round until told to stop; a database that is away is awaited."""
         while not stop.is_set():
             now = datetime.now(UTC)
-            try:
-                look(now)
-                self.go_round(now)
-            except DatabaseAway:
-                telemetry.notice_failed(channel="", code="database-away")
-            except ClicEdgeError as error:
-                telemetry.notice_failed(channel="", code=error.code)
+            for act in (look, self.go_round):
+                try:
+                    act(now)
+                except DatabaseAway:
+                    telemetry.notice_failed(channel="", code="database-away")
+                except ClicEdgeError as error:
+                    telemetry.notice_failed(channel="", code=error.code)
             stop.wait(ROUND_SECONDS)
 
     def go_round(self, now: datetime) -> None:
