@@ -233,6 +233,13 @@ def test_an_address_that_guesses_many_names_waits_for_all_of_them(site: Site) ->
     assert site.log_in(address=THERE)
 
 
+def test_a_network_of_ipv6_is_one_place_and_not_as_many_as_it_has_addresses(site: Site) -> None:
+    told = [site.fails(f"name {one}", address=f"2001:db8::{one:x}") for one in range(21)]
+    assert told == ["login-refused"] * 20 + ["login-too-often"]
+    assert site.fails("another", address="2001:db8:0:1::1") == "login-refused"
+    assert site.fails("another", address="::ffff:10.0.0.1") == "login-refused"
+
+
 def test_a_new_password_at_the_command_line_lets_in_at_once(site: Site) -> None:
     for number in range(8):
         site.fails(address=f"10.1.0.{number}")

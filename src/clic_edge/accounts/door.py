@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import IPv6Address, IPv6Network
 from typing import TYPE_CHECKING, Final
 
 from clic_edge.accounts.passwords import Hasher, require_strong
@@ -265,6 +267,10 @@ def _origins(name: str, address: str) -> tuple[Origin, Origin]:
 
 
 def _place(address: str) -> Origin:
+    """Return a place; of IPv6 a whole /64 is one, because who has one address there has them all."""
+    with suppress(ValueError):
+        version6 = IPv6Address(address)
+        address = str(version6.ipv4_mapped or IPv6Network((version6, 64), strict=False))
     return Origin(name=f"address {address}"[:80], free=_FREE_OF_ADDRESS, longest=_LONGEST_WAIT)
 
 
