@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -10,12 +11,13 @@ import pytest
 from fastapi import FastAPI
 from reported import DIGEST, MADE_AT, POLICY, reported
 from signed_in import browser
+from sqlalchemy.exc import TimeoutError  # noqa: A004 - the pool's
 
 from clic_edge.domain.notice import NoticeKind, Urgency
 from clic_edge.drawing.look import Language
 from clic_edge.ledger.database import migrate, open_engine
 from clic_edge.ledger.notices import ChannelRule
-from clic_edge.reporting.monthly import Monthly
+from clic_edge.reporting.monthly import Monthly, reporting
 from clic_edge.reporting.shelf import Shelf
 from clic_edge.web import api, reports
 from clic_edge.web.rendering import Pages
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from starlette.testclient import TestClient
 
+    from clic_edge.domain.prediction import ModelIdentity
     from clic_edge.ledger import Ledger
 
 
@@ -87,6 +90,20 @@ def test_a_folder_that_takes_nothing_ends_no_worker(monthly: Monthly, tmp_path: 
     sent = full.ledger.notices.take(rule, now=MADE_AT + timedelta(hours=1))
     told = [one.notice.detail for one in sent if one.notice.kind is NoticeKind.REPORT_FAILED]
     assert told == ["out-unwritable"]
+
+
+def test_a_database_that_fails_in_whatever_way_ends_no_thread(monthly: Monthly) -> None:
+    asked = threading.Event()
+
+    def busy() -> tuple[ModelIdentity, ...]:
+        asked.set()
+        raise TimeoutError("every connection is taken")
+
+    with reporting(replace(monthly, packages=busy)):
+        assert asked.wait(30)
+        (thread,) = (one for one in threading.enumerate() if one.name == "reports")
+        thread.join(0.2)
+        assert thread.is_alive()
 
 
 # --- pages

@@ -14,7 +14,7 @@ from clic_edge.constancy.running import check, model_of
 from clic_edge.constancy.schedule import is_due, last_moment, local_zone
 from clic_edge.domain.constancy import SCHEDULE
 from clic_edge.errors import ClicEdgeError, Transient
-from clic_edge.ledger.database import DatabaseAway
+from clic_edge.ledger.database import DatabaseFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -61,7 +61,7 @@ class Night:
             due = self.due(now)
         except ClicEdgeError as error:
             telemetry.constancy_failed(code=error.code)
-        except DatabaseAway:
+        except DatabaseFailed:
             telemetry.constancy_failed(code="database-away")
         else:
             self._run(due, now)
@@ -96,5 +96,5 @@ class Night:
             except ClicEdgeError as error:
                 self._given_up[protocol.name] = now
                 telemetry.constancy_failed(code=error.code)
-            except DatabaseAway:
+            except DatabaseFailed:
                 telemetry.constancy_failed(code="database-away")

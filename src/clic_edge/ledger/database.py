@@ -12,7 +12,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy.exc import ArgumentError, DataError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
 from sqlalchemy.pool import StaticPool
 
 from clic_edge.errors import ConfigError, Transient
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 
 DatabaseAway = OperationalError
 """What every store raises when the database is away, or ends the connection."""
+DatabaseFailed = SQLAlchemyError
+"""What every store raises when the database fails, in whatever way: `DatabaseAway` is one of these."""
 DatabaseUnfit = DataError
 """What every store raises of a value that the database can't hold: PostgreSQL no zero byte."""
 _MIGRATION_LOCK = 0x434C4943  # "CLIC": two workers that start together migrate one by one

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from clic_edge import telemetry
 from clic_edge.errors import ClicEdgeError, Transient
-from clic_edge.ledger.database import DatabaseAway
+from clic_edge.ledger.database import DatabaseFailed
 from clic_edge.ledger.notices import ChannelRule
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Postman:
             for act in (look, self.go_round):
                 try:
                     act(now)
-                except DatabaseAway:
+                except DatabaseFailed:
                     telemetry.notice_failed(channel="", code="database-away")
                 except ClicEdgeError as error:
                     telemetry.notice_failed(channel="", code=error.code)

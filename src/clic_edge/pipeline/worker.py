@@ -12,12 +12,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dbos import DBOS
-from sqlalchemy.exc import DBAPIError
 
 from clic_edge import telemetry
 from clic_edge.deid.crosswalk import drop_expired
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 from clic_edge.errors import ClicEdgeError
+from clic_edge.ledger.database import DatabaseFailed
 from clic_edge.ledger.pruning import KEEP_ALL
 from clic_edge.ledger.records import HEARTBEAT
 from clic_edge.pipeline.clock import Clock, misdated
@@ -147,7 +147,7 @@ class Worker:
         try:
             if tidy(self._line.ledger, self._pace.retention, now=now):
                 self._tidied_on = now.date()
-        except DBAPIError:
+        except DatabaseFailed:
             telemetry.sweep_failed(code="database-away")
 
     def watch(self, now: datetime) -> None:
@@ -158,7 +158,7 @@ class Worker:
         self._watched_at = now
         try:
             patrol(self._line.ledger, self._policy, now=now)
-        except DBAPIError:
+        except DatabaseFailed:
             telemetry.watch_failed(code="database-away")
 
     def look_for_missed(self) -> None:
@@ -178,7 +178,7 @@ class Worker:
             send_withdrawals(line)
         except ClicEdgeError as error:
             telemetry.reconcile_failed(code=error.code)
-        except DBAPIError:
+        except DatabaseFailed:
             telemetry.reconcile_failed(code="database-away")
 
     def _rescue(self) -> None:
@@ -200,9 +200,9 @@ class Worker:
             about=self._pace.name,
             detail=f"{by / timedelta(hours=1):+.0f}",
         )
-        with suppress(DBAPIError):  # the log has it
+        with suppress(DatabaseFailed):  # the log has it
             self._line.ledger.notices.put(notice)
 
     def _leave(self) -> None:
-        with suppress(DBAPIError):  # it is forgotten in minutes anyhow
+        with suppress(DatabaseFailed):  # it is forgotten in minutes anyhow
             self._line.ledger.standing.end_serving(self._pace.instance)

@@ -13,7 +13,7 @@ from clic_edge.board.report import Maker, model_report, month
 from clic_edge.board.report_subjects import subjects
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 from clic_edge.errors import ClicEdgeError
-from clic_edge.ledger.database import DatabaseAway
+from clic_edge.ledger.database import DatabaseFailed
 from clic_edge.reporting.making import report_files
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def reporting(monthly: Monthly) -> Iterator[None]:
                 monthly.make_due(datetime.now(UTC).replace(microsecond=0))
             except ClicEdgeError as error:
                 telemetry.report_failed(code=error.code)
-            except DatabaseAway:
+            except DatabaseFailed:
                 telemetry.report_failed(code="database-away")
             if stop.wait(_LOOK_EVERY_SECONDS):
                 return
