@@ -12,7 +12,7 @@ import httpx
 import pydicom
 import pytest
 from edits import edited_copy
-from logins import signed_in
+from logins import ADMINISTRATOR, signed_in
 from pages import serving
 from servers import send_datasets, wait_for
 from sites import (
@@ -140,6 +140,8 @@ def test_the_link_in_the_result_opens_a_page_that_stores_and_sends_what_is_said(
     assert len(read.said()) == len(words)
     kept = read.site.ledger.deliveries.results(read.case_id)
     assert len([row for row in kept if row.kind == "ASSESSMENT"]) == 1
+    trail = read.site.ledger.records.audit(read.case_id)
+    assert {one.person for one in trail if one.action == "assessed"} == {ADMINISTRATOR}
 
 
 def test_no_name_of_a_reader_is_kept_on_the_box(read: Read) -> None:

@@ -24,7 +24,7 @@ class AssessmentStore:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
-    def record(self, given: Iterable[Assessment]) -> int:
+    def record(self, given: Iterable[Assessment], *, by: str = "") -> int:
         """Remember assessments and return how many say something new of their reader and finding.
 
         The same answer given twice is one; another answer stands beside the earlier one.
@@ -40,7 +40,7 @@ class AssessmentStore:
                 detail = f"{one.finding}: {one.verdict}" + (f", {one.reason}" if one.reason else "")
                 connection.execute(
                     audit_events.insert().values(
-                        at=one.at, case_id=one.case_id, action="assessed", detail=detail
+                        at=one.at, case_id=one.case_id, action="assessed", detail=detail, person=by
                     )
                 )
         return new

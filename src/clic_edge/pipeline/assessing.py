@@ -80,8 +80,11 @@ class Desk:
         reader: str,
         answers: Mapping[str, tuple[Verdict, Reason | None]],
         at: datetime,
+        by: str,
     ) -> int:
         """Store a reader's answers, by Tracking UID, and return how many say something new.
+
+        `by` is the account that sent them: it stands in the audit trail, `reader` in the report.
 
         The SR that says so goes into the archive before the ledger knows of it, so a failure
         halfway is repaired by sending the page again.
@@ -103,7 +106,7 @@ class Desk:
                 statements=tuple(_statements(one, answers)),
             )
             given += len(report.statements)
-            new += self._store(report, one, at=at) if report.statements else 0
+            new += self._store(report, one, at=at, by=by) if report.statements else 0
         if not given:
             raise Refusal("nothing-assessed", "No finding was judged.")
         return new
@@ -112,7 +115,7 @@ class Desk:
         """Return what counts of all that was said of a case."""
         return standing(self.ledger.assessments.of_case(case_id))
 
-    def _store(self, report: AssessmentReport, of: Assessable, *, at: datetime) -> int:
+    def _store(self, report: AssessmentReport, of: Assessable, *, at: datetime, by: str) -> int:
         """Keep a report, if anything in it is new: the same page sent twice is one."""
         reader = stand_in(self.key, report.reader)
         given = as_assessments(report, of, reader=reader, at=at)
@@ -122,7 +125,7 @@ class Desk:
         self.archive.keep([sr])
         told_of = {sr.sop_instance_uid: of.prediction_id}
         self.ledger.deliveries.record(of.case_id, (sr,), told_of=told_of)
-        return self.ledger.assessments.record(given)
+        return self.ledger.assessments.record(given, by=by)
 
 
 def _statements(

@@ -73,7 +73,12 @@ def router(desk: Desk) -> APIRouter:
             answers = _answers(form)
             reader = form.get("reader", [""])[0]
             new = await run_in_threadpool(
-                desk.submit, token, reader=reader, answers=answers, at=datetime.now(UTC)
+                desk.submit,
+                token,
+                reader=reader,
+                answers=answers,
+                at=datetime.now(UTC),
+                by=account_of(request).name,
             )
         except Refusal as refusal:
             if refusal.code not in _INCOMPLETE:
