@@ -73,7 +73,7 @@ test: setup browser promtool ## all tests, with real servers, in under ten minut
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -n 2 --dist loadscope tests
+	@$(BIN)/pytest -n 3 --dist loadscope tests
 
 # Without a browser or the viewer the tests of the viewer are skipped, and say so.
 browser: | setup

@@ -64,7 +64,7 @@ def test_the_page_shows_states_agreement_and_history(page: Page, bench: Bench) -
         "new → active",
         "active → suspended",
         PERSON,
-        "The chain of 3 moves is whole.",
+        "The chain of moves is whole (3).",
         bench.ledger.cases.all()[0].case_id,
     ):
         assert said in text, said
