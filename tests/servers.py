@@ -41,7 +41,9 @@ class OrthancOptions:
     """What may differ from test to test. Give `storage` and both ports to start the same again."""
 
     ae_title: str = "CLICEDGE"
-    stable_age: int = 1
+    stable_age: int = 2
+    """Seconds without an image after which a study is told of: on a busy machine images of one
+    association come more than a second apart."""
     """Seconds without a new instance until StableStudy."""
     dicomweb: bool = True
     python_plugin: Path | None = None
