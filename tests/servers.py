@@ -42,9 +42,8 @@ class OrthancOptions:
 
     ae_title: str = "CLICEDGE"
     stable_age: int = 2
-    """Seconds without an image after which a study is told of: on a busy machine images of one
-    association come more than a second apart."""
-    """Seconds without a new instance until StableStudy."""
+    """Seconds without a new instance until StableStudy: on a busy machine the images of one
+    association come more than one second apart."""
     dicomweb: bool = True
     python_plugin: Path | None = None
     """A script for Orthanc's Python plugin."""
