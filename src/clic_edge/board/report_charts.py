@@ -7,6 +7,7 @@ from datetime import date, datetime, timedelta
 from math import isfinite
 from typing import TYPE_CHECKING
 
+from clic_edge.board.numbers import finite
 from clic_edge.domain.monitoring import Channel, Direction  # noqa: TC001 - pydantic reads the annotations
 from clic_edge.drift.plan import plan_charts
 from clic_edge.drift.reference import channel_of
@@ -143,8 +144,3 @@ def _chart(chart: Chart, reference: Reference, points: Sequence[ChartPoint]) -> 
             for one in points
         ),
     )
-
-
-def finite(value: float) -> float | None:
-    """Return a number, or None for what JSON has no number for."""
-    return value if isfinite(value) else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from clic_edge.board.report_charts import finite
+from clic_edge.board.numbers import finite
 from clic_edge.board.report_columns import OUTPUT, columns, groups_by
 from clic_edge.board.report_readers import Share, last_words, wilson
 from clic_edge.domain.assessment import Verdict

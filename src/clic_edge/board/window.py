@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from clic_edge.board.numbers import finite
 from clic_edge.board.references import ReferenceHead  # noqa: TC001 - FastAPI reads the annotations
 from clic_edge.domain.monitoring import EVERY, Channel, Stratum
 from clic_edge.drift.comparison import compare, compare_whole, expected_performance, grouped
@@ -276,8 +277,3 @@ def _expected(table: Table) -> Iterator[ExpectedRow]:
 
 def _interval(one: Estimate) -> Interval:
     return Interval(value=finite(one.value), low=finite(one.low), high=finite(one.high))
-
-
-def finite(value: float) -> float | None:
-    """Return a number that JSON can hold, None for one that it can't."""
-    return value if isfinite(value) else None

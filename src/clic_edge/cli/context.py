@@ -50,8 +50,13 @@ def appliance_of(context: typer.Context) -> Appliance:
     return Appliance.open(context_of(context).settings_path)
 
 
-def ledger_of(context: typer.Context) -> Ledger:
-    """Return the ledger, which only the worker makes. Raises as `require_ledger`."""
+def opened(context: typer.Context) -> Appliance:
+    """Return the appliance that the options name, its ledger there. Raises as `require_ledger`."""
     appliance = appliance_of(context)
     require_ledger(appliance.engine)
-    return appliance.ledger
+    return appliance
+
+
+def ledger_of(context: typer.Context) -> Ledger:
+    """Return the ledger, which only the worker makes. Raises as `require_ledger`."""
+    return opened(context).ledger

@@ -10,14 +10,13 @@ from typing import Annotated
 import typer
 
 from clic_edge.cli.console import note, stdout
-from clic_edge.cli.context import appliance_of
+from clic_edge.cli.context import appliance_of, opened
 from clic_edge.cli.ledger_export import write_csv, write_parquet
 from clic_edge.cli.predictions import since_moment
 from clic_edge.config.toml import nearest
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 from clic_edge.errors import ClicEdgeError, ConfigError
 from clic_edge.ledger.backup import back_up, restore
-from clic_edge.ledger.database import require_ledger
 from clic_edge.ledger.export import TABLES
 from clic_edge.pipeline.retention import retention_of
 
@@ -35,8 +34,7 @@ def backup(
 
     Example: `clic-edge ledger backup /backup/clic-edge-2026-11-21.backup`
     """
-    appliance = appliance_of(context)
-    require_ledger(appliance.engine)
+    appliance = opened(context)
     try:
         done = back_up(appliance.engine, file)
     except ClicEdgeError as error:
@@ -101,8 +99,7 @@ def export(
 
     Example: `clic-edge ledger export tables --table predictions --since 4w`
     """
-    appliance = appliance_of(context)
-    require_ledger(appliance.engine)
+    appliance = opened(context)
     if unknown := set(tables or ()) - set(TABLES):
         advice = nearest(unknown.pop(), TABLES)
         raise ConfigError("no-such-table", f"That is no table; {advice}.")
@@ -128,8 +125,7 @@ def prune(
 
     Example: `clic-edge ledger prune --dry`
     """
-    appliance = appliance_of(context)
-    require_ledger(appliance.engine)
+    appliance = opened(context)
     store = appliance.ledger.pruning
     pruned = store.prune(retention_of(appliance.settings), now=datetime.now(UTC), dry=dry)
     stdout.print(f"{'Would go' if dry else 'Gone'}: {pruned}.", soft_wrap=True)

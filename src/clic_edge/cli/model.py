@@ -110,7 +110,8 @@ def _write_outlines(report: Report, other: Report | None, out: Path) -> None:
 
 
 def _write_answers(report: AnswerReport, other: AnswerReport | None, out: Path) -> None:
-    from clic_edge.validation.answered_pages import TITLES, page_of_answers, told  # noqa: PLC0415 - slow to load
+    from clic_edge.validation.answered_pages import TITLES, page_of_answers  # noqa: PLC0415 - slow to load
+    from clic_edge.validation.pages import told  # noqa: PLC0415 - as above
 
     require_same_cases(report, other)
     _write(page_of_answers(report, other), report.to_json(other), out, plot="curves")
@@ -119,7 +120,8 @@ def _write_answers(report: AnswerReport, other: AnswerReport | None, out: Path) 
 
 
 def _write_detections(report: DetectionReport, other: DetectionReport | None, out: Path) -> None:
-    from clic_edge.validation.detected import TITLES, page_of_detections, told  # noqa: PLC0415 - slow to load
+    from clic_edge.validation.detected import TITLES, page_of_detections  # noqa: PLC0415 - slow to load
+    from clic_edge.validation.pages import told  # noqa: PLC0415 - as above
 
     require_same_cases(report, other)
     _write(page_of_detections(report, other), report.to_json(other), out, plot="froc")

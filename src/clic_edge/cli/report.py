@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from clic_edge.cli.console import note
-from clic_edge.cli.context import appliance_of
+from clic_edge.cli.context import opened
 from clic_edge.drawing.look import Language
 from clic_edge.errors import ConfigError
-from clic_edge.ledger.database import require_ledger
 
 if TYPE_CHECKING:
     from clic_edge.app import Appliance
@@ -47,7 +46,7 @@ def month(
     from clic_edge.board.report import month as month_of  # noqa: PLC0415 - as above
     from clic_edge.reporting.making import report_files  # noqa: PLC0415 - as above
 
-    appliance = _open(context)
+    appliance = opened(context)
     period = month_of(month.year, month.month)
     spoken = language or Language(appliance.settings.appliance.language)
     for subject in _subjects(appliance, model, period):
@@ -74,17 +73,11 @@ def post_market(
     from clic_edge.board.report import Period  # noqa: PLC0415 - as above
     from clic_edge.reporting.manufacturer import post_market_files  # noqa: PLC0415 - as above
 
-    appliance = _open(context)
+    appliance = opened(context)
     period = Period(first=since.date(), last=until.date())
     for subject in _subjects(appliance, model, period):
         data = data_of(appliance.ledger, subject, period, by=_maker(appliance))
         _write(out, post_market_files(data))
-
-
-def _open(context: typer.Context) -> Appliance:
-    appliance = appliance_of(context)
-    require_ledger(appliance.engine)
-    return appliance
 
 
 def _subjects(appliance: Appliance, model: str, period: Period) -> list[Subject]:

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from clic_edge.cli.console import moment, note, stdout, table
-from clic_edge.cli.context import appliance_of
+from clic_edge.cli.context import opened
 from clic_edge.domain.standing import ModelState, Placement
 from clic_edge.errors import ClicEdgeError, ConfigError
 from clic_edge.ledger.database import require_ledger
@@ -61,7 +61,7 @@ def accept(
     from clic_edge.pipeline import acceptance  # noqa: PLC0415 - for a fast --help
     from clic_edge.pipeline.acceptance_report import signed  # noqa: PLC0415 - as above
 
-    appliance = _open(context)
+    appliance = opened(context)
     key = site_key(appliance)
     placed = _placement(appliance, model, _pipeline(appliance, pipeline))
     evidence = acceptance.Evidence(
@@ -92,7 +92,7 @@ def promote(
     from clic_edge.pipeline.acceptance import promote as make_active  # noqa: PLC0415 - as above
     from clic_edge.pipeline.acceptance_report import read_report  # noqa: PLC0415 - as above
 
-    appliance = _open(context)
+    appliance = opened(context)
     event = make_active(
         appliance.ledger.standing,
         _placement(appliance, model, _pipeline(appliance, pipeline)),
@@ -141,7 +141,7 @@ def history(
     pipeline: Annotated[str | None, typer.Option(help="Only this pipeline.")] = None,
 ) -> None:
     """Print every move of every model: when, who, why, from where to where; and prove the chain."""
-    standing = _open(context).ledger.standing
+    standing = opened(context).ledger.standing
     events = standing.history(pipeline)
     table(
         f"moves: {len(events)}",
@@ -189,15 +189,9 @@ def _move(
 ) -> None:
     from clic_edge.pipeline.standing import move  # noqa: PLC0415 - as above
 
-    appliance = _open(context)
+    appliance = opened(context)
     placed = _placement(appliance, model, _pipeline(appliance, pipeline))
     _say(move(appliance.ledger.standing, placed, to, person=by, reason=why))
-
-
-def _open(context: typer.Context) -> Appliance:
-    appliance = appliance_of(context)
-    require_ledger(appliance.engine)
-    return appliance
 
 
 def _pipeline(appliance: Appliance, name: str) -> Pipeline:

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from clic_edge.validation.groups import SMALLEST_GROUP
-from clic_edge.validation.pages import Page, Section, difference, number
+from clic_edge.validation.pages import Page, Section, difference, opening_lines, told
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from clic_edge.validation.answered import AnswerReport
-    from clic_edge.validation.answers import Estimate
 
     Panel = Callable[[Axes, AnswerReport], None]
 
@@ -32,7 +31,6 @@ TITLES = {
     "brier": "Brier score",
     "expected_calibration_error": "expected calibration error",
 }
-DIGITS = 3
 _METHODS = (
     "95 % intervals: of shares exact (Clopper-Pearson), of areas under ROC curves by DeLong's "
     "method, of the rest by resampling the cases (2000 bootstrap draws)."
@@ -46,9 +44,7 @@ def page_of_answers(report: AnswerReport, against: AnswerReport | None = None) -
     return Page(
         title=f"Validation of {model.model_id} {model.version}",
         lines=(
-            model.title,
-            f"{model.manufacturer}; package {model.digest}",
-            f"{report.selection} Run on the {report.device}.",
+            *opening_lines(model, report.selection, report.device),
             *([f"Operating point: {point.name}, {point.threshold}."] if point else []),
             _METHODS,
             *(f"{one.name} was refused: {one.reason}" for one in report.refused),
@@ -71,11 +67,6 @@ def plot_answers(report: AnswerReport) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=80, metadata={"Software": None})
     return buffer.getvalue()
-
-
-def told(one: Estimate) -> str:
-    """Return an estimate in words."""
-    return number(one.value, one.low, one.high, digits=DIGITS)
 
 
 def _sections(report: AnswerReport, against: AnswerReport | None) -> Iterator[Section]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from clic_edge.validation.answers import Estimate, resampled_together
 from clic_edge.validation.froc import RATES, curve, score, sensitivity_at
 from clic_edge.validation.groups import SMALLEST_GROUP
-from clic_edge.validation.pages import Page, Section, number
+from clic_edge.validation.pages import Page, Section, opening_lines, told
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -156,20 +156,13 @@ def _numbers(cases: Sequence[DetectedCase]) -> Numbers:
     return resampled_together(of, len(cases))
 
 
-def told(one: Estimate) -> str:
-    """Return an estimate in words."""
-    return number(one.value, one.low, one.high, digits=3)
-
-
 def page_of_detections(report: DetectionReport, against: DetectionReport | None = None) -> Page:
     """Return what a detector's validation says, in words, tables and the curve."""
     model = report.model
     return Page(
         title=f"Validation of {model.model_id} {model.version}",
         lines=(
-            model.title,
-            f"{model.manufacturer}; package {model.digest}",
-            f"{report.selection} Run on the {report.device}.",
+            *opening_lines(model, report.selection, report.device),
             _METHODS,
             *(f"{one.name} was refused: {one.reason}" for one in report.refused),
         ),

@@ -17,6 +17,8 @@ from clic_edge.validation.groups import SMALLEST_GROUP
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from clic_edge.domain.prediction import ModelIdentity
+    from clic_edge.validation.answers import Estimate
     from clic_edge.validation.report import Metric, Report, Summary
     from clic_edge.validation.statistics import PairedDifference
 
@@ -26,6 +28,9 @@ _STYLE = (
     "border-bottom:1px solid #999}img{max-width:100%}"
     "@media(prefers-color-scheme:dark){body{background:#111;color:#eee}img{background:#fff}}"
 )
+
+DIGITS = 3
+"""Of an estimate in words."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,15 +55,27 @@ class Section:
     rows: tuple[tuple[str, ...], ...]
 
 
+def opening_lines(model: ModelIdentity, selection: str, device: str) -> tuple[str, ...]:
+    """Return which model was run, on which cases, and where."""
+    return (
+        model.title,
+        f"{model.manufacturer}; package {model.digest}",
+        f"{selection} Run on the {device}.",
+    )
+
+
+def told(one: Estimate) -> str:
+    """Return an estimate in words."""
+    return number(one.value, one.low, one.high, digits=DIGITS)
+
+
 def page_of(report: Report, picture: bytes, against: Report | None = None) -> Page:
     """Return what a validation says, in words and tables."""
     model = report.model
     return Page(
         title=f"Validation of {model.model_id} {model.version}",
         lines=(
-            model.title,
-            f"{model.manufacturer}; package {model.digest}",
-            f"{report.selection} Run on the {report.device}.",
+            *opening_lines(model, report.selection, report.device),
             "Means with 95 % intervals by resampling the cases (2000 bootstrap means).",
             *(f"{one.name} was refused: {one.reason}" for one in report.refused),
         ),
