@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from inspect import getclosurevars
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ import pytest
 from fastapi.routing import APIRoute
 from logins import ADMINISTRATOR, CHEAP, PASSWORD, add_account, csrf_in, submit_login
 from pages import appliance_in
+from sqlalchemy.pool import QueuePool
 from starlette.routing import Mount
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
@@ -548,3 +550,35 @@ def test_no_password_token_or_hash_is_in_a_log_an_error_or_a_page(
     hashes = [one.password_hash for one in ledger.accounts.all()]
     for secret in (PASSWORD, "canary-of", str(session), digest(str(session)), *hashes):
         assert secret not in told
+
+
+# --- what hinders a request
+
+
+@pytest.mark.parametrize(
+    ("language", "title"), [("en", "There is no such page."), ("da", "Den side findes ikke.")]
+)
+def test_a_page_that_is_not_there_has_the_menu_and_the_readers_language(
+    browser: TestClient, language: str, title: str
+) -> None:
+    browser.cookies.set("language", language)
+    answer = browser.get("/no-such-page")
+    assert answer.status_code == 404
+    assert title in answer.text
+    assert f'<html lang="{language}"' in answer.text
+    assert 'href="/cases"' in answer.text
+
+
+def test_a_database_without_a_free_connection_is_a_page_that_says_not_now(
+    appliance: Appliance, browser: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = appliance.engine.pool
+    assert isinstance(pool, QueuePool)
+    monkeypatch.setattr(pool, "_timeout", 0.05)
+    with ExitStack() as held:
+        for _ in range(pool.size() + pool._max_overflow):
+            held.enter_context(appliance.engine.connect())
+        page, program = browser.get("/cases"), browser.get("/api/v1/cases")
+    assert (page.status_code, program.status_code) == (503, 503)
+    assert "Not now" in page.text
+    assert browser.get("/cases").status_code == 200

@@ -12,7 +12,8 @@ from clic_edge.config.settings import FolderDestination, Settings
 from clic_edge.config.toml import Several, Strict, nearest, read_toml
 from clic_edge.errors import ConfigError
 
-KebabCase = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=64)]
+KebabCase = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=48)]
+"""Short enough that the name of a constancy case, which has its model's digest too, fits the ledger."""
 
 
 class Completeness(Strict):

@@ -133,8 +133,8 @@ class Worker(Strict):
 class Web(Strict):
     """The appliance's pages, and the viewer."""
 
-    host: str = Field(default="127.0.0.1", min_length=1)
-    """Address to listen on."""
+    host: Annotated[str, Field(pattern=r"^[^:]+$")] = "127.0.0.1"
+    """Name or IPv4 address to listen on."""
     port: Port = 8043
     """Port to listen on."""
     names: Annotated[tuple[str, ...], Field(strict=False)] = ()

@@ -18,6 +18,7 @@ from sqlalchemy.exc import (
     NoSuchModuleError,
     OperationalError,
     SQLAlchemyError,
+    TimeoutError,  # noqa: A004 - SQLAlchemy's own, of its pool
 )
 from sqlalchemy.pool import StaticPool
 
@@ -33,6 +34,8 @@ DatabaseAway = OperationalError
 """What every store raises when the database is away, or ends the connection."""
 DatabaseFailed = SQLAlchemyError
 """What every store raises when the database fails, in whatever way: `DatabaseAway` is one of these."""
+DatabaseBusy = TimeoutError
+"""What every store raises when all connections were in use for too long."""
 DatabaseUnfit = DataError
 """What every store raises of a value that the database can't hold: PostgreSQL no zero byte."""
 _MIGRATION_LOCK = 0x434C4943  # "CLIC": two workers that start together migrate one by one

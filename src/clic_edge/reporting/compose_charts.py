@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from clic_edge.board.naming import called
 from clic_edge.domain.monitoring import Direction
 from clic_edge.drawing.control import ControlChart, Limit, Mark, Point, Trace, control_chart
 from clic_edge.drawing.numerals import NOTHING
@@ -78,7 +79,8 @@ def _row(one: ChartReport, voice: Voice) -> tuple[str, ...]:
 
 def _title(one: ChartReport, voice: Voice) -> str:
     way = voice.say("upward" if one.direction is Direction.UP else "downward")
-    named = voice.say("share-of", feature=one.feature) if one.is_share else one.feature
+    feature = called(one.feature, voice.language)
+    named = voice.say("share-of", feature=feature) if one.is_share else feature
     return f"{named}, {way}"
 
 
@@ -158,4 +160,4 @@ def _what(one: AlarmReport, voice: Voice) -> str:
         key = "new-stratum" if one.chart == "stratum" else "new-word"
     else:
         key = "rose" if one.direction is Direction.UP else "fell"
-    return voice.say(key, feature=one.chart)
+    return voice.say(key, feature=called(one.chart, voice.language))

@@ -20,6 +20,7 @@ from clic_edge.board.alarms import (
     alarm_page,
     alarm_view,
 )
+from clic_edge.board.naming import called
 from clic_edge.domain.account import Account, Role
 from clic_edge.domain.monitoring import (
     EVERY,
@@ -248,7 +249,7 @@ def picture(view: AlarmView, language: Language) -> Markup:
         for one in view.points
     )
     chart = ControlChart(
-        title=alarm.chart,
+        title=called(alarm.chart, language),
         message=alarm.sentence,
         label=say(language, "wall.sum"),
         traces=(Trace(name=say(language, f"wall.{alarm.direction}"), points=points),),

@@ -4,23 +4,17 @@ from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
+from fastapi import APIRouter, FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
 from clic_edge.accounts.door import Door, Lifetime
 from clic_edge.accounts.openid import Provider
 from clic_edge.accounts.passwords import Hasher
-from clic_edge.errors import ClicEdgeError, ConfigError, Refusal, Transient
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import DatabaseAway, DatabaseUnfit, database_away
 from clic_edge.pacs.gateway import ArchiveGateway
 from clic_edge.pipeline.assessing import Desk
 from clic_edge.reporting.shelf import REPORTS, Shelf
@@ -50,9 +44,8 @@ from clic_edge.web import (
     viewer,
 )
 from clic_edge.web.cookies import Cookies
+from clic_edge.web.failing import explain_failures
 from clic_edge.web.guard import Guard
-from clic_edge.web.pages import plain_page
-from clic_edge.web.problems import UNFIT, invalid_sentence
 from clic_edge.web.protection import Protection
 from clic_edge.web.rendering import Pages
 from clic_edge.web.words import Language
@@ -124,11 +117,7 @@ def create_app(
         app.include_router(assess.router(desk))
     app.mount("/static", StaticFiles(packages=[("clic_edge.web", "static")]))
     app.mount(api.PATH, api.create_api(_programs(ledger, site, look=look, seen=seen)))
-    app.add_exception_handler(ClicEdgeError, _explained)
-    app.add_exception_handler(DatabaseAway, _away)
-    app.add_exception_handler(DatabaseUnfit, _unfit)
-    app.add_exception_handler(HTTPException, _refused)
-    app.add_exception_handler(RequestValidationError, _invalid)
+    explain_failures(app, pages)
     _guard(app, ledger, pages, site=site)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(site.names), www_redirect=False)
     app.add_middleware(Protection, is_encrypted=site.is_encrypted)
@@ -149,7 +138,7 @@ def _guard(app: FastAPI, ledger: Ledger, pages: Pages, *, site: Site) -> None:
     app.include_router(accounts.router(entrance))
     if site.provider:
         app.include_router(openid.router(entrance, site.provider))
-    app.add_middleware(Guard, door=entrance.door, cookies=entrance.cookies)
+    app.add_middleware(Guard, door=entrance.door, cookies=entrance.cookies, pages=pages)
 
 
 def _look(ledger: Ledger, archive: ArchiveGateway, site: Site) -> overview.Look:
@@ -176,36 +165,3 @@ def _programs(
 
 def _shelf(site: Site) -> Shelf:
     return Shelf(site.state_folder / REPORTS)
-
-
-def _explained(_request: Request, error: Exception) -> Response:
-    """Return an error of ours as a page; its sentence is safe to show."""
-    match error:
-        case ConfigError() | Refusal():
-            title, status = "Not found", 404
-        case Transient():
-            title, status = "Not now", 503
-        case _:
-            title, status = "Something is broken", 500
-    sentence = error.sentence if isinstance(error, ClicEdgeError) else ""
-    return plain_page(title, sentence, status=status)
-
-
-def _refused(_request: Request, error: Exception) -> Response:
-    """Return what a route answered in place of a page: not there, not so, or not for you."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - as it was registered
-    return plain_page(HTTPStatus(error.status_code).phrase, error.detail, status=error.status_code)
-
-
-def _away(request: Request, _error: Exception) -> Response:
-    return _explained(request, database_away())
-
-
-def _unfit(_request: Request, _error: Exception) -> Response:
-    return plain_page("Not understood", UNFIT, status=422)
-
-
-def _invalid(_request: Request, error: Exception) -> Response:
-    """Return what is wrong with a request, without what it said."""
-    assert isinstance(error, RequestValidationError)  # noqa: S101 - as it was registered
-    return plain_page("Not understood", invalid_sentence(error), status=422)

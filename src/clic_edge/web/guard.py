@@ -13,10 +13,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from clic_edge.accounts.door import Door, Entered
 from clic_edge.accounts.tokens import is_derived
-from clic_edge.ledger.database import DatabaseAway, database_away
+from clic_edge.ledger.database import DatabaseAway, DatabaseBusy, database_away
 from clic_edge.web.cookies import Cookies
-from clic_edge.web.pages import plain_page
+from clic_edge.web.failing import hindered
 from clic_edge.web.problems import API_PREFIX, not_logged_in, problem
+from clic_edge.web.rendering import Pages
+from clic_edge.web.words import say
 
 OPEN: Final = frozenset({"/health", "/login", "/login/openid", "/login/back", "/login/language"})
 """What answers without log-in, beside the static files that these pages need."""
@@ -25,11 +27,6 @@ LARGEST_BODY: Final = 1_048_576
 """Bytes of what is sent, by a page or by a program."""
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _FOR_PROGRAMS: Final = (API_PREFIX, "/dicom-web/")
-_TOO_LARGE: Final = "What was sent is too large."
-_STALE: Final = (
-    "The page that this came from is too old, or is not one of ours. Nothing was done: go back, "
-    "load the page again, and repeat it."
-)
 _LONGEST_PATH: Final = 2048
 _FORMS: Final = ("application/x-www-form-urlencoded", "multipart/form-data")
 
@@ -40,10 +37,11 @@ class Guard:
     The account, the session and the token of its forms stand in the request's state.
     """
 
-    def __init__(self, app: ASGIApp, *, door: Door, cookies: Cookies) -> None:
+    def __init__(self, app: ASGIApp, *, door: Door, cookies: Cookies, pages: Pages) -> None:
         self._app = app
         self._door = door
         self._cookies = cookies
+        self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -55,8 +53,9 @@ class Guard:
             return
         request = Request(scope, receive)
         if not _is_path(scope["path"]):
-            title, sentence = "Not Found", "There is no such page."
-            answer = _said(request, title, sentence, code="no-such-path", status=404)
+            answer = self._said(
+                request, "not_found", why="no_such_page", code="no-such-path", status=404
+            )
             await answer(scope, receive, send)
             return
         if _is_open(scope):
@@ -64,10 +63,8 @@ class Guard:
             return
         try:
             entered = await run_in_threadpool(self._entered, request)
-        except DatabaseAway:
-            away = database_away()
-            answer = _said(request, "Not now", away.sentence, code=away.code, status=503)
-            await answer(scope, receive, send)
+        except (DatabaseAway, DatabaseBusy):
+            await self._away(request)(scope, receive, send)
             return
         if entered is None:
             await _not_let_in(request)(scope, receive, send)
@@ -92,7 +89,7 @@ class Guard:
             return
         body = await _body(request)
         if body is None:
-            await _too_large(request)(request.scope, request.receive, send)
+            await self._too_large(request)(request.scope, request.receive, send)
             return
         receive = _again(body)
         if entered.session is None:
@@ -104,8 +101,7 @@ class Guard:
         if is_derived(token, self._cookies.session(request), "csrf"):
             await self._app(request.scope, receive, send)
         else:
-            title = "Please send it again"
-            answer = _said(request, title, _STALE, code="form-stale", status=403)
+            answer = self._said(request, "stale", why="stale_why", code="form-stale", status=403)
             await answer(request.scope, receive, send)
 
     async def _short(self, request: Request, send: Send) -> None:
@@ -113,9 +109,29 @@ class Guard:
         if request.method in _SAFE:
             await self._app(request.scope, request.receive, send)
         elif (body := await _body(request)) is None:
-            await _too_large(request)(request.scope, request.receive, send)
+            await self._too_large(request)(request.scope, request.receive, send)
         else:
             await self._app(request.scope, _again(body), send)
+
+    def _said(self, request: Request, title: str, *, why: str, code: str, status: int) -> Response:
+        """Return what hinders a request, as a page or for a program."""
+        if _is_of_a_program(request):
+            return problem(code, say("en", f"problem.{why}"), status)
+        return hindered(self._pages, request, title, why=why, status=status)
+
+    def _away(self, request: Request) -> Response:
+        away = database_away()
+        if _is_of_a_program(request):
+            return problem(away.code, away.sentence, 503)
+        return hindered(self._pages, request, "not_now", sentence=away.sentence, status=503)
+
+    def _too_large(self, request: Request) -> Response:
+        title, why, code = "too_large", "too_large_why", "form-too-large"
+        return self._said(request, title, why=why, code=code, status=413)
+
+
+def _is_of_a_program(request: Request) -> bool:
+    return str(request.scope["path"]).startswith(API_PREFIX)
 
 
 def _is_open(scope: Scope) -> bool:
@@ -126,17 +142,6 @@ def _is_open(scope: Scope) -> bool:
 def _is_path(path: str) -> bool:
     """Return whether a path can lead anywhere; no file and no row has a name with a zero byte."""
     return len(path) <= _LONGEST_PATH and not any(one < " " for one in path)
-
-
-def _said(request: Request, title: str, sentence: str, *, code: str, status: int) -> Response:
-    """Return what hinders a request, as a page or for a program."""
-    if request.scope["path"].startswith(API_PREFIX):
-        return problem(code, sentence, status)
-    return plain_page(title, sentence, status=status)
-
-
-def _too_large(request: Request) -> Response:
-    return _said(request, "Too large", _TOO_LARGE, code="form-too-large", status=413)
 
 
 def _not_let_in(request: Request) -> Response:

@@ -11,6 +11,7 @@ from markupsafe import Markup, escape
 from starlette.responses import HTMLResponse
 
 from clic_edge import __version__
+from clic_edge.board.naming import called
 from clic_edge.domain.account import Account
 from clic_edge.web.navigation import MENU
 from clic_edge.web.words import LANGUAGES, Language, say
@@ -47,7 +48,7 @@ class Pages:
     ) -> HTMLResponse:
         """Return the page of a template; the values are escaped where they are written.
 
-        A template has `t(key, …)`, `language`, `theme`, `account`, `menu` and `csrf()` beside them.
+        A template has `t(key, …)`, `called(feature)`, `language`, `theme`, `account`, `menu` and `csrf()` beside them.
         """
         language = self.language(request)
         token = getattr(request.state, "csrf", "")
@@ -57,6 +58,7 @@ class Pages:
             t=lambda key, **filled: prose(say(language, key, **filled)),
             number=lambda value, digits=0: number(value, digits, language=language),
             span=lambda value: span(value, language=language),
+            called=lambda name: called(name, language),
             language=language,
             theme=theme_of(request),
             account=account,

@@ -8,6 +8,7 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 
+from clic_edge.board.naming import called
 from clic_edge.board.wall import ChartDay, Side, Wall, WallChart
 from clic_edge.domain.monitoring import EVERY, Direction
 from clic_edge.drawing.control import (
@@ -44,7 +45,7 @@ def _picture(chart: WallChart, board: Wall, top: "Top", *, language: Language) -
         )
     provisional = head is not None and head.provisional
     picture = ControlChart(
-        title=chart.chart,
+        title=called(chart.chart, language),
         message=_message(chart, language),
         label=say(language, "wall.sum"),
         traces=tuple(

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 
 from clic_edge import __version__
 from clic_edge.errors import ClicEdgeError
-from clic_edge.ledger.database import DatabaseAway, DatabaseUnfit
+from clic_edge.ledger.database import DatabaseAway, DatabaseBusy, DatabaseUnfit
 from clic_edge.web.access import account_of
 from clic_edge.web.problems import Problem, away, explained, invalid, refused, unfit
 
@@ -74,6 +74,7 @@ def create_api(routers: Iterable[APIRouter]) -> FastAPI:
         api.include_router(router)
     api.add_exception_handler(ClicEdgeError, explained)
     api.add_exception_handler(DatabaseAway, away)
+    api.add_exception_handler(DatabaseBusy, away)
     api.add_exception_handler(DatabaseUnfit, unfit)
     api.add_exception_handler(HTTPException, refused)
     api.add_exception_handler(RequestValidationError, invalid)
