@@ -16,7 +16,7 @@ STUDY ?=
 VIEWER_TGZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-drift viewer check test servers bench clean debian browser promtool
+.PHONY: help setup demo demo-drift viewer check test servers sbom bench clean debian browser promtool
 
 help: ## explain these commands
 	@echo "clic-edge: clinical AI beside the PACS"
@@ -96,6 +96,9 @@ build/prometheus/usr/bin/promtool:
 servers: ## install Triton and MLServer, against which the KServe runtime is tested
 	@/usr/bin/python3 -m venv build/pytriton && build/pytriton/bin/pip install --quiet nvidia-pytriton==0.7.0
 	@$(PYTHON) -m venv build/mlserver && build/mlserver/bin/pip install --quiet mlserver==1.7.1
+
+sbom: setup ## write build/sbom.cdx.json, what all this is made of, and build/licences.md
+	@mkdir -p build && $(BIN)/python appliance/sbom.py build/sbom.cdx.json --licences build/licences.md
 
 bench: setup ## measure against peers and write benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/run.py
