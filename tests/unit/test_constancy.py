@@ -37,6 +37,8 @@ from clic_edge.domain.constancy import (
     Verdict,
     constancy_pipeline,
 )
+from clic_edge.domain.monitoring import Severity
+from clic_edge.domain.standing import Placement
 from clic_edge.domain.study import Instance, Series
 from clic_edge.errors import ConfigError
 from clic_edge.pacs.phantoms import PhantomShelf, handle_of
@@ -398,6 +400,23 @@ def test_a_night_runs_what_is_commissioned_and_due(tmp_path: Path) -> None:
     ledger.constancy.finish("r", Verdict.PASSED, at=NIGHT)
     assert night.due(NIGHT + DAY / 3) == []
     assert [one.name for one in night.due(NIGHT + DAY)] == ["phantoms"]
+
+
+def test_a_machine_that_is_another_than_at_the_commissioning_is_an_alarm_once(
+    tmp_path: Path,
+) -> None:
+    ledger = a_ledger()
+    model = Placement(pipeline="brain", model_id="m", version="1", digest="d")
+    ledger.standing.enrol(model, (), decides=True)
+    night = a_night(tmp_path, ledger)
+
+    for later in (NIGHT, NIGHT + DAY):
+        night.look(later)
+    (alarm,) = [one for one in ledger.monitoring.alarms() if one.chart == "environment phantoms"]
+    assert alarm.severity is Severity.WARNING
+    assert "gpu: x, now none" in alarm.sentence
+    a_night(tmp_path, ledger).look(NIGHT)  # another worker, or this one after a restart
+    assert len(ledger.monitoring.alarms(is_open=True)) == 1
 
 
 def test_what_cannot_be_run_is_tried_once_a_night(tmp_path: Path) -> None:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from clic_edge import telemetry
 from clic_edge.config.protocol import load_protocols
 from clic_edge.constancy.chain import sweep
-from clic_edge.constancy.running import check, model_of
+from clic_edge.constancy.running import check, model_of, warn_of_change
 from clic_edge.constancy.schedule import is_due, last_moment, local_zone
 from clic_edge.domain.constancy import SCHEDULE
-from clic_edge.errors import ClicEdgeError, Transient
+from clic_edge.errors import ClicEdgeError, ConfigError, Transient
 from clic_edge.ledger.database import DatabaseFailed
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ class Night:
         self._zone = zone or local_zone()
         self._given_up: dict[str, datetime] = {}
         """Since when a protocol can't be run: nobody tries that again every minute."""
+        self._compared: set[str] = set()
+        """Protocols whose machine was looked at: it stays the same while the process lives."""
 
     def watch(self) -> None:
         """Look until the chain's `stop` is set."""
@@ -55,9 +57,10 @@ class Night:
                 return
 
     def look(self, now: datetime) -> None:
-        """Remove what a killed run left behind, and run what is due."""
+        """Remove what a killed run left behind, tell of a changed machine, and run what is due."""
         try:
             sweep(self._chain, now=now)
+            self._compare()
             due = self.due(now)
         except ClicEdgeError as error:
             telemetry.constancy_failed(code=error.code)
@@ -65,6 +68,15 @@ class Night:
             telemetry.constancy_failed(code="database-away")
         else:
             self._run(due, now)
+
+    def _compare(self) -> None:
+        if self._chain.settings.constancy.at is None:
+            return
+        for protocol in load_protocols(self._chain.settings.constancy.protocols):
+            if protocol.name not in self._compared:
+                with suppress(ConfigError):  # no model of the pipeline is there to be looked at
+                    warn_of_change(self._chain, protocol)
+                    self._compared.add(protocol.name)
 
     def due(self, now: datetime) -> list[Protocol]:
         """Return the protocols that are commissioned and due. Raises ConfigError as `load_protocols`."""

@@ -253,8 +253,11 @@ def _sentence(failed: Sequence[Compared]) -> str:
         )
         for one in failed[:_TOLD]
     ]
-    rest = f"; and {len(failed) - _TOLD} more" if len(failed) > _TOLD else ""
-    return "; ".join(told) + rest
+    return "; ".join(told) + _and_more(failed)
+
+
+def _and_more(told: Sequence[object]) -> str:
+    return f"; and {len(told) - _TOLD} more" if len(told) > _TOLD else ""
 
 
 def _alarm(chain: Chain, run: Run) -> None:
@@ -290,6 +293,37 @@ def _opened(run: Run, chart: str) -> Alarm:
         sentence=f"Constancy failed: {run.reason}.",
         is_event=True,
     )
+
+
+def warn_of_change(chain: Chain, protocol: Protocol) -> None:
+    """Open a warning, once, where the machine is another than when the protocol was commissioned.
+
+    Raises ConfigError as `model_of`.
+    """
+    place = model_of(chain, protocol.pipeline)
+    record = record_for(chain, protocol, place.digest)
+    other = changed(record, environment(chain.settings)) if record else ()
+    if record and other:
+        chart = f"environment {protocol.name}"
+        warning = Alarm(
+            alarm_id=alarm_id(place.digest, chart, record.record_id, *other),
+            model_id=place.model_id,
+            model_digest=place.digest,
+            reference_id=None,
+            stratum=EVERY,
+            chart=chart,
+            direction=Direction.UP,
+            channel=Channel.CONSTANCY,
+            severity=Severity.WARNING,
+            opened_at=datetime.now(UTC),
+            confirmed_at=None,
+            sentence=(
+                f"The machine is another than when {protocol.name} was commissioned: "
+                f"{'; '.join(other[:_TOLD])}{_and_more(other)}. Accept the model on it anew."
+            ),
+            is_event=True,
+        )
+        chain.ledger.monitoring.open([warning])
 
 
 def since_commissioning(chain: Chain, protocol: Protocol, place: Placement) -> tuple[str, ...]:
