@@ -19,10 +19,14 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parent.parent
 
 
+# What is imported stays: the garbage collector would walk all of it, again and again.
+gc.disable()
+
+
 def pytest_collection_finish() -> None:
-    """Keep what was imported out of the sight of the garbage collector, which else walks all of it."""
-    gc.collect()
+    """Keep what was imported out of the sight of the garbage collector, and start it."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,8 @@ import ast
 import re
 from statistics import quantiles
 
-from source import MODULES, PLUGIN, ROOT, Module, over
+from every import every
+from source import MODULES, PLUGIN, ROOT, Module
 
 MODULE_LINES = 400
 FUNCTION_LINES = 50
@@ -40,12 +41,12 @@ def own_parameters(function: Function) -> tuple[list[str], list[str]]:
     return positional, [a.arg for a in function.args.kwonlyargs]
 
 
-@over(ALL)
+@every(ALL)
 def test_a_module_is_short(module: Module) -> None:
     assert len(module.text.splitlines()) <= MODULE_LINES
 
 
-@over(ALL)
+@every(ALL)
 def test_a_function_is_short(module: Module) -> None:
     assert [f.name for f in functions(module) if lines(f) > FUNCTION_LINES] == []
 
@@ -55,7 +56,7 @@ def test_nine_in_ten_functions_of_the_tree_are_very_short() -> None:
     assert quantiles(lengths, n=10)[-1] <= FUNCTION_LINES_P90
 
 
-@over(ALL)
+@every(ALL)
 def test_a_function_takes_few_parameters_and_names_those_beyond_the_third(
     module: Module,
 ) -> None:
@@ -67,7 +68,7 @@ def test_a_function_takes_few_parameters_and_names_those_beyond_the_third(
         assert len(positional) <= POSITIONAL, function.name
 
 
-@over(ALL)
+@every(ALL)
 def test_an_error_of_any_kind_is_caught_in_two_places_only(module: Module) -> None:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.ExceptHandler):
@@ -78,7 +79,7 @@ def test_an_error_of_any_kind_is_caught_in_two_places_only(module: Module) -> No
             assert not everything or module.name in HANDLER_OF_EVERYTHING, node.lineno
 
 
-@over(ALL)
+@every(ALL)
 def test_an_ignore_names_its_rule_and_its_reason(module: Module) -> None:
     for number, line in enumerate(module.text.splitlines(), 1):
         if "# noqa" in line:
@@ -87,7 +88,7 @@ def test_an_ignore_names_its_rule_and_its_reason(module: Module) -> None:
             assert re.search(r"# type: ignore\[[\w, -]+\] +# \S", line), f"line {number}"
 
 
-@over(ALL)
+@every(ALL)
 def test_nothing_is_any(module: Module) -> None:
     names = {node.id for node in ast.walk(module.tree) if isinstance(node, ast.Name)}
     assert "Any" not in names

@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 from typing import TYPE_CHECKING
 
-from source import MODULES, Module, over
+from every import every
+from source import MODULES, Module
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -134,7 +135,7 @@ def lies_in(module: Module, places: set[str]) -> bool:
     return any(module.name == place or module.name.startswith(f"{place}.") for place in places)
 
 
-@over(MODULES)
+@every(MODULES)
 def test_a_package_imports_only_what_the_table_allows(module: Module) -> None:
     allowed = MAY_IMPORT[module.package] | {module.package}
     ours = {name.split(".")[1] for name in imports(module) if name.startswith("clic_edge.")}
@@ -142,19 +143,19 @@ def test_a_package_imports_only_what_the_table_allows(module: Module) -> None:
     assert "*" in allowed or packages <= allowed, packages - allowed
 
 
-@over(MODULES)
+@every(MODULES)
 def test_what_works_on_clean_values_cannot_name_a_patient(module: Module) -> None:
     if lies_in(module, MUST_NOT_KNOW):
         assert not KNOWS_THE_PATIENT & set(imports(module))
 
 
-@over(MODULES)
+@every(MODULES)
 def test_the_pipeline_knows_seams_and_no_implementation(module: Module) -> None:
     if module.package == "pipeline":
         assert not IMPLEMENTATIONS & set(imports(module))
 
 
-@over(MODULES)
+@every(MODULES)
 def test_a_library_stays_behind_its_door(module: Module) -> None:
     for name in imports(module):
         places = ONLY_IN.get(name.split(".")[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from every import every
 from fuzz import targets
 from fuzz.seeds import seeds
 
@@ -13,7 +14,7 @@ INPUTS = sorted(CORPUS.iterdir())
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize("path", INPUTS, ids=lambda path: path.name)
+@every(INPUTS, named=lambda path: path.name)
 def test_an_input_of_the_corpus_ends_in_elements_or_in_an_error_by_name(path: Path) -> None:
     targets.read(path.read_bytes())
     targets.clean(path.read_bytes())

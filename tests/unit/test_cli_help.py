@@ -6,10 +6,9 @@ import re
 import sys
 from pathlib import Path
 
-import pytest
-
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # when run as a program
 from command_tree import commands, help_text, options
+from every import every
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "reference" / "cli.md"
 HEAD = """\
@@ -30,7 +29,6 @@ Errors are one plain sentence on standard error, with a code that [errors](error
 | 5 | quarantined |
 """
 COMMANDS = commands()
-NAMED = [pytest.param(words, id=" ".join(words) or "clic-edge") for words in COMMANDS]
 
 
 def generated() -> str:
@@ -46,14 +44,14 @@ def test_the_page_is_what_the_commands_say() -> None:
     assert PAGE.read_text(encoding="utf-8") == generated()
 
 
-@pytest.mark.parametrize("words", NAMED)
+@every(COMMANDS, named=" ".join)
 def test_every_command_and_option_is_explained(words: tuple[str, ...]) -> None:
     command = COMMANDS[words]
     assert command.help
     assert all(param.help for param in command.params), [p.name for p in command.params]
 
 
-@pytest.mark.parametrize("words", NAMED)
+@every(COMMANDS, named=" ".join)
 def test_an_example_runs_the_command_that_it_explains(words: tuple[str, ...]) -> None:
     command = COMMANDS[words]
     for example in re.findall(r"Example: `clic-edge ([^`]+)`", command.help or ""):

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from deid_plants import WRITER, cleaned, cleaned_deep, value
+from every import every
 from highdicom._standard_utils import (
     get_iod_module_map,
     get_module_attribute_map,
@@ -60,7 +61,7 @@ def test_the_shipped_attributes_are_those_of_the_iods() -> None:
     assert json.loads(table("iod_attributes")) == generated()
 
 
-@pytest.mark.parametrize("uid", sorted(SOP_CLASSES))
+@every(sorted(SOP_CLASSES))
 def test_every_class_that_can_be_cleaned_has_an_iod(uid: str) -> None:
     defined = defined_attributes(uid)
     assert {0x00080016, 0x00100010, 0x0020000D} <= defined.top

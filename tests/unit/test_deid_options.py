@@ -1,4 +1,4 @@
-"""Every option cell of Table E.1-1 is done, on top and three sequences deep: 636 generated tests."""
+"""Every option cell of Table E.1-1 is done, on top and three sequences deep: 636 cells."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 from deid_plants import PSEUDONYM, TOKEN, UID, WRITER, by_tag, cleaned, cleaned_deep, value
+from every import every
 
 from clic_edge.deid import part10
 from clic_edge.deid.keys import keyed_uid
@@ -18,8 +19,10 @@ from clic_edge.deid.standard import ConfidentialityRow, confidentiality_rows, op
 if TYPE_CHECKING:
     from clic_edge.deid.part10 import Element
 
-CELLS = [(row, option, code) for row in confidentiality_rows() for option, code in row.options]
-NAMES = [f"{row.pattern.split()[0]} {option} {code}" for row, option, code in CELLS]
+Cell = tuple[ConfidentialityRow, str, str]
+CELLS: list[Cell] = [
+    (row, option, code) for row in confidentiality_rows() for option, code in row.options
+]
 OVERLAY, COMMENTS, CURVE = 0x60023000, 0x60024000, 0x50003000
 GROUPS = {
     "(50xx,xxxx)": CURVE,
@@ -45,6 +48,11 @@ VALUES = {
 }
 ZONE, TIMESTAMP = 0x00080201, 0x00340007
 SIDE = 64
+
+
+def _name(cell: Cell) -> str:
+    row, option, code = cell
+    return f"{row.pattern.split()[0]} {option} {code}"
 
 
 def _tag(row: ConfidentialityRow) -> int:
@@ -144,8 +152,9 @@ def _is_as_in_the_basic_profile(found: dict[int, Element], row: ConfidentialityR
 
 
 @pytest.mark.parametrize("nested", [False, True], ids=["top", "deep"])
-@pytest.mark.parametrize(("row", "option", "code"), CELLS, ids=NAMES)
-def test_the_cell_is_done(row: ConfidentialityRow, option: str, code: str, *, nested: bool) -> None:
+@every(CELLS, named=_name)
+def test_the_cell_is_done(cell: Cell, *, nested: bool) -> None:
+    row, option, code = cell
     tag, found = _tag(row), _results(option, nested=nested)
     if tag >> 16 in NEVER_IN_A_DATASET:
         assert tag not in found
@@ -169,7 +178,7 @@ TWICE = [
 ]
 
 
-@pytest.mark.parametrize("row", TWICE, ids=[row.pattern for row in TWICE])
+@every(TWICE, named=lambda row: row.pattern)
 def test_where_two_options_differ_cleaning_goes_before_keeping(row: ConfidentialityRow) -> None:
     tag = _tag(row)
     options = {option for option, _ in row.options} - {EXCLUSIVE[0][0]}

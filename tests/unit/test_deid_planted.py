@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pydicom
 import pytest
+from every import every
 from factories import Patient, Stack, make_datasets, series_of
 from planted import PLACES, Planted, planted
 from planted_bases import rt_structures, segmentation
@@ -29,7 +30,12 @@ KEPT_BY_OPTION = {
     "monitoring": {"station", "device serial number", "calibration date"},
 }
 """What retain_device_identity is there to keep."""
-ALL = {one.kind: one for one in planted()}
+
+
+@pytest.fixture(scope="module")
+def files() -> dict[str, Planted]:
+    """Return the planted file of each kind."""
+    return {one.kind: one for one in planted()}
 
 
 def _clean(one: Planted, profile: Profile) -> bytes:
@@ -44,12 +50,12 @@ def _clean(one: Planted, profile: Profile) -> bytes:
 
 
 @pytest.mark.parametrize("name", ["basic", "research", "monitoring"])
-@pytest.mark.parametrize("kind", PLACES)
 @pytest.mark.filterwarnings("ignore")
+@every(PLACES)
 def test_a_token_hidden_there_is_gone_or_the_file_is_held_by_name(
-    kind: str, name: str, root: Path
+    kind: str, name: str, files: dict[str, Planted], root: Path
 ) -> None:
-    one = ALL[kind]
+    one = files[kind]
     assert one.leaks(one.content), "the plant did not take"
     profile = load_profile(root / "configs" / "deid" / f"{name}.toml")
     if one.group == "kept text":
@@ -60,9 +66,11 @@ def test_a_token_hidden_there_is_gone_or_the_file_is_held_by_name(
         assert not one.leaks(_clean(one, profile))
 
 
-def test_there_are_more_than_ninety_kinds_of_place_and_no_token_stands_in_two() -> None:
+def test_there_are_more_than_ninety_kinds_of_place_and_no_token_stands_in_two(
+    files: dict[str, Planted],
+) -> None:
     assert len(PLACES) >= 90
-    tokens = [one.secrets for one in ALL.values() if one.group != "scripts"]
+    tokens = [one.secrets for one in files.values() if one.group != "scripts"]
     assert sum(map(len, tokens)) == len(frozenset().union(*tokens))
 
 

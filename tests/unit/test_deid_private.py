@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from deid_plants import CARRIER, PSEUDONYM, WRITER, by_tag, cleaned, cleaned_deep, value
+from every import every
 
 from clic_edge.deid import part10
 from clic_edge.deid.keys import keyed_uid
@@ -73,7 +74,7 @@ def _results(*options: str, nested: bool, first: int) -> dict[int, Element]:
     return (cleaned_deep if nested else cleaned)(_plants(_tags(ROWS, first)), *options)
 
 
-@pytest.mark.parametrize("row", ROWS, ids=map(_id, ROWS))
+@every(ROWS, named=_id)
 def test_the_row_is_kept_on_top_and_nested_in_any_block(row: Row) -> None:
     for nested, first in ((False, 0x10), (True, 0xA0)):
         found = _results(SAFE_PRIVATE, nested=nested, first=first)

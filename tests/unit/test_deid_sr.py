@@ -23,6 +23,7 @@ from deid_plants import (
     code,
     value,
 )
+from every import every
 
 from clic_edge.deid.content_items import VALUES, ContentRow, content_rows
 from clic_edge.deid.keys import keyed_uid
@@ -129,12 +130,9 @@ def _expected(row: ContentRow, action: str, option: str) -> bytes | None:
     return DUMMIES.get(kind, DUMMIES["UIDREF"])
 
 
-@pytest.mark.parametrize(
-    ("row", "option"),
-    CASES,
-    ids=[f"{row.code_value} {row.value_type} {option}".strip() for row, option in CASES],
-)
-def test_the_row_is_done(row: ContentRow, option: str) -> None:
+@every(CASES, named=lambda case: f"{case[0].code_value} {case[0].value_type} {case[1]}".strip())
+def test_the_row_is_done(case: tuple[ContentRow, str]) -> None:
+    row, option = case
     action = dict(row.options).get(option, row.basic_profile)
     items = _results(CONTENT, *filter(None, [option]))
     item = items.get((row.scheme, row.code_value, row.value_type))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, get_args
 
 import pytest
 from command_tree import commands, options
+from every import every
 from sites import hippocampus_study
 from source import MODULES, ROOT
 from typer.testing import CliRunner
@@ -48,7 +49,7 @@ SAID_ELSEWHERE = {
 }
 """Codes that do not stand beside the error's class, by the module that holds them."""
 
-page = pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
+page = every(PAGES, named=lambda path: str(path.relative_to(ROOT)))
 
 
 def read(path: Path) -> str:
