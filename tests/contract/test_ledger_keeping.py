@@ -151,6 +151,24 @@ def test_a_backup_is_for_its_owner_only(tmp_path: Path) -> None:
     assert done.path.stat().st_mode & 0o777 == 0o600
 
 
+def test_a_ledger_in_a_folder_that_a_group_shares_is_the_groups_too(tmp_path: Path) -> None:
+    folder = tmp_path / "ledger"
+    folder.mkdir()
+    folder.chmod(0o2770)
+    engine = open_engine(f"sqlite:///{folder / 'ledger.sqlite'}")
+    migrate(engine)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in folder.iterdir()}
+    done = back_up(engine, tmp_path / "one.backup")
+    engine.dispose()
+    for path in folder.iterdir():
+        path.unlink()
+    restore(engine, done.path)
+    assert modes == dict.fromkeys(
+        ("ledger.sqlite", "ledger.sqlite-wal", "ledger.sqlite-shm"), 0o660
+    )
+    assert (folder / "ledger.sqlite").stat().st_mode & 0o777 == 0o660
+
+
 def test_the_databases_password_is_in_no_list_of_processes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

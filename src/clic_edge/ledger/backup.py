@@ -21,6 +21,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import URL
 
 from clic_edge.errors import ConfigError, Defect, Transient
+from clic_edge.ledger.database import share_with_folder
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -106,6 +107,7 @@ def restore(engine: Engine, path: Path) -> str:
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f"{target.name}.part")
             shutil.copyfile(path, part)
+            share_with_folder(part)
             _count(part)
             _to_disk(part)
             part.rename(target)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import stat
+from contextlib import suppress
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -70,8 +73,25 @@ def _sqlite(url: sa.URL) -> Engine:
         )
     else:
         engine = sa.create_engine(url, pool_size=20)
+        sa.event.listen(engine, "do_connect", partial(_begin_shared, Path(url.database or "")))
     sa.event.listen(engine, "connect", _prepare_sqlite)
     return engine
+
+
+def _begin_shared(path: Path, *_: object) -> None:
+    with suppress(OSError):  # then SQLite can't open it either, and says so
+        path.touch(0o600, exist_ok=False)
+        share_with_folder(path)
+
+
+def share_with_folder(path: Path) -> None:
+    """Let a folder's group write a new file in it, where the folder is made for that (setgid).
+
+    SQLite would make a database for its maker alone; its log gets the database's own mode.
+    """
+    mode = path.parent.stat().st_mode
+    if mode & stat.S_ISGID and mode & stat.S_IWGRP:
+        path.chmod(0o660)
 
 
 def _prepare_sqlite(connection: SqliteConnection, _record: object) -> None:
