@@ -48,6 +48,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "assembly": EVERYTHING,
     "transports": EVERYTHING,
     "plugin": EVERYTHING,
+    "readiness": EVERYTHING,  # it asks each part whether it is ready
     "cli": EVERYTHING,
     "demo": EVERYTHING,
     "__main__": EVERYTHING,

@@ -14,6 +14,7 @@ from clic_edge.cli import (
     acceptance,
     assessments,
     cases,
+    check,
     constancy,
     deid,
     demo,
@@ -56,7 +57,7 @@ app = typer.Typer(
 )
 app.command()(demo.demo)
 app.command()(site.serve)
-app.command()(site.check)
+app.command()(check.check)
 app.command()(web.web)
 app.command()(folder.route)
 app.command()(folder.run)

@@ -1,0 +1,125 @@
+"""The files: settings, keys, certificates, pipelines with their models, and who may read them."""
+
+from __future__ import annotations
+
+import stat
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Final
+
+from clic_edge.assembly import make_ready
+from clic_edge.config.secrets import secret_files
+from clic_edge.deid.keys import load_key
+from clic_edge.errors import ConfigError
+from clic_edge.inference.signing import verify_signature
+from clic_edge.notify.post import channels_of
+from clic_edge.pacs.commitment import Reports
+from clic_edge.readiness.finding import Finding, Verdict, found
+from clic_edge.web.tls import certificate_ends
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from clic_edge.app import Appliance
+    from clic_edge.config import Pipeline, Settings
+
+TOO_SOON: Final = timedelta(days=7)
+"""A certificate that ends sooner is none to go live with."""
+SOON: Final = timedelta(days=30)
+
+
+def files(appliance: Appliance) -> Iterator[Finding]:
+    """Yield what is to be said of every file that the settings name."""
+    settings = appliance.settings
+    yield Finding(what="settings", seen=f"{len(appliance.pipelines)} pipelines")
+    yield found(
+        "de-identification key",
+        lambda: f"key {load_key(settings.appliance.deid_key).key_id}",
+        to_do="`clic-edge deid init-key`, or restore it from a backup",
+    )
+    yield found("notices", lambda: _notices(settings), to_do="correct [notify]")
+    yield _pages(settings)
+    for pipeline in appliance.pipelines:
+        yield found(
+            f"pipeline {pipeline.name}",
+            lambda of=pipeline: _model(settings, of),  # type: ignore[misc] # bound in this turn
+            to_do=f"correct {pipeline.name}.toml, or install the model again",
+        )
+    yield permissions(settings)
+
+
+def certificate(what: str, *, ends: datetime, now: datetime) -> Finding:
+    """Return whether a certificate lasts for a while."""
+    seen = f"until {ends:%Y-%m-%d}, {(ends - now).days} days"
+    if ends - now < TOO_SOON:
+        return Finding(
+            what=what,
+            seen=seen,
+            verdict=Verdict.NO,
+            to_do="renew it before the site goes live",
+            exit_code=ConfigError.exit_code,
+        )
+    if ends - now < SOON:
+        return Finding(what=what, seen=seen, verdict=Verdict.LOOK, to_do="renew it")
+    return Finding(what=what, seen=seen)
+
+
+def permissions(settings: Settings) -> Finding:
+    """Return whether others on the machine may read a secret, or look into the state folder."""
+    open_to_others = [path for path in secret_files(settings) if _others_may(path)]
+    if open_to_others:
+        return Finding(
+            what="permissions",
+            seen=f"others may read {', '.join(map(str, open_to_others))}",
+            verdict=Verdict.NO,
+            to_do=f"chmod o= {' '.join(map(str, open_to_others))}",
+            exit_code=ConfigError.exit_code,
+        )
+    state = settings.appliance.state_dir
+    if _others_may(state):
+        return Finding(
+            what="permissions",
+            seen=f"others may look into {state}",
+            verdict=Verdict.LOOK,
+            to_do=f"chmod o= {state}",
+        )
+    return Finding(what="permissions", seen="secrets and state are the service's own")
+
+
+def _others_may(path: Path) -> bool:
+    try:
+        return bool(path.stat().st_mode & stat.S_IRWXO)
+    except OSError:
+        return False  # not there, or not ours to see: others see no more
+
+
+def _notices(settings: Settings) -> str:
+    return f"{len(channels_of(settings))} channels"
+
+
+def _pages(settings: Settings) -> Finding:
+    what, now = "TLS of the pages", datetime.now(UTC)
+    try:
+        ends = certificate_ends(settings.web, now)
+    except ConfigError as error:
+        return Finding(
+            what=what,
+            seen=error.sentence,
+            verdict=Verdict.NO,
+            to_do="give another certificate",
+            exit_code=error.exit_code,
+        )
+    if ends is None:
+        who = "a proxy brings it" if settings.web.behind_proxy else "this machine only"
+        return Finding(what=what, seen=f"none; {who}")
+    return certificate(what, ends=ends, now=now)
+
+
+def _model(settings: Settings, pipeline: Pipeline) -> str:
+    """Load the model as a worker would, and say who vouches for it."""
+    runtime = make_ready(settings, pipeline, Reports()).runtime()
+    model = f"{runtime.model.model_id} {runtime.model.version}"
+    if settings.appliance.unsigned_models:
+        return f"{model}, signatures are not asked for"
+    folder = settings.appliance.models / pipeline.model
+    return f"{model}, signed by {verify_signature(folder, settings.appliance.model_keys).signer}"

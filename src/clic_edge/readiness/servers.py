@@ -1,0 +1,79 @@
+"""The servers: the appliance's own Orthanc, its database, and each destination."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from clic_edge.config import DimseDestination, destination_profile
+from clic_edge.errors import ConfigError, Transient
+from clic_edge.ledger.database import require_ledger
+from clic_edge.pacs.probe import offers
+from clic_edge.readiness.finding import Finding, Verdict, found
+from clic_edge.transports import dimse_peer, probe_destination
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from clic_edge.app import Appliance
+    from clic_edge.pacs.association import DimsePeer
+
+_ECHO: Final = "is the PACS up, does it know us by our AE title, and does the firewall let us?"
+
+
+def servers(appliance: Appliance) -> Iterator[Finding]:
+    """Yield what each server answers; nothing is stored anywhere."""
+    settings = appliance.settings
+    yield found(
+        f"Orthanc at {settings.orthanc.url}",
+        lambda: _answers(lambda: appliance.archive().changes(0)),
+        to_do="systemctl status clic-edge-orthanc",
+    )
+    yield _ledger(appliance)
+    for name, destination in settings.destinations.items():
+        echo = found(
+            f"destination {name}",
+            lambda to=destination: _answers(lambda: probe_destination(to)),  # type: ignore[misc] # bound in this turn
+            to_do=_ECHO,
+        )
+        yield echo
+        if echo.verdict is Verdict.OK and isinstance(destination, DimseDestination):
+            yield _taken(appliance, name, dimse_peer(destination))
+
+
+def _ledger(appliance: Appliance) -> Finding:
+    def look() -> str:
+        require_ledger(appliance.engine)
+        open_cases = sum(1 for _ in appliance.ledger.cases.under_way())
+        return f"answers, {open_cases} cases under way"
+
+    return found("ledger", look, to_do="systemctl status clic-edge, which makes it and keeps it")
+
+
+def _taken(appliance: Appliance, name: str, peer: DimsePeer) -> Finding:
+    """Return whether a PACS accepts each kind of object that its profile says it gets."""
+    what, wanted = f"{name} takes", destination_profile(appliance.settings, name).results
+    try:
+        accepted = {kind for one in offers(peer) if one.accepted for kind in one.sop_class.kinds}
+    except Transient as hindrance:
+        return Finding(
+            what=what,
+            seen=hindrance.sentence,
+            verdict=Verdict.NO,
+            to_do=_ECHO,
+            exit_code=hindrance.exit_code,
+        )
+    refused = [kind for kind in wanted if kind not in accepted]
+    if refused:
+        return Finding(
+            what=what,
+            seen=f"not {', '.join(refused)}",
+            verdict=Verdict.NO,
+            to_do=f"`clic-edge pacs probe {name} --write FILE` writes a profile of what it takes",
+            exit_code=ConfigError.exit_code,
+        )
+    return Finding(what=what, seen=", ".join(wanted))
+
+
+def _answers(ask: Callable[[], object]) -> str:
+    ask()
+    return "answers"
