@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from factories import Stack, make_datasets
+from ledgers import make_tables
 from model_packages import LEVELS, TOML, known_labels, write_package
 from pydicom import dcmread
 from sites import ROOT, patient, texts_of
@@ -17,7 +18,6 @@ from clic_edge.app import Appliance
 from clic_edge.assembly import build_line
 from clic_edge.deid.keys import create_key
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import migrate
 from clic_edge.pacs.folder import FolderArchive
 from clic_edge.pipeline.intake import intake
 from clic_edge.pipeline.process import directly, process
@@ -151,6 +151,6 @@ def make_bench(folder: Path, *, states: str = "configured") -> Bench:
         "[worker]\nfirst_retry_seconds = 0.1\nlongest_retry_seconds = 0.1\n"
         '[destinations.pacs]\nkind = "folder"\npath = "pacs"\n'
     )
-    migrate(bench.appliance.engine)
+    make_tables(bench.appliance.engine)
     bench.add_study(1)
     return bench

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from ledgers import make_tables
+
 from clic_edge.config import Pipeline
 from clic_edge.deid.keys import DeidKey
 from clic_edge.deid.profile import BASIC
@@ -13,7 +15,7 @@ from clic_edge.dicom.policy import VolumePolicy
 from clic_edge.domain.study import SeriesSummary, StudySummary
 from clic_edge.errors import Defect, Refusal
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 from clic_edge.pacs.transport import Changes
 from clic_edge.pipeline.line import Line, Patience, ReadyPipeline
 
@@ -96,7 +98,7 @@ def _no_model() -> Runtime:
 def a_ledger() -> Ledger:
     """Return an empty ledger in memory; nothing takes what it queues."""
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     return Ledger.on(engine)
 
 

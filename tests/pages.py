@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ledgers import make_tables
 from logins import ADMINISTRATOR, CHEAP, add_account, signed_in
 from servers import wait_for
 from sites import ROOT
@@ -15,7 +16,6 @@ from clic_edge.app import Appliance
 from clic_edge.cli.web import listening, server_of
 from clic_edge.domain.account import Role
 from clic_edge.ledger.cases import Admission, CaseStore
-from clic_edge.ledger.database import migrate
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -82,7 +82,7 @@ def _opened(folder: Path, text: str) -> Appliance:
         f'{text}[destinations.pacs]\nkind = "folder"\npath = "out"\n'
     )
     appliance = Appliance.open(settings)
-    migrate(appliance.engine)
+    make_tables(appliance.engine)
     _add_administrator(appliance)
     return appliance
 

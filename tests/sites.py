@@ -19,6 +19,7 @@ import httpx
 import numpy as np
 import pytest
 from factories import Patient, Stack, make_datasets
+from ledgers import make_tables
 from pydicom import dcmread
 from servers import (
     OrthancOptions,
@@ -33,7 +34,6 @@ from servers import (
 from clic_edge.app import Appliance
 from clic_edge.deid.keys import create_key
 from clic_edge.domain.result import ResultKind
-from clic_edge.ledger.database import migrate
 from clic_edge.results.provenance import SERIES_OFFSET
 
 if TYPE_CHECKING:
@@ -200,7 +200,7 @@ def running_site(folder: Path, options: SiteOptions | None = None) -> Iterator[S
     """Start a PACS and the appliance's Orthanc; the test starts the worker."""
     with orthanc_server(OrthancOptions(ae_title="PACS")) as pacs:
         site = plan_site(folder, options or SiteOptions(), pacs)
-        migrate(_appliance(site.settings).engine)
+        make_tables(_appliance(site.settings).engine)
         with appliance_orthanc(site) as orthanc:
             yield replace(site, orthanc=orthanc)
 

@@ -14,6 +14,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from case_rows import NOON, Row, a_certificate, write_rows
 from factories import NOW
+from ledgers import make_tables
 
 from clic_edge.board.cases import case_page, case_sample
 from clic_edge.domain.assessment import Assessment, Reason, Source, Verdict
@@ -72,14 +73,11 @@ class RecordingQueue:
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.servers)])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     if request.param == "postgresql":
-        opened = open_engine(request.getfixturevalue("postgres_url"))
-        with opened.begin() as connection:
-            connection.execute(sa.text("DROP SCHEMA public CASCADE"))
-            connection.execute(sa.text("CREATE SCHEMA public"))
+        opened = request.getfixturevalue("empty_postgres")()
     else:
         database = f"/{tmp_path / 'ledger.sqlite'}" if request.param == "sqlite" else ""
         opened = open_engine(f"sqlite://{database}")
-    migrate(opened)
+        make_tables(opened)
     yield opened
     opened.dispose()
 

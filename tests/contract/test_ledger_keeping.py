@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 from case_rows import NOON, Row, write_rows
+from ledgers import make_tables
 from lines import a_line, a_pipeline
 from observed import BEGIN, SKYRA, log, observations
 from servers import wait_for
@@ -115,7 +116,7 @@ def test_a_backup_under_writing_load_is_of_one_moment_and_the_restored_case_goes
 
 def test_a_backup_that_was_changed_is_not_restored(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    migrate(engine)
+    make_tables(engine)
     path = tmp_path / "ledger.backup"
     back_up(engine, path)
     assert not list(tmp_path.glob("*.part"))
@@ -135,7 +136,7 @@ def test_a_write_ahead_log_that_is_left_behind_is_not_played_into_a_restored_led
     tmp_path: Path,
 ) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    migrate(engine)
+    make_tables(engine)
     done = back_up(engine, tmp_path / "ledger.backup")
     target = tmp_path / "new.sqlite"
     target.with_name("new.sqlite-wal").write_bytes(b"of another file")
@@ -146,7 +147,7 @@ def test_a_write_ahead_log_that_is_left_behind_is_not_played_into_a_restored_led
 
 def test_a_backup_is_for_its_owner_only(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    migrate(engine)
+    make_tables(engine)
     done = back_up(engine, tmp_path / "ledger.backup")
     assert done.path.stat().st_mode & 0o777 == 0o600
 
@@ -190,7 +191,7 @@ def test_the_databases_password_is_in_no_list_of_processes(
 
 def test_a_backup_without_room_leaves_nothing(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    migrate(engine)
+    make_tables(engine)
     with pytest.raises(Transient) as caught:
         back_up(engine, tmp_path / "no such folder" / "ledger.backup")
     assert caught.value.code == "backup-failed"
@@ -370,7 +371,7 @@ def test_a_case_that_finds_the_disk_full_waits_and_goes_on_when_there_is_room(
     tmp_path: Path,
 ) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    migrate(engine)
+    make_tables(engine)
     ledger = Ledger.on(engine)
     ledger.cases.admit(Admission(case_id="c", study_id="s", pipeline="p", series_ids=("one",)))
     line = replace(a_line(a_pipeline()), ledger=ledger)
@@ -412,7 +413,7 @@ def test_a_prediction_leaves_room_for_the_states_of_cases(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'ledger.sqlite'}")
-    migrate(engine)
+    make_tables(engine)
     ledger = Ledger.on(engine)
     ledger.cases.admit(Admission(case_id="c", study_id="s", pipeline="p", series_ids=("one",)))
     monkeypatch.setattr(room, "RESERVE_BYTES", 1 << 60)

@@ -23,6 +23,7 @@ from collectors import (
     stream_collector,
     web_server,
 )
+from ledgers import make_tables
 from observed import BEGIN, STEP, Habit, acceptance, log, observations
 from servers import wait_for
 from source import ROOT
@@ -39,7 +40,7 @@ from clic_edge.drift.plan import Policy
 from clic_edge.errors import ConfigError, Transient
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.cases import Admission
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 from clic_edge.ledger.notices import HOLD, LOOKS_BACK
 from clic_edge.notify.lookout import Lookout
 from clic_edge.notify.mail import Mail
@@ -522,7 +523,7 @@ def bench(tmp_path: Path) -> tuple[Path, Ledger]:
         '[destinations.pacs]\nkind = "folder"\npath = "out"\n'
     )
     engine = open_engine(f"sqlite:////{tmp_path / 'clic-edge.sqlite'}")
-    migrate(engine)
+    make_tables(engine)
     return settings, Ledger.on(engine)
 
 

@@ -13,6 +13,7 @@ from analyses import analysis_of, asymmetric
 from case_rows import Row, write_rows
 from factories import CANARY, Stack, make_series
 from fastapi import FastAPI
+from ledgers import make_tables
 from PIL import Image
 from servers import OrthancServer, orthanc_server
 from signed_in import browser
@@ -21,7 +22,7 @@ from clic_edge.dicom.reading import read_header
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect, Refusal
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 from clic_edge.pacs.gateway import ArchiveGateway
 from clic_edge.pacs.rest import OrthancPeer
 from clic_edge.results.seg import SegWriter
@@ -51,7 +52,7 @@ def app(archive: OrthancServer) -> FastAPI:
     for content in (*(one.content for one in analysis.series.instances), seg.content):
         httpx.post(f"{archive.url}/instances", content=content, trust_env=False).raise_for_status()
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     ledger = Ledger.on(engine)
     write_rows(engine, [Row(case_id=one) for one in ("whole", "gone", "changed")])
     told = {"whole": seg, "gone": replace(seg, sop_instance_uid="2.25.1")}

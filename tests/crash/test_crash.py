@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 from factories import Stack, make_datasets
+from ledgers import make_tables
 from model_packages import known_labels, volume_of, write_package
 from pydicom import dcmread
 from servers import PostgresServer, wait_for
@@ -25,7 +26,7 @@ from clic_edge.deid.certificate import public_key
 from clic_edge.deid.series_certificate import is_signed_by
 from clic_edge.domain.case import CaseState
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 from clic_edge.ledger.schema import cases
 from clic_edge.pacs.orthanc import OrthancArchive
 from clic_edge.pacs.rest import HttpRest, OrthancPeer
@@ -157,7 +158,7 @@ def test_a_case_whose_worker_was_killed_ends_once_with_the_results_of_an_uninter
 def _line_of_another(site: Site, archive: OrthancArchive) -> Line:
     settings = load_settings(site.settings)
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     pipelines = load_pipelines(settings.appliance.pipelines)
     return build_line(settings, pipelines, archive=archive, ledger=Ledger.on(engine))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from case_rows import SKYRA, Row, a_certificate, write_rows
+from ledgers import make_tables
 
 from clic_edge.board import case as module
 from clic_edge.board.case import case_certificate, case_detail
@@ -14,7 +15,7 @@ from clic_edge.domain.result import Receipt, ResultKind, SeriesRefusal
 from clic_edge.errors import ConfigError
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.certificates import note_cleaned
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 from clic_edge.pipeline.process import STAGES
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ NUMBERS = {
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     told = Row(case_id="a1", model="hippocampus", scanner=SKYRA, numbers=NUMBERS, seconds=60)
     held = Row(case_id="q1", state=CaseState.QUARANTINED, code="result-gone", reason="It is gone.")
     write_rows(engine, [told, held, Row(case_id="r1", state=CaseState.RUNNING)])

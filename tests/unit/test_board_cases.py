@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, cast
 import pytest
 import sqlalchemy as sa
 from case_rows import NOON, SKYRA, Row, write_rows
+from ledgers import make_tables
 
 from clic_edge.board.cases import CURSOR, case_page, case_sample
 from clic_edge.domain.case import CaseState
 from clic_edge.ledger import Ledger, search
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 from clic_edge.ledger.search import Place, Wanted
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ ROWS = (
 @pytest.fixture(scope="module")
 def engine() -> Engine:
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     write_rows(engine, ROWS)
     return engine
 
@@ -85,7 +86,7 @@ def test_a_line_tells_of_the_model_the_time_and_the_reason(ledger: Ledger) -> No
 @pytest.mark.parametrize("limit", [1, 3, 7])
 def test_pages_together_hold_every_case_once_though_many_came_in_one_moment(limit: int) -> None:
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     write_rows(engine, [replace(ROWS[0], case_id=f"{n:02}", model="") for n in range(7)])
 
     def pages() -> Iterator[str]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from half_years import DIGEST, NEW, OLD, PERSON, PLACE, HalfYear, fill
+from ledgers import make_tables
 
 from clic_edge.board.models import models
 from clic_edge.board.references import ReferenceBook
@@ -17,7 +18,7 @@ from clic_edge.domain.monitoring import EVERY, Channel, Severity
 from clic_edge.domain.standing import ModelState
 from clic_edge.drift.plan import Policy
 from clic_edge.errors import ConfigError
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 
 if TYPE_CHECKING:
     from clic_edge.ledger import Ledger
@@ -29,7 +30,7 @@ TODAY = NOW.date()
 @pytest.fixture(scope="module")
 def ledger() -> Ledger:
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     return fill(engine, HalfYear(), now=NOW)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from half_years import DIGEST, NEW, OLD, HalfYear, fill
+from ledgers import make_tables
 from observed import SKYRA, log
 
 from clic_edge.board import window as module
@@ -21,7 +22,7 @@ from clic_edge.domain.feature import Feature
 from clic_edge.domain.monitoring import EVERY, Observation
 from clic_edge.domain.truth import Origin, Truth
 from clic_edge.drift.plan import Policy
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 
 if TYPE_CHECKING:
     from clic_edge.ledger import Ledger
@@ -34,7 +35,7 @@ CLASSIFIER = "c" * 64
 @pytest.fixture(scope="module")
 def ledger() -> Ledger:
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     ledger = fill(engine, HalfYear(days=120, reference_days=60, shift_day=80, upgrade_day=100))
     _classify(ledger)
     return ledger

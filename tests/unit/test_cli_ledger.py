@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+from ledgers import make_tables
 from sites import ROOT
 from typer.testing import CliRunner
 
@@ -12,7 +13,6 @@ from clic_edge.app import Appliance
 from clic_edge.cli import app
 from clic_edge.domain.notice import NoticeKind, Urgency
 from clic_edge.errors import Transient
-from clic_edge.ledger.database import migrate
 from clic_edge.ledger.notices import ChannelRule
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def test_a_backup_that_can_not_be_written_is_told_once_a_day(tmp_path: Path) -> 
         '[destinations.pacs]\nkind = "folder"\npath = "out"\n'
     )
     appliance = Appliance.open(settings)
-    migrate(appliance.engine)
+    make_tables(appliance.engine)
     (tmp_path / "file").write_text("")
     for _ in range(2):
         order = ["-c", str(settings), "ledger", "backup", str(tmp_path / "file" / "x.backup")]

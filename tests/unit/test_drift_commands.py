@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from ledgers import make_tables
 from observed import STEP, Habit, log, observations
 from source import ROOT
 from typer.testing import CliRunner
@@ -13,7 +14,7 @@ from typer.testing import CliRunner
 from clic_edge.cli import app, console
 from clic_edge.domain.standing import Placement
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +44,7 @@ class Site:
         self.settings = folder / "clic-edge.toml"
         self.settings.write_text(SETTINGS)
         self.engine: Engine = open_engine(f"sqlite:////{folder / 'clic-edge.sqlite'}")
-        migrate(self.engine)
+        make_tables(self.engine)
         self.ledger = Ledger.on(self.engine)
         self.begin = datetime.now(UTC) - timedelta(days=20)
         log(self.engine, observations(400, begin=self.begin))

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from case_rows import SKYRA, Row, write_rows, write_settings
+from ledgers import make_tables
 from pyarrow import parquet
 from typer.testing import CliRunner
 
 from clic_edge.cli import app
 from clic_edge.errors import ConfigError
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 from clic_edge.ledger.export import TABLES
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the settings of a ledger of 1,200 cases, more than are written at a time."""
     folder = tmp_path_factory.mktemp("export")
     engine = open_engine(f"sqlite:///{folder / 'clic-edge.sqlite'}")
-    migrate(engine)
+    make_tables(engine)
     first = Row(case_id="one", model="m", scanner=SKYRA, numbers={"output.x.volume_mm3": 2.5})
     write_rows(engine, [first, *(Row(case_id=f"c{n:04}", model="m") for n in range(1199))])
     engine.dispose()
@@ -67,7 +68,7 @@ def test_one_table_as_csv_says_the_same(site: Path, tmp_path: Path) -> None:
 
 def test_no_word_of_a_file_is_a_formula_in_a_spreadsheet(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path / 'clic-edge.sqlite'}")
-    migrate(engine)
+    make_tables(engine)
     formula = "=HYPERLINK(A1)"
     numbers = {"output.x.change": -2.5}
     row = Row(

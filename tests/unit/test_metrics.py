@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from collectors import make_certificate
+from ledgers import make_tables
 from observed import BEGIN, STEP, Habit, acceptance, log, observations
 from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from servers import require
@@ -21,7 +22,7 @@ from clic_edge.domain.standing import ModelState, Placement
 from clic_edge.drift.plan import Policy
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.cases import Admission
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 from clic_edge.ledger.notices import ChannelRule
 from clic_edge.ledger.schema import (
     cases,
@@ -50,7 +51,7 @@ DIGEST = "d" * 64
 def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     """Return a ledger in which everything has happened once."""
     opened = open_engine(f"sqlite:///{tmp_path_factory.mktemp('metrics') / 'ledger.sqlite'}")
-    migrate(opened)
+    make_tables(opened)
     ledger = Ledger.on(opened)
     frozen_at = BEGIN + 320 * STEP
     log(opened, observations(320))

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 from dbos import run_dbos_database_migrations
+from ledgers import make_tables
 from servers import wait_for
 from sites import ROOT, pipeline_toml
 
 from clic_edge import plugin
 from clic_edge.app import Appliance
 from clic_edge.domain.case import CaseState
-from clic_edge.ledger.database import migrate
 from clic_edge.plugin import BUTTON, UNKNOWN_RESOURCE, Front, register
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def settings(tmp_path: Path) -> Path:
         f'deid_profiles = "{ROOT / "configs" / "deid"}"\n'
         f'[destinations.pacs]\nkind = "folder"\npath = "{tmp_path}"\n'
     )
-    migrate(Appliance.open(path).engine)
+    make_tables(Appliance.open(path).engine)
     run_dbos_database_migrations(f"sqlite:///{tmp_path}/clic-edge.sqlite")
     return path
 

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from ledgers import make_tables
 from reported import CANARY, DIGEST, MADE_AT, PERIOD, POLICY, REASON, SUBJECT, reported
 from reported import january as january_of
 from source import ROOT
@@ -33,7 +34,7 @@ from clic_edge.domain.prediction import ModelIdentity
 from clic_edge.domain.standing import ModelState, Placement
 from clic_edge.drawing.look import LIGHT, Language
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 from clic_edge.reporting.compose import compose
 from clic_edge.reporting.making import REPORT, report_files
 from clic_edge.reporting.manufacturer import POST_MARKET, post_market_files
@@ -69,7 +70,7 @@ class Made:
 @pytest.fixture(scope="module")
 def made() -> Made:
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     ledger = reported(engine)
     report = january_of(ledger)
     files = {
@@ -213,7 +214,7 @@ def test_the_report_says_what_it_does_not_know(made: Made) -> None:
 def test_of_a_model_in_the_shadow_it_says_whose_results_were_delivered(made: Made) -> None:
     assert Unknown.SHADOW not in made.report.unknown
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     ledger = Ledger.on(engine)
     place = Placement(pipeline="organs", model_id="organs", version="1", digest=DIGEST)
     for state in (ModelState.INSTALLED, ModelState.TESTING, ModelState.SHADOW):
@@ -234,7 +235,7 @@ def test_constancy_runs_are_told_and_their_phantoms_not_counted(made: Made) -> N
 
 def test_of_an_empty_ledger_there_is_a_report_that_knows_nothing() -> None:
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     unknown = Subject(model_id="organs", version="1", digest=DIGEST)
     report = model_report(Ledger.on(engine), unknown, month(2026, 12), by=MAKER)
     assert set(report.unknown) >= {
@@ -264,7 +265,7 @@ def test_a_model_in_use_is_reported_though_it_predicted_nothing(made: Made) -> N
 
 def test_a_model_that_was_retired_before_is_not_reported() -> None:
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     ledger = Ledger.on(engine)
     place = Placement(pipeline="organs", model_id="organs", version="1", digest=DIGEST)
     for state in (ModelState.INSTALLED, ModelState.TESTING, ModelState.SHADOW, ModelState.RETIRED):
@@ -470,7 +471,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
         '[destinations.pacs]\nkind = "folder"\npath = "pacs"\n'
     )
     engine = open_engine(f"sqlite:////{folder / 'clic-edge.sqlite'}")
-    migrate(engine)
+    make_tables(engine)
     reported(engine)
     engine.dispose()
     return folder

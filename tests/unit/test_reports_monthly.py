@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fastapi import FastAPI
+from ledgers import make_tables
 from reported import DIGEST, MADE_AT, POLICY, reported
 from signed_in import browser
 from sqlalchemy.exc import TimeoutError  # noqa: A004 - the pool's
 
 from clic_edge.domain.notice import NoticeKind, Urgency
 from clic_edge.drawing.look import Language
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 from clic_edge.ledger.notices import ChannelRule
 from clic_edge.reporting.monthly import Monthly, reporting
 from clic_edge.reporting.shelf import Shelf
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 @pytest.fixture(scope="module")
 def ledger() -> Ledger:
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     return reported(engine)
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from case_rows import NOON, Row, write_rows, write_settings
+from ledgers import make_tables
 from scipy.stats import binomtest
 from typer.testing import CliRunner
 
@@ -19,7 +20,7 @@ from clic_edge.domain.study import digest_of
 from clic_edge.domain.truth import Origin
 from clic_edge.errors import ConfigError
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 from clic_edge.ledger.schema import cases
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_settings(folder)
     create_key(folder / "deid.key")
     engine = open_engine(f"sqlite:///{folder / 'clic-edge.sqlite'}")
-    migrate(engine)
+    make_tables(engine)
     volumes = {"one": 5.0, "two": 0.0, "three": 7.0, "four": 0.0}
     month = timedelta(days=31)
     write_rows(

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
+from ledgers import make_tables
 from logins import CHEAP, PASSWORD
 from source import ROOT
 from typer.testing import CliRunner
@@ -14,7 +15,7 @@ from clic_edge.accounts.door import Door
 from clic_edge.cli import app, console
 from clic_edge.domain.account import Role
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,7 +34,7 @@ class Box:
             '[destinations.pacs]\nkind = "folder"\npath = "out"\n'
         )
         engine = open_engine(f"sqlite:////{folder / 'clic-edge.sqlite'}")
-        migrate(engine)
+        make_tables(engine)
         self.ledger = Ledger.on(engine)
         self.door = Door(self.ledger, hasher=CHEAP)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 import sqlalchemy as sa
 from fastapi import FastAPI
+from ledgers import make_tables
 from observed import BEGIN, STEP, Habit, acceptance, log, observations
 from signed_in import PHYSICIST, VIEWER, browser
 
@@ -18,7 +19,7 @@ from clic_edge.domain.monitoring import Channel, Response, RootCause, Severity
 from clic_edge.domain.standing import Placement
 from clic_edge.drift.plan import Policy
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 from clic_edge.ledger.records import AuditEvent
 from clic_edge.ledger.schema import audit_events, model_events
 from clic_edge.pipeline.monitoring import freeze_references, patrol
@@ -36,7 +37,7 @@ FROZEN_AT = BEGIN + 320 * STEP
 def rung() -> Engine:
     """Return a ledger in which a chart has rung and its stop rule was obeyed."""
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     ledger = Ledger.on(engine)
     log(engine, observations(320))
     freeze_references(ledger, acceptance(frozen_at=FROZEN_AT))

@@ -9,11 +9,12 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from case_rows import NOON, SKYRA, Row, write_rows
 from fastapi import FastAPI
+from ledgers import make_tables
 from signed_in import PHYSICIST, VIEWER, browser
 
 from clic_edge.domain.case import CaseState
 from clic_edge.ledger import Ledger
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 from clic_edge.web import api, cases
 from clic_edge.web.cases import SIGNS
 from clic_edge.web.rendering import Pages
@@ -28,7 +29,7 @@ HOSTILE = "<script>alert(1)</script>"
 @pytest.fixture(scope="module")
 def ledger() -> Ledger:
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     refused = Row(
         case_id="b1",
         state=CaseState.REFUSED,

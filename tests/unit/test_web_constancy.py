@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fastapi import FastAPI
 from half_years import DIGEST, PLACE, check_nightly
+from ledgers import make_tables
 from lines import a_ledger
 from sites import ROOT
 from starlette.testclient import TestClient
@@ -24,7 +25,6 @@ from clic_edge.domain.account import Account, Role
 from clic_edge.domain.constancy import Verdict
 from clic_edge.drift.plan import Policy
 from clic_edge.errors import ConfigError, Transient
-from clic_edge.ledger.database import migrate
 from clic_edge.pipeline.moving import Mover
 from clic_edge.web import api
 from clic_edge.web import constancy as page
@@ -173,7 +173,7 @@ def appliance(tmp_path: Path) -> Appliance:
         '[destinations.pacs]\nkind = "folder"\npath = "out"\n'
     )
     appliance = Appliance.open(settings)
-    migrate(appliance.engine)
+    make_tables(appliance.engine)
     appliance.ledger.standing.enrol(PLACE, [], decides=True)
     return appliance
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fastapi import FastAPI
 from half_years import DIGEST, HalfYear, fill
+from ledgers import make_tables
 from starlette.testclient import TestClient
 from visitors import LoggedIn
 
@@ -15,7 +16,7 @@ from clic_edge.board.references import ReferenceBook
 from clic_edge.deid.keys import DeidKey
 from clic_edge.domain.account import Account, Role
 from clic_edge.drift.plan import Policy
-from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.ledger.database import open_engine
 from clic_edge.pipeline.moving import Mover
 from clic_edge.web import api, model, model_period, model_readers, models
 from clic_edge.web.rendering import Pages
@@ -40,7 +41,7 @@ TODAY = datetime.now(UTC).date()
 @pytest.fixture(scope="module")
 def watch() -> Watch:
     engine = open_engine("sqlite://")
-    migrate(engine)
+    make_tables(engine)
     ledger = fill(engine, HalfYear(days=60, reference_days=40, shift_day=45, upgrade_day=55))
     mover = Mover(standing=ledger.standing, key=lambda: DeidKey(b"k" * 32))
     return models.Watch(ledger=ledger, book=ReferenceBook(ledger, Policy()), mover=mover)
