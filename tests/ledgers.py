@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def make_tables(engine: Engine) -> None:
-    """Put the tables of an empty ledger into an empty database of SQLite, as `migrate` does."""
+    """Put the tables of an empty ledger into an empty database, as `migrate` does."""
+    if engine.dialect.name != "sqlite":
+        migrate(engine)
+        return
     with engine.connect() as connection:
         _migrated().backup(_sqlite_of(connection.connection.driver_connection))
     if engine.url.database:
