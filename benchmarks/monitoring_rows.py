@@ -60,7 +60,8 @@ def fill(engine: Engine, years: Years) -> None:
     with engine.begin() as connection:
         table = metadata.tables["feature_names"]
         connection.execute(table.insert().values(told | {"names_id": names.names_id}))
-        for begin in range(0, years.rows, _AT_A_TIME):
+    for begin in range(0, years.rows, _AT_A_TIME):
+        with engine.begin() as connection:
             for name, rows in _rows(years, begin, min(begin + _AT_A_TIME, years.rows)).items():
                 write(connection, name, rows)
     if engine.dialect.name == "postgresql":
