@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from datetime import timedelta
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from clic_edge.constancy.chain import Chain
     from clic_edge.pacs.cohort import OrthancCohort
     from clic_edge.pacs.gateway import ArchiveGateway
+    from clic_edge.pipeline.presence import Presence
     from clic_edge.pipeline.process import Step
     from clic_edge.pipeline.worker import Pace
 
@@ -136,7 +138,7 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
     worker = Worker(
         line,
         engine=appliance.engine,
-        queue=appliance.queue,
+        presence=_presence(appliance, serving.instance),
         pace=_pace(settings, serving.instance),
         crosswalks=settings.appliance.crosswalks,
         policy=policy_of(settings),
@@ -148,6 +150,19 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
         beside.enter_context(reporting(monthly_reports(settings, ledger)))
         beside.enter_context(nights(appliance.chain()))
         worker.run(stop, step or durably)
+
+
+def _presence(appliance: Appliance, instance: str) -> Presence:
+    from clic_edge.pipeline.presence import Presence, this_run  # noqa: PLC0415 - not for the plugin
+
+    settings = appliance.settings
+    slots = settings.worker.concurrent_cases
+    return Presence(
+        appliance.ledger,
+        appliance.queue,
+        this_run(settings.appliance.name, instance, slots=slots),
+        lost_after=timedelta(seconds=settings.worker.lost_after_seconds),
+    )
 
 
 def _pace(settings: Settings, instance: str) -> Pace:

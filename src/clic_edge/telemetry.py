@@ -36,6 +36,9 @@ Level = Literal["debug", "info", "warning", "error"]
 Event = Literal[
     "certificate-ends",
     "worker-started",
+    "worker-awaited",
+    "worker-replaced",
+    "beat-failed",
     "worker-stopped",
     "reconcile-failed",
     "case-moved",
@@ -122,6 +125,21 @@ def certificate_ends(*, days: int) -> None:
 def worker_started() -> None:
     """Say that the worker takes cases from now on."""
     _tell("worker-started")
+
+
+def worker_awaited() -> None:
+    """Say that a worker of the same name may still run, and is watched before this one starts."""
+    _tell("worker-awaited", "warning")
+
+
+def worker_replaced(*, cases: int) -> None:
+    """Say that a worker fell silent and its cases were taken over."""
+    _tell("worker-replaced", "warning", count=cases)
+
+
+def beat_failed(*, code: str) -> None:
+    """Say that this worker could not say that it is alive; it tries again at its next beat."""
+    _tell("beat-failed", "warning", code=code)
 
 
 def worker_stopped() -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from clic_edge.board.workers import Presence, WorkerRow, workers
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.constancy import Verdict
 from clic_edge.domain.monitoring import Severity
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from clic_edge.ledger.overview import Arrival
 
 SILENT: Final = timedelta(minutes=5)
-"""A worker that has not been heard of for longer is not there."""
+"""A worker of which the ledger holds no beat, and that was not heard of for longer, is not there."""
 LATE: Final = timedelta(hours=1)
 """A case that has been open for longer wants a look; what waits for its study does so by rule."""
 FULL: Final = (0.20, 0.05)
@@ -96,6 +97,8 @@ class Overview:
     level: Level
     """The worst of the lights."""
     lights: tuple[Light, ...]
+    workers: tuple[WorkerRow, ...]
+    """Those of the last day."""
     today: tuple[StateCount, ...]
     """Cases received in the last 24 hours, by the state they are in."""
     hours: tuple[HourCount, ...]
@@ -111,8 +114,9 @@ def overview(ledger: Ledger, surroundings: Surroundings, now: datetime) -> Overv
     begin = hour - timedelta(hours=HOURS - 1)
     arrivals = ledger.overview.arrivals(begin, now + timedelta(seconds=1))
     taken = [one.taken.total_seconds() for one in arrivals if one.state is CaseState.DELIVERED]
+    present = workers(ledger, now)
     lights = (
-        _worker(ledger, now),
+        _worker(ledger, present, now),
         _archive(surroundings),
         _queue(ledger, now),
         _quarantine(ledger),
@@ -128,6 +132,7 @@ def overview(ledger: Ledger, surroundings: Surroundings, now: datetime) -> Overv
         at=now,
         level=max((one.level for one in lights), key=order.index),
         lights=lights,
+        workers=present,
         today=_counted(arrivals),
         hours=tuple(
             HourCount(
@@ -146,14 +151,25 @@ def _counted(arrivals: Sequence[Arrival]) -> tuple[StateCount, ...]:
     return tuple(StateCount(state=one, count=counts[one]) for one in CaseState if counts[one])
 
 
-def _worker(ledger: Ledger, now: datetime) -> Light:
+def _worker(ledger: Ledger, rows: Sequence[WorkerRow], now: datetime) -> Light:
     beat = ledger.records.cursor(HEARTBEAT)
     if not beat:
         return Light(name="worker", level=Level.BAD, why="never")
     since = datetime.fromtimestamp(beat, now.tzinfo)
-    silent = now - since > SILENT
-    level, why = (Level.BAD, "silent") if silent else (Level.GOOD, "works")
-    return Light(name="worker", level=level, why=why, since=since)
+    if not rows:
+        silent = now - since > SILENT
+        level, why = (Level.BAD, "silent") if silent else (Level.GOOD, "works")
+        return Light(name="worker", level=level, why=why, since=since)
+    running = [one for one in rows if one.presence is Presence.RUNS]
+    gone = [one for one in rows if one.presence is Presence.SILENT]
+    last = max(one.beat_at for one in running or rows)
+    if not running:
+        return Light(name="worker", level=Level.BAD, why="silent", since=last)
+    if gone:
+        names = ", ".join(one.name for one in gone)
+        since = max(one.beat_at for one in gone)
+        return Light(name="worker", level=Level.WARN, why="partly", detail=names, since=since)
+    return Light(name="worker", level=Level.GOOD, why="works", count=len(running), since=last)
 
 
 def _archive(surroundings: Surroundings) -> Light:

@@ -36,6 +36,7 @@ from clic_edge.cli import (
     users,
     viewer,
     web,
+    workers,
 )
 from clic_edge.cli.console import problem
 from clic_edge.cli.context import DEFAULT_SETTINGS, Context
@@ -58,6 +59,7 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(site.serve)
 app.command()(check.check)
+app.command()(workers.workers)
 app.command()(web.web)
 app.command()(folder.route)
 app.command()(folder.run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -17,6 +18,8 @@ from clic_edge.errors import ConfigError
 from clic_edge.ledger.database import require_ledger
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     import uvicorn
     from fastapi import FastAPI
 
@@ -43,8 +46,21 @@ def web(context: typer.Context) -> None:
     telemetry.configure_logging("debug" if context_of(context).debug else "info")
     if ends and ends - datetime.now(UTC) < _WARNED:
         telemetry.certificate_ends(days=(ends - datetime.now(UTC)).days)
-    with listening(appliance.settings.web) as listener:
+    with listening(appliance.settings.web) as listener, _vigil(appliance):
         server_of(appliance).run([listener])
+
+
+def _vigil(appliance: Appliance) -> AbstractContextManager[None]:
+    """Return what tells that no worker lives; where a secret is not for the pages, nothing is sent."""
+    from clic_edge.notify.post import postman_of  # noqa: PLC0415 - the other commands need none
+    from clic_edge.notify.vigil import Vigil, keeping  # noqa: PLC0415 - as above
+
+    try:
+        postman = postman_of(appliance.settings, appliance.ledger)
+    except ConfigError as error:
+        telemetry.notice_failed(channel="", code=error.code)
+        return nullcontext()
+    return keeping(Vigil(ledger=appliance.ledger, postman=postman))
 
 
 def server_of(appliance: Appliance, hasher: Hasher | None = None) -> uvicorn.Server:

@@ -111,6 +111,8 @@ class Worker(Strict):
     """Cases at a time; the model itself still runs one case at a time."""
     case_seconds: Annotated[float, Field(ge=0)] = 1800.0
     """How long a model may take on one volume or image before it is ended; 0 for as it likes."""
+    lost_after_seconds: Annotated[float, Field(ge=1, le=600)] = 30.0
+    """How long a worker may be silent until others take its cases over."""
     reconcile_seconds: PositiveFloat = 60.0
     """How often Orthanc's list of changes is read for what an event missed."""
     metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0

@@ -22,6 +22,7 @@ class NoticeKind(StrEnum):
     CONSTANCY_MISSED = "constancy-missed"
     CASE_QUARANTINED = "case-quarantined"
     CASES_LATE = "cases-late"
+    NO_WORKER = "no-worker"
     DISK_LOW = "disk-low"
     CLOCK_JUMPED = "clock-jumped"
     WATCH_FAILED = "watch-failed"

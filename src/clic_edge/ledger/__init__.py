@@ -39,6 +39,7 @@ from clic_edge.ledger.standing import StandingStore
 from clic_edge.ledger.traffic import TrafficStore
 from clic_edge.ledger.truths import TruthStore
 from clic_edge.ledger.withdrawals import WithdrawalStore
+from clic_edge.ledger.workers import WorkerStore
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -81,6 +82,7 @@ class Ledger:
     annotations: AnnotationStore
     charted: ChartedStore
     traffic: TrafficStore
+    workers: WorkerStore
 
     @classmethod
     def on(cls, engine: Engine, queue: CaseQueue | None = None) -> Ledger:
@@ -117,4 +119,5 @@ class Ledger:
             annotations=AnnotationStore(engine),
             charted=ChartedStore(engine),
             traffic=TrafficStore(engine),
+            workers=WorkerStore(engine),
         )

@@ -171,7 +171,10 @@ class CaseStore:
             return state
 
     def wait(self, case: Case, *, delay: timedelta, code: str, reason: str) -> CaseState:
-        """Let the case run again after `delay`, as its next attempt; once for each attempt."""
+        """Let the case run again after `delay`, as its next attempt, and return its state.
+
+        Once for each attempt: where a next one was asked for meanwhile, nothing changes.
+        """
         now = datetime.now(UTC)
         with self._engine.begin() as connection:
             changed = connection.execute(
@@ -189,7 +192,7 @@ class CaseStore:
             if changed:
                 _audit(connection, case.case_id, CaseState.WAITING, detail=reason)
                 self._enqueue(connection, case.case_id, case.attempt + 1, delay=delay)
-        return CaseState.WAITING
+            return _one(connection, case.case_id).state
 
     def retry(
         self, case_id: str, *, person: str = "", reason: str = "run again by request"
@@ -214,12 +217,12 @@ class CaseStore:
             self._again(connection, case, reason, person=person)
             return _one(connection, case_id)
 
-    def rescue(self, case: Case) -> None:
+    def rescue(self, case: Case, *, why: str = "found outside the queue") -> None:
         """Queue a case again that fell out of the queue; nothing if it moved on meanwhile."""
         with self._engine.begin() as connection:
             where = _current(case) & cases.c.state.in_(_OPEN)
             if connection.execute(cases.update().where(where).values(code="")).rowcount:
-                self._again(connection, case, "found outside the queue", expedited=case.expedited)
+                self._again(connection, case, why, expedited=case.expedited)
 
     def _again(
         self,
@@ -261,6 +264,12 @@ class CaseStore:
         """Return one case. Raises ConfigError ``no-such-case``."""
         with self._engine.connect() as connection:
             return _one(connection, case_id)
+
+    def is_current(self, case: Case) -> bool:
+        """Whether an attempt is still the one that runs; false once another worker has the case."""
+        running = _current(case) & (cases.c.state == CaseState.RUNNING)
+        with self._engine.connect() as connection:
+            return connection.scalar(sa.select(sa.literal(1)).where(running)) is not None
 
     def is_superseded(self, case_id: str) -> bool:
         """Whether a later case has taken this one's place, though it may not have ended yet."""

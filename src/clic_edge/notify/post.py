@@ -44,6 +44,15 @@ def channels_of(settings: Settings) -> tuple[Channel, ...]:
     return tuple(found)
 
 
+def postman_of(settings: Settings, ledger: Ledger) -> Postman:
+    """Return the postman of a site. Raises ConfigError ``no-secret``."""
+    patience = Patience(
+        pause=timedelta(minutes=settings.notify.pause_minutes),
+        give_up_after=timedelta(days=settings.notify.give_up_after_days),
+    )
+    return Postman(ledger.notices, channels_of(settings), patience)
+
+
 @contextmanager
 def delivering(settings: Settings, ledger: Ledger) -> Iterator[None]:
     """Let notices go out beside what runs within; a server that hangs holds up nothing there.
@@ -51,11 +60,7 @@ def delivering(settings: Settings, ledger: Ledger) -> Iterator[None]:
     Raises ConfigError ``no-secret`` instead of beginning.
     """
     notify = settings.notify
-    patience = Patience(
-        pause=timedelta(minutes=notify.pause_minutes),
-        give_up_after=timedelta(days=notify.give_up_after_days),
-    )
-    postman = Postman(ledger.notices, channels_of(settings), patience)
+    postman = postman_of(settings, ledger)
     lookout = Lookout(
         ledger=ledger,
         appliance=settings.appliance.name,

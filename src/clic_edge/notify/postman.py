@@ -44,11 +44,17 @@ class Postman:
         self._channels = channels
         self._patience = patience
 
-    def work(self, stop: threading.Event, look: Callable[[datetime], None]) -> None:
-        """Look around and go round until told to stop; a database that is away is awaited."""
+    def work(
+        self, stop: threading.Event, look: Callable[[datetime], None], *, deliver: bool = True
+    ) -> None:
+        """Look around and go round until told to stop; a database that is away is awaited.
+
+        Where it does not `deliver`, it only looks: who looks decides when it goes round.
+        """
+        acts = (look, self.go_round) if deliver else (look,)
         while not stop.is_set():
             now = datetime.now(UTC)
-            for act in (look, self.go_round):
+            for act in acts:
                 try:
                     act(now)
                 except DatabaseFailed:

@@ -32,6 +32,7 @@ def deliver(line: Line, case: Case) -> None:
     Transient
         A destination is out of reach, or rejected an object; what was accepted is remembered.
         ``model-moved``: the model that made the results does not speak any more.
+        ``case-elsewhere``: another worker has the case.
 
     """
     if superseded(line, case, line.archive.study(case.study_id)):
@@ -90,6 +91,8 @@ def _deliver_to(
     if not rows:
         return None
     missing = [_kept(line, row) for row in rows]
+    if kind is None:  # of a case that runs; what is told of one that has ended, any worker tells
+        line.require_held(case)
     try:
         receipts = destination.transport.deliver(missing)
     except Transient as hindrance:

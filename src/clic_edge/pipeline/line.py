@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from clic_edge.domain.constancy import clinical_name, is_constancy
 from clic_edge.domain.result import ResultKind
-from clic_edge.errors import Defect
+from clic_edge.errors import Defect, Transient
 from clic_edge.pipeline.invitation import invitation
 from clic_edge.pipeline.phantoms import ready_for_constancy
 from clic_edge.pipeline.standing import cast
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clic_edge.deid.keys import DeidKey
     from clic_edge.deid.profile import Profile
     from clic_edge.dicom.policy import VolumePolicy
+    from clic_edge.domain.case import Case
     from clic_edge.domain.prediction import ModelIdentity
     from clic_edge.inference.runtime import Runtime
     from clic_edge.ledger import Ledger
@@ -125,6 +126,20 @@ class Line:
         raise Defect(
             "pipeline-gone", f"The pipeline {name} is not configured any more; retry or leave it."
         )
+
+    def require_held(self, case: Case) -> None:
+        """Return where this attempt is still the case's own: asked before anything leaves.
+
+        Raises
+        ------
+        Transient
+            ``case-elsewhere``: this worker was silent for so long that another took the case.
+
+        """
+        if not self.ledger.cases.is_current(case):
+            raise Transient(
+                "case-elsewhere", "Another worker has taken the case over; this one sends nothing."
+            )
 
     def link(self, case_id: str) -> str:
         """Return where a reader assesses a case; empty where no page can be reached."""

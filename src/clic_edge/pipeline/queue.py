@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from dbos import DBOSClient
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Collection, Iterable
     from datetime import timedelta
 
     import sqlalchemy as sa
@@ -50,20 +50,34 @@ class DurableQueue:
             options["delay_seconds"] = delay.total_seconds()
         self._client.enqueue_in_transaction(connection, options, case_id, attempt)
 
-    def stranded(self, cases: Iterable[Case]) -> tuple[Case, ...]:
-        """Return those whose attempt is in no queue and in no worker's hands, of this line's version."""
+    def stranded(self, cases: Iterable[Case], *, lines: Collection[str]) -> tuple[Case, ...]:
+        """Return those whose attempt is in no queue and in no worker's hands, of any of `lines`.
+
+        `lines` are those of the workers that run: what was queued for another, nobody would take.
+        """
         wanted = {workflow_id(case.case_id, case.attempt): case for case in cases}
         if not wanted:
             return ()
         held = self._client.list_workflows(
             workflow_ids=list(wanted),
             status=_UNDER_WAY,
-            app_version=LINE_VERSION,
+            app_version=[LINE_VERSION, *lines],
             load_input=False,
             load_output=False,
         )
         lost = wanted.keys() - {workflow.workflow_id for workflow in held}
         return tuple(wanted[name] for name in sorted(lost))
+
+    def held_by(self, worker: str) -> tuple[str, ...]:
+        """Return the workflows that a worker has begun and not ended, of whatever line."""
+        held = self._client.list_workflows(
+            executor_id=worker, status="PENDING", load_input=False, load_output=False
+        )
+        return tuple(workflow.workflow_id for workflow in held)
+
+    def let_go(self, workflows: Collection[str]) -> None:
+        """End workflows of a worker that is gone: should it wake, it begins no further stage."""
+        self._client.cancel_workflows(list(workflows))
 
 
 def workflow_id(case_id: str, attempt: int) -> str:

@@ -51,7 +51,9 @@ def write(line: Line, case: Case) -> None:
     keep_silent(line, case, pipeline)
     story = _replacing(_story(line, case, pipeline), deliveries.replaced(case.case_id))
     results = (*story.results, *_told(pipeline, story))
+    line.require_held(case)
     line.archive.keep(results)
+    line.require_held(case)
     told_of = {
         result.sop_instance_uid: part.prediction_id
         for part in story.parts

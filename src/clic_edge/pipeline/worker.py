@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from clic_edge.drift.plan import Policy
     from clic_edge.ledger.pruning import Retention
     from clic_edge.pipeline.line import Line
+    from clic_edge.pipeline.presence import Presence
     from clic_edge.pipeline.process import Step
-    from clic_edge.pipeline.queue import DurableQueue
 
 _POLLING_SECONDS = 0.2
 _FINISH_SECONDS = 20
@@ -85,14 +85,14 @@ class Worker:
         line: Line,
         *,
         engine: Engine,
-        queue: DurableQueue,
+        presence: Presence,
         pace: Pace,
         crosswalks: Path,
         policy: Policy,
     ) -> None:
         self._line = line
         self._engine = engine
-        self._queue = queue
+        self._presence = presence
         self._pace = pace
         self._crosswalks = crosswalks
         self._policy = policy
@@ -101,7 +101,18 @@ class Worker:
         self._clock = Clock()
 
     def run(self, stop: threading.Event, step: Step = durably) -> None:
-        """Work until `stop` is set, then finish the stages in hand."""
+        """Work until `stop` is set, then finish the stages in hand.
+
+        Raises
+        ------
+        ConfigError
+            ``worker-name-taken``: another worker has this one's name.
+
+        """
+        with self._presence.among_others(stop):
+            self._work(stop, step)
+
+    def _work(self, stop: threading.Event, step: Step) -> None:
         DBOS(
             config={
                 "name": "clic-edge",
@@ -116,7 +127,8 @@ class Worker:
 
         @DBOS.workflow(name=WORKFLOW)
         def process_case(case_id: str, attempt: int) -> str:
-            return process(case_id, attempt, line=line, step=step)
+            with self._presence.at_work():
+                return process(case_id, attempt, line=line, step=step)
 
         DBOS.launch()
         try:
@@ -184,7 +196,8 @@ class Worker:
     def _rescue(self) -> None:
         line = self._line
         under_way = line.ledger.cases.under_way()
-        stranded = {case.case_id: case for case in self._queue.stranded(under_way)}
+        lost = self._presence.stranded(under_way)
+        stranded = {case.case_id: case for case in lost}
         latest = datetime.now(UTC) + line.patience.give_up_after
         stranded |= {case.case_id: case for case in misdated(under_way, latest=latest)}
         for case in stranded.values():

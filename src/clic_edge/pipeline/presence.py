@@ -1,0 +1,219 @@
+"""Workers that know of each other: each beats, and takes over what a silent one held.
+
+Silence is judged by the watcher's own clock: a beat is a number that grows, so hosts whose clocks
+differ judge alike. What is taken over runs as the case's next attempt; a worker that wakes up
+finds its own attempt outdated before it sends or keeps anything (`Line.require_held`).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from clic_edge import __version__, telemetry
+from clic_edge.domain.worker import WorkerRun
+from clic_edge.errors import ConfigError
+from clic_edge.ledger.database import DatabaseFailed
+from clic_edge.pipeline.queue import LINE_VERSION, workflow_id
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterator
+
+    from clic_edge.domain.case import Case
+    from clic_edge.domain.worker import WorkerSign
+    from clic_edge.ledger import Ledger
+    from clic_edge.pipeline.queue import DurableQueue
+
+_BEATS_TO_SILENCE: Final = 6
+"""So many beats must be missed until a worker counts as dead."""
+_FORGOTTEN_AFTER: Final = timedelta(days=30)
+_PROC: Final = Path("/proc")
+
+
+def this_run(name: str, instance: str, *, slots: int) -> WorkerRun:
+    """Return the run that this process begins."""
+    return WorkerRun(
+        name=name,
+        instance=instance,
+        host=socket.gethostname()[:64],
+        place=_place(),
+        pid=os.getpid(),
+        version=__version__,
+        line=LINE_VERSION,
+        slots=slots,
+        since=datetime.now(UTC),
+    )
+
+
+def _place() -> str:
+    """Return where a pid means a process; a host's name may be that of another host too."""
+    boot = (_PROC / "sys/kernel/random/boot_id").read_text(encoding="ascii")
+    return f"{boot[:18]} {(_PROC / 'self/ns/pid').stat().st_ino}"
+
+
+def is_gone(sign: WorkerSign, own: WorkerRun) -> bool:
+    """Whether a run has ended for certain: it said so, or its process is not there any more."""
+    if sign.left_at:
+        return True
+    if sign.run.place != own.place:
+        return False
+    return sign.run.pid == own.pid or not _lives(sign.run.pid)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        status = (_PROC / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] not in {"Z", "X"}  # proc(5): zombie, dead
+
+
+class Watch:
+    """Remembers when each worker's beat was last seen to grow."""
+
+    def __init__(self, lost_after: timedelta, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lost_after = lost_after.total_seconds()
+        self._clock = clock
+        self._seen = dict[str, tuple[str, int, float]]()
+
+    def silent(self, signs: Collection[WorkerSign]) -> frozenset[str]:
+        """Return the instances whose beat has not grown for long; a new one has just grown."""
+        now = self._clock()
+        for one in signs:
+            seen = self._seen.get(one.run.name)
+            if seen is None or seen[:2] != (one.run.instance, one.beats):
+                self._seen[one.run.name] = (one.run.instance, one.beats, now)
+        return frozenset(
+            instance for instance, _, at in self._seen.values() if now - at >= self._lost_after
+        )
+
+
+class Presence:
+    """One worker among others."""
+
+    def __init__(
+        self, ledger: Ledger, queue: DurableQueue, own: WorkerRun, *, lost_after: timedelta
+    ) -> None:
+        self._ledger = ledger
+        self._queue = queue
+        self._own = own
+        self._lost_after = lost_after
+        self._watch = Watch(lost_after)
+        self._lines = frozenset({own.line})
+        self._is_replaced = False
+        self._in_hand = 0
+        self._counting = threading.Lock()
+
+    def stranded(self, cases: Collection[Case]) -> tuple[Case, ...]:
+        """Return those that are in no queue of a line that a worker here may still run."""
+        return self._queue.stranded(cases, lines=self._lines)
+
+    @contextmanager
+    def among_others(self, stop: threading.Event) -> Iterator[None]:
+        """Take this worker's name and beat while something runs within; then say that it ended.
+
+        An earlier run of the name that is not certainly gone is watched first, for as long as a
+        worker may be silent. `stop` is set when another run takes the name.
+
+        Raises
+        ------
+        ConfigError
+            ``worker-name-taken``: another worker of that name runs, or has begun to.
+
+        """
+        self._enter(stop)
+        done = threading.Event()
+        thread = threading.Thread(
+            target=self._beat_until, args=(done, stop), name="heartbeat", daemon=True
+        )
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join(timeout=self._lost_after.total_seconds())
+            with suppress(DatabaseFailed):  # it is found silent anyhow
+                self._ledger.workers.leave(self._own)
+        if self._is_replaced:
+            raise self._taken("elsewhere")
+
+    def _enter(self, stop: threading.Event) -> None:
+        for sign in self._ledger.workers.all():
+            if sign.run.name == self._own.name and not is_gone(sign, self._own):
+                self._await_silence(sign, stop)
+                self._take_over(sign.run)
+        self._ledger.workers.enter(self._own)
+        self.look_around()
+
+    def _await_silence(self, before: WorkerSign, stop: threading.Event) -> None:
+        telemetry.worker_awaited()
+        stop.wait(self._lost_after.total_seconds())
+        for sign in self._ledger.workers.all():
+            is_same = sign.run.name == self._own.name and sign.left_at is None
+            if is_same and (sign.run.instance, sign.beats) != (before.run.instance, before.beats):
+                raise self._taken(f"on {sign.run.host}")
+
+    def _taken(self, where: str) -> ConfigError:
+        return ConfigError(
+            "worker-name-taken",
+            f"A worker called {self._own.name} runs {where}; give each its own `appliance.name`, "
+            "or stop that one.",
+        )
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Count a case as in hand while something runs within."""
+        with self._counting:
+            self._in_hand += 1
+        try:
+            yield
+        finally:
+            with self._counting:
+                self._in_hand -= 1
+
+    def _beat_until(self, done: threading.Event, stop: threading.Event) -> None:
+        pause = self._lost_after.total_seconds() / _BEATS_TO_SILENCE
+        while not done.wait(pause):
+            try:
+                if not self._ledger.workers.beat(self._own, running=self._in_hand):
+                    self._is_replaced = True
+                    stop.set()
+                    return
+                self.look_around()
+            except DatabaseFailed:
+                telemetry.beat_failed(code="database-away")
+
+    def look_around(self) -> None:
+        """Take over what workers hold that are gone."""
+        signs = [
+            one for one in self._ledger.workers.all() if one.run.instance != self._own.instance
+        ]
+        silent = self._watch.silent(signs)
+        dead = [one for one in signs if is_gone(one, self._own) or one.run.instance in silent]
+        others = {one.run.line for one in signs if one not in dead}
+        self._lines = frozenset({self._own.line, *others})
+        for one in dead:
+            self._take_over(one.run)
+            if datetime.now(UTC) - one.beat_at > _FORGOTTEN_AFTER:
+                self._ledger.workers.forget(one.run)
+
+    def _take_over(self, dead: WorkerRun) -> None:
+        """Let the cases that a worker held run as their next attempt, once."""
+        held = self._queue.held_by(dead.name)
+        if not held:
+            return
+        cases = {
+            workflow_id(one.case_id, one.attempt): one for one in self._ledger.cases.under_way()
+        }
+        for name in held:
+            if name in cases:
+                self._ledger.cases.rescue(cases[name], why=f"its worker {dead.name} fell silent")
+        self._queue.let_go(held)
+        self._ledger.workers.fell_silent(dead, cases=len(held))
+        telemetry.worker_replaced(cases=len(held))
