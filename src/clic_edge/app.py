@@ -5,11 +5,12 @@ Light at import, for Orthanc's plugin: what a worker needs loads when a worker s
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from clic_edge.config import cross_check, load_pipelines, load_settings, read_secret
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
     from clic_edge.config import Pipeline, Settings
     from clic_edge.constancy.chain import Chain
+    from clic_edge.pacs.acceptor import Acceptor
     from clic_edge.pacs.cohort import OrthancCohort
     from clic_edge.pacs.gateway import ArchiveGateway
     from clic_edge.pipeline.presence import Presence
@@ -96,6 +98,14 @@ class Appliance:
             archive=self.archive(),
             shelf=PhantomShelf(self._peer()),
         )
+
+    def acceptor(self) -> Acceptor:
+        """Return what the appliance's Orthanc takes from senders. Raises as `pacs.acceptor`."""
+        from clic_edge.pacs.acceptor import acceptor  # noqa: PLC0415 - as above
+
+        peer = self._peer()
+        with closing(HttpRest(peer)) as rest:
+            return acceptor(rest, host=urlsplit(peer.url).hostname or "127.0.0.1")
 
     def _peer(self) -> OrthancPeer:
         orthanc = self.settings.orthanc

@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "retraining": VALUES
     | {"config", "deid", "dicom", "inference", "ledger", "pacs", "pipeline", "results"}
     | {"training", "validation"},
+    "conformance": VALUES | {"config", "drawing", "pacs", "reporting"},
     "accounts": VALUES | {"config", "ledger"},
     "web": VALUES
     | {"accounts", "board", "config", "drawing", "drift", "ledger", "pacs", "pipeline"}

@@ -15,6 +15,7 @@ from clic_edge.cli import (
     assessments,
     cases,
     check,
+    conformance,
     constancy,
     deid,
     demo,
@@ -65,6 +66,7 @@ app.command()(folder.route)
 app.command()(folder.run)
 app.add_typer(cases.app, name="cases")
 app.add_typer(pacs.app, name="pacs")
+app.command()(conformance.conformance)
 app.add_typer(models.app, name="models")
 app.command()(predictions.predictions)
 app.command()(assessments.assessments)

@@ -9,7 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from pynetdicom import AE, _config, evt
+from pynetdicom import (
+    AE,
+    PYNETDICOM_IMPLEMENTATION_UID,
+    PYNETDICOM_IMPLEMENTATION_VERSION,
+    _config,
+    evt,
+)
+from pynetdicom._globals import DEFAULT_MAX_LENGTH
 
 from clic_edge.errors import Transient
 
@@ -26,6 +33,9 @@ _config.LOG_REQUEST_IDENTIFIERS = False
 _config.LOG_RESPONSE_IDENTIFIERS = False
 
 CONNECT_SECONDS = 10.0
+IMPLEMENTATION_CLASS_UID = str(PYNETDICOM_IMPLEMENTATION_UID)
+IMPLEMENTATION_VERSION_NAME = str(PYNETDICOM_IMPLEMENTATION_VERSION)
+LARGEST_PDU_BYTES = DEFAULT_MAX_LENGTH
 Contexts = frozenset[tuple[str, str]]
 """Pairs of abstract syntax and transfer syntax."""
 

@@ -1,0 +1,1 @@
+"""The DICOM conformance statement of this appliance, made from its running configuration."""
