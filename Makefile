@@ -16,7 +16,7 @@ STUDY ?=
 VIEWER_TGZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-drift viewer check test servers sbom bench clean debian browser promtool
+.PHONY: help setup demo demo-drift viewer check test faults servers sbom bench clean debian browser promtool
 
 help: ## explain these commands
 	@echo "clic-edge: clinical AI beside the PACS"
@@ -67,13 +67,16 @@ check: setup ## format, lint, types and the fast tests, in under a minute
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -q -n 2 -m "not servers and not slow" tests
+	@$(BIN)/pytest -q -n 2 -m "not servers and not slow and not faults" tests
 
 test: setup browser promtool ## all tests, with real servers, in under ten minutes
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -n 3 --dist loadscope tests
+	@$(BIN)/pytest -n 3 --dist loadscope -m "not faults" tests
+
+faults: setup ## break a running appliance in every way, and write docs/reference/faults.md
+	@CLIC_EDGE_FAULTS_PAGE=1 $(BIN)/pytest -n 2 --dist loadscope --timeout 900 -m faults $(or $(ONLY),tests/faults)
 
 # Without a browser or the viewer the tests of the viewer are skipped, and say so.
 browser: | setup

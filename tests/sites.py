@@ -102,6 +102,14 @@ class SiteOptions:
     models: Path = ROOT / "models"
     unsigned: bool = False
     """Whether packages run that nobody signed."""
+    pacs_more: str = ""
+    """TOML at the end of the settings of ``pacs``."""
+    orthanc: Mapping[str, object] = field(default_factory=dict)
+    """Added to the configuration of the appliance's Orthanc, or in place of what stands there."""
+    reserve_megabytes: int = 4
+    """What stays free on the disks of the appliance's Orthanc."""
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Of every process of the appliance, beside what the tests have."""
     packages: tuple[Path, ...] = ()
     """Folders with packages of third parties."""
     reconcile_seconds: float = 0.5
@@ -133,7 +141,7 @@ class Site:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of a worker, and of Orthanc."""
-        return _environment(self.options.packages)
+        return _environment(self.options.packages) | dict(self.options.environment)
 
     @property
     def ledger(self) -> Ledger:
@@ -233,11 +241,12 @@ def plan_site(folder: Path, options: SiteOptions, pacs: OrthancServer) -> Site:
 @contextmanager
 def appliance_orthanc(site: Site, *, plugin: bool = True) -> Iterator[OrthancServer]:
     """Run the site's own Orthanc, on the same storage and ports each time."""
+    ours = {"Settings": str(site.settings), "ReserveMegabytes": site.options.reserve_megabytes}
     options = OrthancOptions(
         ae_title=site.orthanc.ae_title,
         python_plugin=ROOT / "orthanc-plugins" / "clic_edge.py" if plugin else None,
         environment=site.environment,
-        configuration={"ClicEdge": {"Settings": str(site.settings)}},
+        configuration={"ClicEdge": ours, **site.options.orthanc},
         storage=site.orthanc.storage,
         http_port=site.orthanc.http_port,
         dicom_port=site.orthanc.dicom_port,
@@ -361,7 +370,7 @@ metrics_port = {site.metrics_port}
 reconcile_seconds = {options.reconcile_seconds}
 first_retry_seconds = 0.2
 longest_retry_seconds = 0.5
-{dimse_toml("pacs", site.pacs.dicom_port, site.pacs.ae_title)}
+{dimse_toml("pacs", site.pacs.dicom_port, site.pacs.ae_title)}{options.pacs_more}
 [destinations.web]
 kind = "dicomweb"
 url = "{site.pacs.url}/dicom-web"

@@ -3,17 +3,22 @@
 It never infers, never touches pixels, and never keeps Orthanc waiting: a callback puts the
 study's identifier on a list in memory and returns. What is lost with that list (a crash, a
 database that is away) the worker finds in Orthanc's change log.
+
+It also turns images away before a disk is full: Orthanc 1.10 answers success to a file whose last
+bytes found no room.
 """
 
 from __future__ import annotations
 
 import json
+import os
+import re
 import threading
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from queue import Full, Queue
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from clic_edge.app import Appliance
 from clic_edge.errors import ClicEdgeError, Refusal, Transient
@@ -21,9 +26,17 @@ from clic_edge.pacs.orthanc import OrthancArchive
 from clic_edge.pipeline.intake import intake
 from clic_edge.pipeline.status import study_status
 
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 ROUTE = "/clic-edge/studies/([0-9a-f-]{44})"
+STORING = re.compile(r"/instances/?|/.+/studies(/[0-9.]+)?/?")
+"""What takes instances over HTTP: Orthanc's own way, and STOW-RS (PS3.18 10.5)."""
 UNKNOWN_RESOURCE = 17  # Orthanc's error code
 WAITING_STUDIES = 100_000
+SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
+"""Statuses of C-STORE (PS3.4 B.2.3); a sender that gets the latter sends again later."""
+RESERVE_MEGABYTES = 1024
 
 BUTTON = """
 $('#study').live('pagebeforecreate', function() {
@@ -55,10 +68,17 @@ class ChangeTypes(Protocol):
     STABLE_STUDY: int
 
 
+class HttpMethods(Protocol):
+    """Orthanc's kinds of requests, as far as we use them."""
+
+    POST: int
+
+
 class OrthancModule(Protocol):
     """Orthanc's Python module, as far as we use it; tests hand in a stand-in."""
 
     ChangeType: ChangeTypes
+    HttpMethod: HttpMethods
     OrthancException: type[Exception]
 
     def GetConfiguration(self) -> str: ...  # noqa: N802, D102 - Orthanc's name
@@ -67,6 +87,8 @@ class OrthancModule(Protocol):
     def ExtendOrthancExplorer(self, script: str) -> None: ...  # noqa: N802, D102 - as above
     def RegisterOnChangeCallback(self, callback: object) -> None: ...  # noqa: N802, D102 - as above
     def RegisterRestCallback(self, route: str, callback: object) -> None: ...  # noqa: N802, D102 - as above
+    def RegisterIncomingCStoreInstanceFilter(self, callback: object) -> None: ...  # noqa: N802, D102 - as above
+    def RegisterIncomingHttpRequestFilter(self, callback: object) -> None: ...  # noqa: N802, D102 - as above
 
 
 class RestOutput(Protocol):
@@ -98,12 +120,46 @@ class InnerRest:
         raise NotImplementedError
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reserve:
+    """What stays free on the disks that Orthanc writes to."""
+
+    folders: tuple[Path, ...]
+    size: int
+    """In bytes."""
+
+    @classmethod
+    def of(cls, configuration: Mapping[str, object]) -> Reserve:
+        """Return the reserve that Orthanc's configuration asks for, a gigabyte otherwise."""
+        ours = configuration.get("ClicEdge")
+        asked = ours.get("ReserveMegabytes") if isinstance(ours, dict) else None
+        named = (configuration.get(f"{one}Directory") for one in ("Storage", "Index"))
+        return cls(
+            folders=tuple(Path(one) for one in named if isinstance(one, str)),
+            size=(asked if isinstance(asked, int) else RESERVE_MEGABYTES) << 20,
+        )
+
+    @property
+    def is_touched(self) -> bool:
+        """Whether there is less than that; a folder that can't be asked is Orthanc's to complain of."""
+        return any(map(self._is_short, self.folders))
+
+    def _is_short(self, folder: Path) -> bool:
+        try:
+            disk = os.statvfs(folder)
+        except OSError:
+            return False
+        return disk.f_bavail * disk.f_frsize < self.size
+
+
 class Front:
     """The callbacks; the appliance opens at its first use, and again after a failure."""
 
-    def __init__(self, orthanc: OrthancModule, settings_path: Path) -> None:
+    def __init__(self, orthanc: OrthancModule, settings_path: Path, reserve: Reserve) -> None:
         self._orthanc = orthanc
         self._settings_path = settings_path
+        self._reserve = reserve
+        self._turns_away = False
         self._archive = OrthancArchive(InnerRest(orthanc))
         self._stable: Queue[str] = Queue(WAITING_STUDIES)
         threading.Thread(target=self._take_in_for_ever, daemon=True).start()
@@ -119,6 +175,28 @@ class Front:
                 self._stable.put_nowait(resource)
             except Full:
                 self._warn("the list of studies is full; the worker will find the rest")
+
+    def on_c_store(self, _instance: object) -> int:
+        """Return the status for an instance that comes: out of resources where room is short."""
+        return OUT_OF_RESOURCES if self._has_no_room() else SUCCESS
+
+    def on_http(self, uri: str, **request: object) -> bool:
+        """Whether a request is let in: none that brings instances, where room is short."""
+        # Not a word, as in the callbacks of routes.
+        brings = request["method"] == self._orthanc.HttpMethod.POST and STORING.fullmatch(uri)
+        return not (brings and self._has_no_room())
+
+    def _has_no_room(self) -> bool:
+        turns_away = self._reserve.is_touched
+        if turns_away != self._turns_away:
+            self._turns_away = turns_away
+            room = f"{self._reserve.size >> 20} MB free on Orthanc's disks"
+            self._warn(
+                f"less than {room}; images are turned away (0xA700) until there is room"
+                if turns_away
+                else f"again more than {room}; images are taken"
+            )
+        return turns_away
 
     def on_request(self, output: RestOutput, _uri: str, **request: object) -> None:
         """Answer GET with the state of a study's cases; POST runs them now."""
@@ -177,8 +255,10 @@ def register(orthanc: OrthancModule) -> Front:
     """Register the callbacks with Orthanc, which is handed in so that a test can stand in for it."""
     configuration = json.loads(orthanc.GetConfiguration())
     settings = configuration.get("ClicEdge", {}).get("Settings", "/etc/clic-edge/clic-edge.toml")
-    front = Front(orthanc, Path(settings))
+    front = Front(orthanc, Path(settings), Reserve.of(configuration))
     orthanc.RegisterOnChangeCallback(front.on_change)
+    orthanc.RegisterIncomingCStoreInstanceFilter(front.on_c_store)
+    orthanc.RegisterIncomingHttpRequestFilter(front.on_http)
     orthanc.RegisterRestCallback(ROUTE, front.on_request)
     orthanc.ExtendOrthancExplorer(BUTTON)
     return front

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,14 @@ from sites import ROOT, pipeline_toml
 from clic_edge import plugin
 from clic_edge.app import Appliance
 from clic_edge.domain.case import CaseState
-from clic_edge.plugin import BUTTON, UNKNOWN_RESOURCE, Front, register
+from clic_edge.plugin import (
+    BUTTON,
+    OUT_OF_RESOURCES,
+    SUCCESS,
+    UNKNOWN_RESOURCE,
+    Front,
+    register,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +33,7 @@ if TYPE_CHECKING:
     from clic_edge.ledger import Ledger
 
 STABLE_STUDY, STABLE_SERIES = 14, 13
+GET, POST = 1, 2
 STUDY = "0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d"
 NAME = "Kanariefugl"
 
@@ -46,7 +54,10 @@ class StandIn:
     ChangeType: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(STABLE_STUDY=STABLE_STUDY)
     )
+    HttpMethod: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(POST=POST))
     OrthancException: type[Exception] = OrthancException
+    storage: Path | None = None
+    reserve: int = 0
     gate: threading.Event = field(default_factory=threading.Event)
     """While it is not set, Orthanc's own API does not answer."""
 
@@ -55,7 +66,9 @@ class StandIn:
         self.gate.set()
 
     def GetConfiguration(self) -> str:  # noqa: N802, D102 - Orthanc's name
-        return json.dumps({"ClicEdge": {"Settings": str(self.settings)}} if self.settings else {})
+        ours = {"Settings": str(self.settings), "ReserveMegabytes": self.reserve}
+        disks = {"StorageDirectory": str(self.storage)} if self.storage else {}
+        return json.dumps({"ClicEdge": ours} | disks if self.settings else disks)
 
     def RestApiGet(self, path: str) -> bytes:  # noqa: N802, D102 - as above
         assert self.gate.wait(30)
@@ -77,6 +90,12 @@ class StandIn:
 
     def RegisterRestCallback(self, route: str, callback: Callable[..., None]) -> None:  # noqa: N802, D102 - as above
         self.callbacks[route] = callback
+
+    def RegisterIncomingCStoreInstanceFilter(self, callback: Callable[..., int]) -> None:  # noqa: N802, D102 - as above
+        self.callbacks["c-store"] = callback
+
+    def RegisterIncomingHttpRequestFilter(self, callback: Callable[..., bool]) -> None:  # noqa: N802, D102 - as above
+        self.callbacks["http"] = callback
 
 
 @dataclass(kw_only=True)
@@ -152,7 +171,12 @@ def _ask(front: Front, method: str, study_id: str = STUDY) -> Output:
 
 def test_it_registers_a_callback_a_route_and_a_button(orthanc: StandIn) -> None:
     front = register(orthanc)
-    assert orthanc.callbacks == {"change": front.on_change, plugin.ROUTE: front.on_request}
+    assert orthanc.callbacks == {
+        "change": front.on_change,
+        "c-store": front.on_c_store,
+        "http": front.on_http,
+        plugin.ROUTE: front.on_request,
+    }
     assert orthanc.script == BUTTON
 
 
@@ -289,3 +313,41 @@ def test_post_runs_the_study_now_and_twice_is_once(orthanc: StandIn, ledger: Led
 def test_the_settings_lie_in_etc_unless_orthanc_says_otherwise(orthanc: StandIn) -> None:
     orthanc.settings = None
     assert str(register(orthanc)._settings_path) == "/etc/clic-edge/clic-edge.toml"
+
+
+BRINGING = ("/instances", "/dicom-web/studies", "/dicom-web/studies/1.2.3")
+
+
+def test_images_are_turned_away_before_the_disk_is_full_and_taken_when_there_is_room(
+    orthanc: StandIn, tmp_path: Path
+) -> None:
+    orthanc.storage, orthanc.reserve = tmp_path, 1 << 30  # no disk has a petabyte free
+    short = register(orthanc)
+    assert [short.on_c_store(None) for _ in range(2)] == [OUT_OF_RESOURCES] * 2
+    assert not any(short.on_http(uri, method=POST) for uri in BRINGING)
+    (warning,) = orthanc.warnings
+    assert "turned away (0xA700)" in warning
+    short._reserve = replace(short._reserve, size=1)
+    assert short.on_c_store(None) == SUCCESS
+    assert all(short.on_http(uri, method=POST) for uri in BRINGING)
+    assert "images are taken" in orthanc.warnings[1]
+
+
+def test_what_brings_no_images_is_let_in_though_the_disk_is_full(
+    orthanc: StandIn, tmp_path: Path
+) -> None:
+    orthanc.storage, orthanc.reserve = tmp_path, 1 << 30
+    front = register(orthanc)
+    assert all(front.on_http(uri, method=GET) for uri in BRINGING)
+    for uri in ("/tools/lookup", "/tools/find", f"/clic-edge/studies/{STUDY}"):
+        assert front.on_http(uri, method=POST)
+
+
+def test_a_gigabyte_stays_free_unless_orthanc_says_otherwise(orthanc: StandIn) -> None:
+    orthanc.settings = None
+    assert register(orthanc)._reserve.size == 1 << 30
+
+
+def test_a_disk_that_is_away_is_left_to_orthanc(orthanc: StandIn, tmp_path: Path) -> None:
+    orthanc.storage, orthanc.reserve = tmp_path / "not-mounted", 1 << 30
+    assert register(orthanc).on_c_store(None) == SUCCESS

@@ -1,0 +1,78 @@
+"""A worker that holds one case at a point while the scenario does something to the world.
+
+    held_at.py SETTINGS HOLDS
+
+The first case that comes to a point whose file is in HOLDS takes the file away, leaves
+``POINT.held`` in its place, and waits until that is gone. After a restart nothing is held.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dbos import DBOS
+
+import clic_edge.assembly
+import clic_edge.results.seg
+import clic_edge.results.sr  # noqa: F401 - as above
+from clic_edge import telemetry
+from clic_edge.app import Appliance, serve
+from clic_edge.inference.onnx import OnnxRuntime
+from clic_edge.ledger.deliveries import DeliveryStore
+from clic_edge.ledger.predictions import PredictionStore
+from clic_edge.pacs.dimse import DimseDestination
+from clic_edge.pipeline.worker import durably
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+def hold(holds: Path, point: str) -> None:
+    """Wait here, if this point is asked for and no other case has come to it."""
+    held = holds / f"{point}.held"
+    try:
+        (holds / point).rename(held)
+    except FileNotFoundError:
+        return
+    while held.exists():
+        time.sleep(0.02)
+
+
+def step(holds: Path, name: str, stage: Callable[[], str]) -> str:
+    """Run a stage durably, once nothing holds it."""
+    hold(holds, name)
+    return durably(name, stage)
+
+
+def before(holds: Path, owner: type, method: str, point: str, *, call: int = 1) -> None:
+    """Hold before the `call`-th call of a method, counted for each attempt."""
+    original, calls = getattr(owner, method), dict[str | None, int]()
+
+    def watched(*arguments: object, **named: object) -> object:
+        calls[DBOS.workflow_id] = calls.get(DBOS.workflow_id, 0) + 1
+        if calls[DBOS.workflow_id] == call:
+            hold(holds, point)
+        return original(*arguments, **named)
+
+    setattr(owner, method, watched)
+
+
+def main() -> None:
+    """Work until killed."""
+    settings, holds = map(Path, sys.argv[1:])
+    before(holds, OnnxRuntime, "predict", "de-identified")
+    before(holds, PredictionStore, "log", "predicted")
+    before(holds, DeliveryStore, "record", "written")
+    before(holds, DimseDestination, "_store", "half sent", call=2)
+    before(holds, DeliveryStore, "receive", "sent")
+    before(holds, DeliveryStore, "receive", "confirming", call=2)
+    telemetry.configure_logging("debug")
+    serve(Appliance.open(settings), threading.Event(), partial(step, holds))
+
+
+main()
