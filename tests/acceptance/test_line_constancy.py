@@ -33,6 +33,7 @@ from clic_edge.constancy.pages import acceptance_pdf
 from clic_edge.constancy.phantoms import stacks
 from clic_edge.constancy.studies import make_study
 from clic_edge.deid.keys import load_key
+from clic_edge.deid.page_key import PageKey
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.constancy import ReportFiles, Verdict, constancy_pipeline
 from clic_edge.domain.monitoring import Channel
@@ -134,10 +135,9 @@ def test_an_acceptance_is_signed_kept_and_printed(
     report = accepted.report
     asked = {one.name for one in report.criteria}
     assert {"sealed test cases answered as sealed", "case turned: refused"} <= asked
-    assert is_signed(report, load_key(site.folder / "deid.key"))
-    assert not is_signed(
-        report.model_copy(update={"person": "B"}), load_key(site.folder / "deid.key")
-    )
+    key = PageKey.of(load_key(site.folder / "deid.key"))
+    assert is_signed(report, key)
+    assert not is_signed(report.model_copy(update={"person": "B"}), key)
     made = stacks(load_protocols(site.folder / "constancy")[0], ROOT / "models" / "hippocampus")
     files = ReportFiles(json=report.model_dump_json(), pdf=acceptance_pdf(accepted, made))
     assert files.pdf.startswith(b"%PDF-")

@@ -7,6 +7,7 @@ import pytest
 from pydicom.uid import UID
 
 from clic_edge.deid.keys import DeidKey, create_key, keyed_uid, load_key
+from clic_edge.deid.page_key import PageKey, load_page_key, write_page_key
 from clic_edge.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -96,3 +97,20 @@ def test_stand_ins_are_valid_dicom(number: int) -> None:
     assert len(pseudonym.subject_id) == 19
     assert pseudonym.subject_id.replace("-", "").isalnum()
     assert UID(keyed_uid(f"1.2.{number}", pseudonym)).is_valid
+
+
+def test_the_pages_have_a_key_of_their_own_which_says_what_the_sites_would(tmp_path: Path) -> None:
+    site, file = create_key(tmp_path / "deid.key"), tmp_path / "page-key"
+    write_page_key(PageKey.of(site), file)
+    assert load_page_key(file, tmp_path / "gone") == load_page_key(None, tmp_path / "deid.key")
+    assert site.secret.hex() not in file.read_text()
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("content", ["", "{}", '{"assess": "00", "reader": "00", "signer": "00"}'])
+def test_a_broken_key_of_the_pages_is_said(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "page-key"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match="page-key") as refused:
+        load_page_key(file, tmp_path / "gone")
+    assert refused.value.code == "key-unreadable"

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lines import STUDY_ID, Shelf, a_ledger, a_line, a_pipeline, a_series, a_study
 
+from clic_edge.deid.page_key import PageKey
 from clic_edge.domain.case import CaseState
 from clic_edge.pipeline.intake import NO_PIPELINE, intake, propose
 from clic_edge.pipeline.invitation import invitation, invited
@@ -135,7 +136,7 @@ def test_a_case_under_way_speaks_no_more_once_another_does_though_its_study_is_a
 
 @pytest.mark.parametrize("case_id", ["0a1b2c", "0a1b2c.2"])
 def test_a_reader_is_invited_to_a_case_whatever_its_name(case_id: str) -> None:
-    key = a_line().key
+    key = PageKey.of(a_line().key)
     assert invited(key, invitation(key, case_id)) == case_id
 
 

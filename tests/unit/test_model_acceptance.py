@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from clic_edge.cli import app, console
 from clic_edge.config import Acceptance
 from clic_edge.deid.keys import DeidKey, load_key
+from clic_edge.deid.page_key import PageKey
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.standing import ModelState
 from clic_edge.errors import ConfigError
@@ -91,7 +92,7 @@ def promoted(bench: Bench, report: AcceptanceReport, model: str = "second") -> N
         bench.ledger.standing,
         bench.placement(model),
         report,
-        key=key_of(bench),
+        key=PageKey.of(key_of(bench)),
         person=PERSON,
         reason="Better in the hilus.",
     )

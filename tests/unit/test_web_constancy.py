@@ -21,6 +21,7 @@ from clic_edge.board.models import model
 from clic_edge.board.references import ReferenceBook
 from clic_edge.constancy.demand import OnDemand
 from clic_edge.deid.keys import DeidKey
+from clic_edge.deid.page_key import PageKey
 from clic_edge.domain.account import Account, Role
 from clic_edge.domain.constancy import Verdict
 from clic_edge.drift.plan import Policy
@@ -61,7 +62,7 @@ class Starter:
 
 
 def client(ledger: Ledger, role: Role = Role.VIEWER, starter: Starter | None = None) -> TestClient:
-    mover = Mover(standing=ledger.standing, key=lambda: DeidKey(b"k" * 32))
+    mover = Mover(standing=ledger.standing, key=lambda: PageKey.of(DeidKey(b"k" * 32)))
     book = ReferenceBook(ledger, Policy())
     watch = Watch(ledger=ledger, book=book, mover=mover, run=starter)
     app = FastAPI()

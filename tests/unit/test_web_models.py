@@ -14,6 +14,7 @@ from visitors import LoggedIn
 
 from clic_edge.board.references import ReferenceBook
 from clic_edge.deid.keys import DeidKey
+from clic_edge.deid.page_key import PageKey
 from clic_edge.domain.account import Account, Role
 from clic_edge.drift.plan import Policy
 from clic_edge.ledger.database import open_engine
@@ -43,7 +44,7 @@ def watch() -> Watch:
     engine = open_engine("sqlite://")
     make_tables(engine)
     ledger = fill(engine, HalfYear(days=60, reference_days=40, shift_day=45, upgrade_day=55))
-    mover = Mover(standing=ledger.standing, key=lambda: DeidKey(b"k" * 32))
+    mover = Mover(standing=ledger.standing, key=lambda: PageKey.of(DeidKey(b"k" * 32)))
     return models.Watch(ledger=ledger, book=ReferenceBook(ledger, Policy()), mover=mover)
 
 

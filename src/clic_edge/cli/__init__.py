@@ -23,6 +23,7 @@ from clic_edge.cli import (
     drift,
     export,
     folder,
+    installation,
     ledger,
     model,
     models,
@@ -76,6 +77,7 @@ app.add_typer(acceptance.app, name="acceptance")
 app.add_typer(notify.app, name="notify")
 app.add_typer(report.app, name="report")
 app.add_typer(ledger.app, name="ledger")
+app.add_typer(installation.app, name="site")
 app.add_typer(truth.app, name="truth")
 app.command()(model.validate)
 app.command()(train.train)

@@ -80,13 +80,14 @@ def verify(
 
     Example: `clic-edge acceptance verify accepted/acceptance.json`
     """
+    from clic_edge.deid.page_key import PageKey  # noqa: PLC0415 - for a fast --help
     from clic_edge.pipeline.acceptance_report import (  # noqa: PLC0415 - as above
         is_signed,
         read_report,
     )
 
     report = read_report(text_in(file))
-    if not is_signed(report, site_key(appliance_of(context))):
+    if not is_signed(report, PageKey.of(site_key(appliance_of(context)))):
         raise ConfigError(
             "acceptance-signature", "The report is not signed with this site's key, or was changed."
         )

@@ -235,6 +235,21 @@ def init_key(context: typer.Context) -> None:
     note("Back it up: without it no pseudonym can be made again.")
 
 
+@app.command("page-key")
+def make_page_key(
+    context: typer.Context,
+    file: Annotated[Path, typer.Argument(help="File to write; `web.key_file` names it.")],
+) -> None:
+    """Write the pages' part of the site's key: links and readers' stand-ins, no pseudonym.
+
+    Example: `clic-edge deid page-key /etc/clic-edge/secrets/web/page-key`
+    """
+    from clic_edge.deid.page_key import PageKey, write_page_key  # noqa: PLC0415 - for a fast --help
+
+    write_page_key(PageKey.of(key_of(load_settings(context_of(context).settings_path))), file)
+    stdout.print(f"{file} made; give it to the user of the pages", soft_wrap=True)
+
+
 @app.command("public-key")
 def show_public_key(context: typer.Context) -> None:
     """Print what others need to verify our certificates: the key's name and its public half."""

@@ -89,6 +89,7 @@ def promote(
     why: Reason,
 ) -> None:
     """Make a model active, on an acceptance report; the one that was goes into the shadow."""
+    from clic_edge.deid.page_key import PageKey  # noqa: PLC0415 - for a fast --help
     from clic_edge.pipeline.acceptance import promote as make_active  # noqa: PLC0415 - as above
     from clic_edge.pipeline.acceptance_report import read_report  # noqa: PLC0415 - as above
 
@@ -97,7 +98,7 @@ def promote(
         appliance.ledger.standing,
         _placement(appliance, model, _pipeline(appliance, pipeline)),
         read_report(text_in(report)),
-        key=site_key(appliance),
+        key=PageKey.of(site_key(appliance)),
         person=by,
         reason=why,
     )

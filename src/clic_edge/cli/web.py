@@ -13,7 +13,7 @@ import typer
 from clic_edge import telemetry
 from clic_edge.cli.context import appliance_of, context_of
 from clic_edge.config import read_secret
-from clic_edge.deid.keys import load_key
+from clic_edge.deid.page_key import PageKey, load_page_key
 from clic_edge.errors import ConfigError
 from clic_edge.ledger.database import require_ledger
 
@@ -143,7 +143,7 @@ def _watch(appliance: Appliance) -> Watch:
     return Watch(
         ledger=ledger,
         book=ReferenceBook(ledger, policy_of(settings)),
-        mover=Mover(standing=ledger.standing, key=lambda: load_key(settings.appliance.deid_key)),
+        mover=Mover(standing=ledger.standing, key=lambda: page_key_of(appliance)),
         run=OnDemand(appliance.chain),
     )
 
@@ -153,6 +153,12 @@ def certificate_of(appliance: Appliance) -> datetime | None:
     from clic_edge.web.tls import certificate_ends  # noqa: PLC0415 - as above
 
     return certificate_ends(appliance.settings.web, datetime.now(UTC))
+
+
+def page_key_of(appliance: Appliance) -> PageKey:
+    """Return what the pages have of the site's key. Raises as `load_page_key`."""
+    settings = appliance.settings
+    return load_page_key(settings.web.key_file, settings.appliance.deid_key)
 
 
 def _provider(settings: Web) -> Provider | None:
@@ -173,6 +179,6 @@ def _desk(appliance: Appliance) -> Desk | None:
     return Desk(
         archive=appliance.archive(),
         ledger=appliance.ledger,
-        key=load_key(appliance.settings.appliance.deid_key),
+        key=page_key_of(appliance),
         language=appliance.settings.appliance.language,
     )

@@ -151,6 +151,8 @@ class Web(Strict):
     """Whether a reverse proxy that brings TLS stands in front, and says where browsers are."""
     trusted_proxies: Annotated[tuple[str, ...], Field(strict=False)] = ("127.0.0.1", "::1")
     """Addresses of proxies, or networks, whose word for a browser's address is taken."""
+    key_file: RelativePath | None = None
+    """Their part of the site's key, of `clic-edge deid page-key`; without it they read the whole."""
     openid: OpenId | None = None
     """The site's own accounts."""
     session_idle_minutes: PositiveFloat = 60.0

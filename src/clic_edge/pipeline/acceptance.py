@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from clic_edge.config import Acceptance
-    from clic_edge.deid.keys import DeidKey
+    from clic_edge.deid.page_key import PageKey
     from clic_edge.domain.standing import StateEvent
     from clic_edge.inference.testset import Replayed
     from clic_edge.ledger import Ledger
@@ -207,7 +207,7 @@ def promote(
     placement: Placement,
     report: AcceptanceReport,
     *,
-    key: DeidKey,
+    key: PageKey,
     person: str,
     reason: str,
 ) -> StateEvent:
@@ -257,7 +257,7 @@ def _require_about(report: AcceptanceReport, placement: Placement) -> None:
         )
 
 
-def _require_sound(report: AcceptanceReport, key: DeidKey) -> None:
+def _require_sound(report: AcceptanceReport, key: PageKey) -> None:
     missed = [one.name for one in report.criteria if not one.met]
     if missed or not report.criteria:
         raise ConfigError("acceptance-not-met", f"The report does not reach: {'; '.join(missed)}.")

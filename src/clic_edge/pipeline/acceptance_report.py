@@ -4,10 +4,12 @@ from datetime import datetime
 from typing import Final, Literal
 
 from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from clic_edge.deid.certificate import signing_key
 from clic_edge.deid.keys import DeidKey
+from clic_edge.deid.page_key import PageKey
 from clic_edge.errors import ConfigError
 
 _CONTEXT: Final = b"clic-edge acceptance 1\n"
@@ -89,10 +91,12 @@ def read_report(text: str) -> AcceptanceReport:
         ) from error
 
 
-def is_signed(report: AcceptanceReport, key: DeidKey) -> bool:
+def is_signed(report: AcceptanceReport, key: PageKey) -> bool:
     """Whether the report is as the holder of the site's key signed it."""
     try:
-        signing_key(key).public_key().verify(bytes.fromhex(report.signature), report.signed)
+        Ed25519PublicKey.from_public_bytes(key.signer).verify(
+            bytes.fromhex(report.signature), report.signed
+        )
     except (InvalidSignature, ValueError):
         return False
     return True

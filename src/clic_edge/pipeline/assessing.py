@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from datetime import datetime
 
-    from clic_edge.deid.keys import DeidKey
+    from clic_edge.deid.page_key import PageKey
     from clic_edge.domain.assessment import Reason, Verdict
     from clic_edge.domain.result import ResultObject
     from clic_edge.ledger import Ledger
@@ -58,7 +58,7 @@ class Desk:
 
     archive: Archive
     ledger: Ledger
-    key: DeidKey
+    key: PageKey
     language: str
 
     def open(self, token: str) -> tuple[Assessable, ...]:
@@ -201,9 +201,9 @@ def as_assessments(
     )
 
 
-def stand_in(key: DeidKey, reader: str) -> str:
+def stand_in(key: PageKey, reader: str) -> str:
     """Return the keyed name of a reader: the same reader has the same, and it names nobody."""
-    mark = hmac.digest(key.derived("reader"), reader.casefold().encode(), "sha256")[:10]
+    mark = hmac.digest(key.reader, reader.casefold().encode(), "sha256")[:10]
     return f"CE-R-{base64.b32encode(mark).decode()}" if reader else "unknown"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from clic_edge.deid.page_key import PageKey
 from clic_edge.domain.constancy import clinical_name, is_constancy
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect, Transient
@@ -143,7 +144,10 @@ class Line:
 
     def link(self, case_id: str) -> str:
         """Return where a reader assesses a case; empty where no page can be reached."""
-        return self.pages_url and f"{self.pages_url}/assess/{invitation(self.key, case_id)}"
+        return (
+            self.pages_url
+            and f"{self.pages_url}/assess/{invitation(PageKey.of(self.key), case_id)}"
+        )
 
     @property
     def rules(self) -> tuple[Pipeline, ...]:

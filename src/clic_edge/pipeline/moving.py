@@ -16,7 +16,7 @@ from clic_edge.pipeline.standing import move
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from clic_edge.deid.keys import DeidKey
+    from clic_edge.deid.page_key import PageKey
     from clic_edge.domain.standing import StateEvent
     from clic_edge.ledger.standing import StandingStore
 
@@ -42,7 +42,7 @@ class Mover:
     """Moves models of one ledger, with the site's key to check reports by."""
 
     standing: StandingStore
-    key: Callable[[], DeidKey]
+    key: Callable[[], PageKey]
     """Raises where the site has no key; asked for only where a report is looked at."""
 
     def __call__(self, wish: Wish, *, person: str) -> StateEvent:

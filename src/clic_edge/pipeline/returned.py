@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clic_edge import telemetry
+from clic_edge.deid.page_key import PageKey
 from clic_edge.dicom.reading import read_instance, translated
 from clic_edge.domain.assessment import ADDED, Assessment, Reason, Source, Verdict
 from clic_edge.domain.result import ResultKind
@@ -140,7 +141,7 @@ def _said(ds: Dataset, of: Assessable, *, line: Line) -> Iterator[Assessment]:
     report = read_assessment(ds)
     known = {row.sop_instance_uid for row in line.ledger.deliveries.results(of.case_id)}
     if report and report.assessed & known:
-        reader = stand_in(line.key, person_name(report.reader))
+        reader = stand_in(PageKey.of(line.key), person_name(report.reader))
         yield from as_assessments(report, of, reader=reader, at=moment_of(ds), source=Source.REPORT)
 
 
@@ -166,7 +167,7 @@ def _edited(ds: Dataset, of: Assessable, *, line: Line) -> Iterator[Assessment]:
             finding=names.get(one.tracking_uid, ADDED),
             verdict=verdict,
             reason=reason,
-            reader=stand_in(line.key, person_name(creator)),
+            reader=stand_in(PageKey.of(line.key), person_name(creator)),
             source=Source.SEGMENTATION,
             at=moment_of(ds),
             dice=one.dice,
