@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from lines import a_ledger
+from sqlalchemy.exc import OperationalError
 
 from clic_edge.board.workers import workers
 from clic_edge.domain.case import CaseState
@@ -42,6 +43,7 @@ class Held:
     by: dict[str, list[str]] = field(default_factory=dict)
 
     lines: Collection[str] = ()
+    let_gone: list[str] = field(default_factory=list)
 
     def stranded(self, _cases: Collection[Case], *, lines: Collection[str]) -> tuple[Case, ...]:
         """Remember of which lines cases were asked for."""
@@ -54,6 +56,7 @@ class Held:
 
     def let_go(self, workflows: Collection[str]) -> None:
         """Forget who holds these."""
+        self.let_gone += workflows
         for held in self.by.values():
             held[:] = [one for one in held if one not in workflows]
 
@@ -188,6 +191,24 @@ def test_lines_of_workers_that_are_gone_are_taken_over_and_those_of_others_are_n
     mine.look_around()
     mine.stranded(())
     assert queue.lines == {"1", this_run("x", "x", slots=1).line}
+
+
+def test_a_case_that_a_worker_drops_for_want_of_a_database_is_let_go_and_one_in_hand_is_not(
+    ledger: Ledger,
+) -> None:
+    dropped, in_hand = (running_case(ledger, number) for number in (1, 2))
+    names = [workflow_id(one.case_id, 0) for one in (dropped, in_hand)]
+    queue = Held()
+    mine = a_presence(ledger, queue, "a")
+    away = OperationalError("commit", None, Exception("database or disk is full"))
+    with pytest.raises(OperationalError), mine.at_work(names[0]):
+        raise away
+    with mine.at_work(names[1]):
+        mine.stranded((dropped, in_hand))
+        assert queue.let_gone == [names[0]]
+    mine.stranded((in_hand,))  # the other runs as its next attempt by now
+    mine.stranded((dropped, in_hand))
+    assert queue.let_gone == [names[0]]
 
 
 def test_a_table_of_workers_tells_who_runs_who_ended_and_who_fell_silent(ledger: Ledger) -> None:

@@ -108,10 +108,21 @@ class Presence:
         self._lines = frozenset({own.line})
         self._is_replaced = False
         self._in_hand = 0
+        self._dropped = set[str]()
         self._counting = threading.Lock()
 
     def stranded(self, cases: Collection[Case]) -> tuple[Case, ...]:
-        """Return those that are in no queue of a line that a worker here may still run."""
+        """Return those that are in no queue of a line that a worker here may still run.
+
+        What this worker dropped is ended first: a database without room for a case's state had
+        none to let the queue know, either.
+        """
+        under_way = {workflow_id(one.case_id, one.attempt) for one in cases}
+        with self._counting:
+            self._dropped &= under_way
+            dropped = tuple(self._dropped)
+        if dropped:
+            self._queue.let_go(dropped)
         return self._queue.stranded(cases, lines=self._lines)
 
     @contextmanager
@@ -167,15 +178,19 @@ class Presence:
         )
 
     @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Count a case as in hand while something runs within."""
+    def at_work(self, workflow: str) -> Iterator[None]:
+        """Count a case as in hand while something runs within; it is dropped where that raises."""
         with self._counting:
             self._in_hand += 1
+        has_ended = False
         try:
             yield
+            has_ended = True
         finally:
             with self._counting:
                 self._in_hand -= 1
+                if not has_ended:
+                    self._dropped.add(workflow)
 
     def _beat_until(self, done: threading.Event, stop: threading.Event) -> None:
         pause = self._lost_after.total_seconds() / _BEATS_TO_SILENCE

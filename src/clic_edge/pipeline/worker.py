@@ -23,7 +23,7 @@ from clic_edge.ledger.records import HEARTBEAT
 from clic_edge.pipeline.clock import Clock, misdated
 from clic_edge.pipeline.monitoring import patrol
 from clic_edge.pipeline.process import process
-from clic_edge.pipeline.queue import FIRST_ATTEMPTS, LINE_VERSION, RETRIES, WORKFLOW
+from clic_edge.pipeline.queue import FIRST_ATTEMPTS, LINE_VERSION, RETRIES, WORKFLOW, workflow_id
 from clic_edge.pipeline.reconcile import reconcile
 from clic_edge.pipeline.retention import tidy
 from clic_edge.pipeline.returned import send_assessments, take_back
@@ -127,7 +127,7 @@ class Worker:
 
         @DBOS.workflow(name=WORKFLOW)
         def process_case(case_id: str, attempt: int) -> str:
-            with self._presence.at_work():
+            with self._presence.at_work(workflow_id(case_id, attempt)):
                 return process(case_id, attempt, line=line, step=step)
 
         DBOS.launch()

@@ -1,0 +1,197 @@
+"""A disk is full at each place that is written to.
+
+Each place is a small disk of its own. It is filled to the last byte, a study comes, and room is
+made again: nobody restarts anything, and nobody asks for the case again.
+"""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import pytest
+from faults.bench import Outcome, account
+from faults.boxes import Box, box, light_study
+from faults.disks import SmallDisk, small_disk
+from pynetdicom import AE
+from servers import OrthancServer, wait_for
+from sites import SiteOptions, study_handle
+
+from clic_edge.domain.case import CaseState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from pathlib import Path
+
+    from pydicom.dataset import Dataset
+
+pytestmark = [pytest.mark.servers, pytest.mark.faults]
+
+PLACES = ("storage", "index", "ledger", "results", "temporary")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Disks:
+    """An appliance, each place of which is a small disk."""
+
+    box: Box
+    disks: dict[str, SmallDisk]
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
+    folder = tmp_path_factory.mktemp("disks")
+    with ExitStack() as stack:
+        disks = {
+            place: stack.enter_context(small_disk(folder / place, megabytes=size))
+            for place, size in zip(PLACES, (64, 64, 256, 16, 16), strict=True)
+        }
+        options = SiteOptions(
+            database=f"sqlite:///{folder}/ledger/clic-edge.sqlite",
+            orthanc={
+                "StorageDirectory": str(folder / "storage"),
+                "IndexDirectory": str(folder / "index"),
+            },
+            destinations=f'[destinations.shelf]\nkind = "folder"\npath = "{folder}/results"\n',
+            environment={"TMPDIR": str(folder / "temporary")},
+        )
+        here = stack.enter_context(box(folder / "box", options, also="shelf"))
+        for process in (here.orthanc, here.worker, here.web):
+            process.start()
+        yield Disks(box=here, disks=disks)
+
+
+def offer(datasets: Sequence[Dataset], server: OrthancServer) -> set[int]:
+    """Send a study and return the statuses that its sender is told."""
+    ae = AE("MODALITY")
+    ae.add_requested_context(datasets[0].SOPClassUID, datasets[0].file_meta.TransferSyntaxUID)
+    association = ae.associate("127.0.0.1", server.dicom_port, ae_title=server.ae_title)
+    assert association.is_established
+    statuses = {association.send_c_store(ds).Status for ds in datasets}
+    association.release()
+    return statuses
+
+
+@pytest.mark.parametrize(
+    ("place", "what"), [("storage", "Orthanc's storage"), ("index", "Orthanc's index")]
+)
+def test_a_sender_is_told_while_orthanc_has_no_room_and_is_served_when_it_has(
+    here: Disks, place: str, what: str, told: Callable[[Outcome], None]
+) -> None:
+    number = 1 + PLACES.index(place)
+    study, orthanc = light_study(number), here.box.orthanc.now
+    with here.box.held("deliver", number + 10) as other, here.disks[place].full():
+        statuses = offer(study, orthanc)
+        assert statuses == {0xA700}
+        assert study_handle(study[0]) not in orthanc.get("/studies")
+    here.box.await_ends(other)
+    assert offer(study, orthanc) == {0x0000}
+    here.box.await_ends(study_handle(study[0]))
+    found = account(here.box.site, [study_handle(study[0]), other])
+    told(
+        Outcome(
+            fault="The disk is full",
+            where=what,
+            end=found.end,
+            lost=found.lost,
+            doubled=found.doubled,
+            note="the sender is told 0xA700, out of resources, and sends again",
+        )
+    )
+
+
+def test_results_wait_while_orthanc_has_no_room_for_them(
+    here: Disks, told: Callable[[Outcome], None]
+) -> None:
+    with here.box.held("write", 21) as study_id, here.disks["storage"].full():
+        (here.box.holds / "write.held").unlink()
+        case = here.box.site.await_case(study_id, CaseState.WAITING)
+        assert case.code == "archive-unreachable"
+    here.box.await_ends(study_id)
+    found = account(here.box.site, [study_id])
+    told(
+        Outcome(
+            fault="The disk is full",
+            where="Orthanc's storage, results being written",
+            end=found.end,
+            lost=found.lost,
+            doubled=found.doubled,
+            note="the case waits (`archive-unreachable`)",
+        )
+    )
+
+
+def test_cases_wait_while_the_ledger_has_no_room(
+    here: Disks, told: Callable[[Outcome], None]
+) -> None:
+    worker, site = here.box.worker.now, here.box.site
+    with here.box.held("predict", 31) as held, here.disks["ledger"].full():
+        (here.box.holds / "predict.held").unlink()
+        late = here.box.send(32)
+        wait_for(lambda: here.box.orthanc.now.get(f"/studies/{late}")["IsStable"], "stable")
+        wait_for(lambda: _complains(site.log), "the worker says that the disk is full")
+    here.box.await_ends(held, late)
+    assert worker.poll() is None, "the worker goes on by itself"
+    found = account(site, [held, late])
+    told(
+        Outcome(
+            fault="The disk is full",
+            where="the ledger's",
+            end=found.end,
+            lost=found.lost,
+            doubled=found.doubled,
+            others="wait for the ledger, and are delivered",
+            note="the sender is told success; the worker says so in its log",
+        )
+    )
+
+
+def _complains(log: Path) -> bool:
+    text = log.read_text()
+    return "disk-full" in text or "database-away" in text
+
+
+def test_a_folder_that_is_full_gets_its_results_when_it_has_room(
+    here: Disks, told: Callable[[Outcome], None]
+) -> None:
+    with here.disks["results"].full():
+        study_id = here.box.send(41)
+        case = here.box.site.await_case(study_id, CaseState.WAITING)
+        assert case.code == "destination-unreachable"
+    here.box.await_ends(study_id)
+    rows = here.box.site.ledger.deliveries.results(case.case_id)
+    files = {file.name for file in here.disks["results"].folder.glob("*.dcm")}
+    assert {f"{row.kind}-{row.sop_instance_uid}.dcm" for row in rows} <= files
+    assert not list(here.disks["results"].folder.glob(".*.part"))
+    found = account(here.box.site, [study_id])
+    told(
+        Outcome(
+            fault="The disk is full",
+            where="a folder that takes results",
+            end=found.end,
+            lost=found.lost,
+            doubled=found.doubled,
+            others="the PACS has its results at once",
+            note="the case waits (`destination-unreachable`)",
+        )
+    )
+
+
+def test_a_full_folder_of_temporary_files_holds_up_nothing(
+    here: Disks, told: Callable[[Outcome], None]
+) -> None:
+    with here.disks["temporary"].full():
+        study_id = here.box.send(51)
+        here.box.await_ends(study_id)
+        assert set(here.box.health().values()) == {"ok"}
+    found = account(here.box.site, [study_id])
+    told(
+        Outcome(
+            fault="The disk is full",
+            where="the folder of temporary files",
+            end=found.end,
+            lost=found.lost,
+            doubled=found.doubled,
+        )
+    )
