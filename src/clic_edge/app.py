@@ -5,7 +5,7 @@ Light at import, for Orthanc's plugin: what a worker needs loads when a worker s
 
 from __future__ import annotations
 
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
 from importlib.metadata import entry_points
@@ -23,10 +23,12 @@ from clic_edge.pipeline.queue import DurableQueue
 
 if TYPE_CHECKING:
     import threading
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from sqlalchemy.engine import Engine
 
+    from clic_edge.accounting.books import Books
     from clic_edge.config import Pipeline, Settings
     from clic_edge.constancy.chain import Chain
     from clic_edge.pacs.acceptor import Acceptor
@@ -107,6 +109,23 @@ class Appliance:
         with closing(HttpRest(peer)) as rest:
             return acceptor(rest, host=urlsplit(peer.url).hostname or "127.0.0.1")
 
+    def books(self) -> Books:
+        """Return what the account of a day compares. Raises ConfigError ``no-secret``."""
+        from clic_edge.accounting.books import Books, Peer  # noqa: PLC0415 - the plugin needs it not
+        from clic_edge.pacs.content import OrthancContent  # noqa: PLC0415 - as above
+        from clic_edge.transports import make_holdings  # noqa: PLC0415 - as above
+
+        names = {name for pipeline in self.pipelines for name in pipeline.destinations}
+        asked = sorted(names - set(self.settings.accounting.leave_out))
+        found = ((name, make_holdings(self.settings.destinations[name])) for name in asked)
+        return Books(
+            ledger=self.ledger,
+            archive=self.archive(),
+            content=OrthancContent(HttpRest(self._peer())),
+            peers=tuple(Peer(name=name, holdings=one) for name, one in found if one),
+            rules=self.pipelines,
+        )
+
     def _peer(self) -> OrthancPeer:
         orthanc = self.settings.orthanc
         password = read_secret(orthanc.password_file) if orthanc.password_file else ""
@@ -159,6 +178,7 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
         beside.enter_context(delivering(settings, ledger))
         beside.enter_context(reporting(monthly_reports(settings, ledger)))
         beside.enter_context(nights(appliance.chain()))
+        beside.enter_context(_accounting(appliance))
         worker.run(stop, step or durably)
 
 
@@ -173,6 +193,16 @@ def _presence(appliance: Appliance, instance: str) -> Presence:
         this_run(settings.appliance.name, instance, slots=slots),
         lost_after=timedelta(seconds=settings.worker.lost_after_seconds),
     )
+
+
+def _accounting(appliance: Appliance) -> AbstractContextManager[None]:
+    from clic_edge.accounting.night import keeping_accounts  # noqa: PLC0415 - not for the plugin
+
+    settings = appliance.settings
+    if settings.accounting.at is None:
+        return nullcontext()
+    every = settings.worker.reconcile_seconds
+    return keeping_accounts(appliance.books(), at=settings.accounting.at, every_seconds=every)
 
 
 def _pace(settings: Settings, instance: str) -> Pace:

@@ -12,6 +12,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from clic_edge import __version__
+from clic_edge.domain.accounting import bounds
 from clic_edge.domain.monitoring import Severity
 from clic_edge.domain.standing import ModelState
 from clic_edge.drift.design import is_provisional
@@ -111,9 +112,19 @@ NOTICES: Final = Family(
     help="Notices by what became of them on a channel.",
     labels=("channel", "state"),
 )
+DIFFERENCES: Final = Family(
+    name="clic_edge_account_differences",
+    help="Where ledger, archive and a destination differ, and nobody has acknowledged it.",
+    labels=("kind", "destination"),
+)
+ACCOUNTED: Final = Family(
+    name="clic_edge_account_last_day_end_timestamp_seconds",
+    help="End of the newest day of which an account was compared to the end; absent before.",
+)
 FAMILIES: Final = (
     *(UP, BUILD, HEARD, OPEN, CASES, ENDS, OLDEST, RECEIPTS, MODELS, ALARMS, REFERENCES),
     *(PROVISIONAL, CONSTANCY_AT, CONSTANCY_PASSED, DISK_FREE, DISK_SIZE, EXPIRY, NOTICES),
+    *(DIFFERENCES, ACCOUNTED),
 )
 
 
@@ -170,6 +181,9 @@ class LedgerCollector(Collector):
             [(one.labels[:2], float(one.labels[2] == "passed")) for one in gauges.constancy],
         )
         yield _metric(NOTICES, [(one.labels, one.count) for one in gauges.notices])
+        yield _metric(DIFFERENCES, [(one.labels, one.count) for one in gauges.differences])
+        if gauges.accounted:
+            yield _metric(ACCOUNTED, [((), bounds(gauges.accounted)[1].timestamp())])
 
     def _of_the_monitor(self, gauges: Gauges) -> Iterator[Metric]:
         charted = self._references()

@@ -56,6 +56,7 @@ Event = Literal[
     "report-made",
     "report-failed",
     "watch-failed",
+    "account-hindered",
     "constancy-ended",
     "constancy-failed",
     "clock-jumped",
@@ -211,6 +212,11 @@ def drift_alarm(*, model: str, chart: str, severity: str) -> None:
     """Say that a chart of a model opened an alarm."""
     level: Level = "info" if severity == "advisory" else "warning"
     _tell("drift-alarm", level, model=model, chart=chart, severity=severity)
+
+
+def account_hindered(*, destination: str, code: str) -> None:
+    """Say what kept an account from comparing a place, or from being made."""
+    _tell("account-hindered", "warning", destination=destination, code=code)
 
 
 def clock_jumped(*, seconds: float) -> None:

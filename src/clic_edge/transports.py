@@ -16,12 +16,13 @@ from clic_edge.pacs import dicomweb, dimse, folder
 from clic_edge.pacs.association import DimsePeer
 from clic_edge.pacs.commitment import CommitmentTerms, CommitmentWitness
 from clic_edge.pacs.encoding import Encoding
+from clic_edge.pacs.holdings import DicomwebHoldings, DimseHoldings
 
 if TYPE_CHECKING:
     from clic_edge.config import Destination as DestinationSettings
     from clic_edge.config import DestinationProfile
     from clic_edge.pacs.commitment import Reports
-    from clic_edge.pacs.transport import Destination, StudyCensus, Witness
+    from clic_edge.pacs.transport import Destination, Holdings, StudyCensus, Witness
 
 
 def make_destination(
@@ -74,6 +75,17 @@ def make_census(settings: DestinationSettings) -> StudyCensus:
             raise ConfigError(
                 "folder-cannot-count", "A folder does not know how many instances a study has."
             )
+
+
+def make_holdings(settings: DestinationSettings) -> Holdings | None:
+    """Return who says what a destination holds; None of a folder, from which others take away."""
+    match settings:
+        case DimseDestination():
+            return DimseHoldings(dimse_peer(settings))
+        case DicomwebDestination():
+            return DicomwebHoldings(dicomweb_peer(settings))
+        case FolderDestination():
+            return None
 
 
 def probe_destination(settings: DestinationSettings) -> None:

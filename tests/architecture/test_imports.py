@@ -36,6 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "constancy": VALUES
     | {"config", "deid", "dicom", "drawing", "drift", "inference", "ledger", "pacs", "pipeline"}
     | {"reporting", "results", "telemetry"},
+    "accounting": VALUES | {"config", "ledger", "pacs", "pipeline", "telemetry"},
     "retraining": VALUES
     | {"config", "deid", "dicom", "inference", "ledger", "pacs", "pipeline", "results"}
     | {"training", "validation"},
@@ -94,6 +95,8 @@ IMPLEMENTATIONS = {
     "clic_edge.pacs.dimse",
     "clic_edge.pacs.dicomweb",
     "clic_edge.pacs.folder",
+    "clic_edge.pacs.content",
+    "clic_edge.pacs.holdings",
 }
 
 ONLY_IN: dict[str, set[str]] = {

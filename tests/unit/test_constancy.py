@@ -19,7 +19,7 @@ from clic_edge.constancy.chain import Chain
 from clic_edge.constancy.comparing import changed, compare, judge, same_model
 from clic_edge.constancy.night import Night
 from clic_edge.constancy.phantoms import Stack, stacks
-from clic_edge.constancy.schedule import is_due, last_moment
+from clic_edge.constancy.schedule import is_due
 from clic_edge.constancy.studies import make_study
 from clic_edge.deid import deidentify
 from clic_edge.deid.keys import DeidKey
@@ -43,6 +43,7 @@ from clic_edge.domain.study import Instance, Series
 from clic_edge.errors import ConfigError
 from clic_edge.pacs.phantoms import PhantomShelf, handle_of
 from clic_edge.pacs.rest import OrthancPeer
+from clic_edge.pipeline.clock import last_moment
 from clic_edge.pipeline.intake import intake
 from clic_edge.results.readback import outline_of, unpacked
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +17,12 @@ from servers import require
 from source import ROOT
 
 from clic_edge import __version__, telemetry
+from clic_edge.domain.accounting import (
+    DayAccount,
+    Difference,
+    DifferenceCount,
+    DifferenceKind,
+)
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 from clic_edge.domain.standing import ModelState, Placement
 from clic_edge.drift.plan import Policy
@@ -72,9 +78,26 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
     rule = ChannelRule(name="email", at_least=Urgency.ERROR, pause=timedelta())
     ledger.notices.take(rule, now=datetime.now(UTC))
     ledger.notices.sent("email", [notice.notice_id], at=datetime.now(UTC))
+    ledger.accounting.keep(*_an_account())
     with opened.begin() as connection:
         _more(connection)
     return opened
+
+
+def _an_account() -> tuple[DayAccount, tuple[Difference, ...]]:
+    missing = DifferenceKind.RESULT_MISSING
+    account = DayAccount(
+        day=date(2026, 3, 2),
+        made_at=datetime.now(UTC),
+        entered=0,
+        outcomes=(),
+        results=0,
+        receipts=0,
+        arrivals=None,
+        comparisons=(),
+        differences=(DifferenceCount(kind=missing, destination="pacs", count=1),),
+    )
+    return account, (Difference(kind=missing, study_id="s", destination="pacs"),)
 
 
 def _more(connection: sa.Connection) -> None:
@@ -138,6 +161,8 @@ def exported(told: str) -> set[str]:
         'clic_edge_open_alarms{model="organs",severity="advisory"} 0.0',
         'clic_edge_constancy_last_run_passed{pipeline="organs",protocol="nightly"} 1.0',
         'clic_edge_notices{channel="email",state="sent"} 1.0',
+        'clic_edge_account_differences{destination="pacs",kind="result-missing"} 1.0',
+        "clic_edge_account_last_day_end_timestamp_seconds 1.772496e+09",
     ],
 )
 def test_the_ledger_is_in_numbers_right_after_a_start(told: str, line: str) -> None:

@@ -123,8 +123,8 @@ def alarm_view(ledger: Ledger, alarm_id: str, *, now: datetime) -> AlarmView:
 
 
 def _begun(alarm: Alarm) -> date:
-    """Return the day on which the change began, as its sentence tells it."""
-    found = re.search(r" since (\d{4}-\d{2}-\d{2}) ", alarm.sentence)
+    """Return the day on which the change began, or of which the account is, as the sentence tells."""
+    found = re.search(r" (?:since|of) (\d{4}-\d{2}-\d{2}) ", alarm.sentence)
     return date.fromisoformat(found[1]) if found else alarm.opened_at.date()
 
 

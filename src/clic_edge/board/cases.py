@@ -61,13 +61,13 @@ def case_page(
     ledger: Ledger, wanted: Wanted, *, limit: int = 50, after: str | None = None
 ) -> CasePage:
     """Return a page behind a cursor that an earlier page gave (`CURSOR`)."""
-    found = ledger.search.page(wanted, limit=limit + 1, after=_place(after) if after else None)
+    found = ledger.search.page(wanted, limit=limit + 1, after=place_of(after) if after else None)
     shown, counted = found[:limit], ledger.search.count(wanted, most=MOST_COUNTED + 1)
     return CasePage(
         cases=_lines(ledger, shown),
         count=min(counted, MOST_COUNTED),
         counted_all=counted <= MOST_COUNTED,
-        after=_cursor(shown[-1]) if len(found) > limit else None,
+        after=cursor_of(shown[-1]) if len(found) > limit else None,
     )
 
 
@@ -116,11 +116,13 @@ def _line(case: Case, told_by: Mapping[str, tuple[Named, ...]]) -> CaseLine:
     )
 
 
-def _cursor(case: Case) -> str:
+def cursor_of(case: Case) -> str:
+    """Return where a page that ends with a case ends (`CURSOR`)."""
     return f"{(case.received_at - _EPOCH) // timedelta(microseconds=1)}-{case.case_id}"
 
 
-def _place(cursor: str) -> Place:
+def place_of(cursor: str) -> Place:
+    """Return what a cursor means. Raises ValueError for none that a page gave."""
     if not re.fullmatch(CURSOR, cursor):
         raise ValueError(cursor)
     moment, _, case_id = cursor.partition("-")

@@ -12,6 +12,7 @@ import typer
 from clic_edge import __version__
 from clic_edge.cli import (
     acceptance,
+    account,
     assessments,
     cases,
     check,
@@ -66,6 +67,7 @@ app.command()(web.web)
 app.command()(folder.route)
 app.command()(folder.run)
 app.add_typer(cases.app, name="cases")
+app.command()(account.account)
 app.add_typer(pacs.app, name="pacs")
 app.command()(conformance.conformance)
 app.add_typer(models.app, name="models")

@@ -207,6 +207,15 @@ class Constancy(Strict):
     """How long a study may be on its way through the chain."""
 
 
+class Accounting(Strict):
+    """The account of each day, held against the archive and the destinations."""
+
+    at: Annotated[str, Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")] | None = None
+    """When the worker makes yesterday's, by the machine's clock, e.g. `"05:00"`; none by default."""
+    leave_out: Annotated[tuple[str, ...], Field(strict=False)] = ()
+    """Destinations that do not answer what they hold, and are not asked."""
+
+
 class Monitoring(Strict):
     """The monitor's charts, and what their alarms do."""
 
@@ -310,6 +319,7 @@ class Settings(Strict):
     runtimes: Runtimes = Field(default_factory=Runtimes)
     monitoring: Monitoring = Field(default_factory=Monitoring)
     constancy: Constancy = Field(default_factory=Constancy)
+    accounting: Accounting = Field(default_factory=Accounting)
     notify: Notify = Field(default_factory=Notify)
     retention: Retention = Field(default_factory=Retention)
     retraining: Retraining = Field(default_factory=Retraining)

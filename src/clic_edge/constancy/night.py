@@ -11,10 +11,11 @@ from clic_edge import telemetry
 from clic_edge.config.protocol import load_protocols
 from clic_edge.constancy.chain import sweep
 from clic_edge.constancy.running import check, model_of, warn_of_change
-from clic_edge.constancy.schedule import is_due, last_moment, local_zone
+from clic_edge.constancy.schedule import is_due
 from clic_edge.domain.constancy import SCHEDULE
 from clic_edge.errors import ClicEdgeError, ConfigError, Transient
 from clic_edge.ledger.database import DatabaseFailed
+from clic_edge.pipeline.clock import last_moment, local_zone
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

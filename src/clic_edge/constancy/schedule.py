@@ -2,44 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, time, timedelta
-from pathlib import Path
+from datetime import timedelta
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 from clic_edge.domain.constancy import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from datetime import tzinfo
+    from datetime import datetime
 
     from clic_edge.domain.constancy import Run
-
-_LOCAL = Path("/etc/localtime")
-
-
-def local_zone() -> tzinfo:
-    """Return the machine's own time zone; UTC where it has none."""
-    try:
-        with _LOCAL.open("rb") as file:
-            return ZoneInfo.from_file(file)
-    except (OSError, ValueError):
-        return UTC
-
-
-def last_moment(at: str, now: datetime, zone: tzinfo) -> datetime:
-    """Return the newest moment, in UTC and not after `now`, at which a clock in `zone` showed `at`.
-
-    Where the clock is put forward over `at`, it is the moment at which it would have shown it;
-    where it shows it twice, the first of the two.
-    """
-    today = now.astimezone(zone).date()
-    hour = time.fromisoformat(at)
-    for day in (today, today - timedelta(days=1)):
-        moment = datetime.combine(day, hour, tzinfo=zone).astimezone(UTC)
-        if moment <= now:
-            return moment
-    return moment
 
 
 def is_due(moment: datetime, runs: Iterable[Run], *, interval_days: int) -> bool:

@@ -34,6 +34,8 @@ class Channel(StrEnum):
     """How far readers' own segments are from ours: ground truth, as far as there is one."""
     CONSTANCY = "constancy"
     """What the model says of the phantoms of its constancy set."""
+    ACCOUNTING = "accounting"
+    """Whether the ledger, the archive and the destinations agree: of no model."""
 
 
 class Direction(StrEnum):

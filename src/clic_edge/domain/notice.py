@@ -23,6 +23,7 @@ class NoticeKind(StrEnum):
     CASE_QUARANTINED = "case-quarantined"
     CASES_LATE = "cases-late"
     NO_WORKER = "no-worker"
+    ACCOUNT_DIFFERS = "account-differs"
     DISK_LOW = "disk-low"
     CLOCK_JUMPED = "clock-jumped"
     WATCH_FAILED = "watch-failed"

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clic_edge.ledger.accounting import AccountingStore
 from clic_edge.ledger.accounts import AccountStore
 from clic_edge.ledger.alarms import AlarmStore
 from clic_edge.ledger.annotations import AnnotationStore
@@ -75,6 +76,7 @@ class Ledger:
     standing: StandingStore
     shadows: ShadowStore
     withdrawals: WithdrawalStore
+    accounting: AccountingStore
     accounts: AccountStore
     sessions: SessionStore
     attempts: AttemptStore
@@ -112,6 +114,7 @@ class Ledger:
             standing=StandingStore(engine),
             shadows=ShadowStore(engine),
             withdrawals=WithdrawalStore(engine),
+            accounting=AccountingStore(engine),
             accounts=AccountStore(engine),
             sessions=SessionStore(engine),
             attempts=AttemptStore(engine),

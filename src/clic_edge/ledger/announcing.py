@@ -16,6 +16,9 @@ from clic_edge.ledger.notices import announce
 from clic_edge.ledger.schema import constancy_runs, drift_alarms
 
 if TYPE_CHECKING:
+    from datetime import date
+
+    from clic_edge.domain.accounting import DifferenceCount
     from clic_edge.domain.case import Case
     from clic_edge.domain.monitoring import Alarm, AlarmTurn
     from clic_edge.domain.standing import StateEvent
@@ -106,6 +109,24 @@ def model_moved(connection: sa.Connection, event: StateEvent) -> None:
             about=f"{placed.model_id} {placed.version} ({placed.pipeline})",
             detail=event.now,
             path="/models",
+        ),
+    )
+
+
+def account_differs(
+    connection: sa.Connection, day: date, found: DifferenceCount, *, at: datetime
+) -> None:
+    """Tell that the account of a day found a difference."""
+    announce(
+        connection,
+        Notice(
+            kind=NoticeKind.ACCOUNT_DIFFERS,
+            key=found.alarm_id(day),
+            at=at,
+            urgency=Urgency.ERROR,
+            about=day.isoformat(),
+            detail=f"{found.count} × {found.kind} {found.destination}".strip(),
+            path=f"/accounting/{day}",
         ),
     )
 

@@ -204,10 +204,19 @@ def _superseded_by(connection: sa.Connection, case_id: str) -> set[str]:
 
 
 def _rows(connection: sa.Connection, where: sa.ColumnElement[bool]) -> tuple[ResultRow, ...]:
+    return tuple(row for _, row in result_rows(connection, where))
+
+
+def result_rows(
+    connection: sa.Connection, where: sa.ColumnElement[bool]
+) -> tuple[tuple[str, ResultRow], ...]:
+    """Return result objects with the cases that they are of, by kind and UID."""
     names = [*ResultReference.__slots__, *ResultRow.__slots__]
-    query = sa.select(*(result_objects.c[name] for name in names)).where(where)
+    columns = [result_objects.c[name] for name in names]
+    query = sa.select(result_objects.c.case_id, *columns).where(where)
     order = (result_objects.c.kind, result_objects.c.sop_instance_uid)
-    return tuple(
-        ResultRow(**dict(row._mapping) | {"kind": ResultKind(row.kind)})
-        for row in connection.execute(query.order_by(*order))
-    )
+    found = []
+    for case_id, *values in connection.execute(query.order_by(*order)):
+        row = dict(zip(names, values, strict=True))
+        found.append((case_id, ResultRow(**row | {"kind": ResultKind(row["kind"])})))
+    return tuple(found)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import sqlalchemy as sa
 
 from clic_edge.domain.case import CaseState
+from clic_edge.ledger.accounting_tables import account_differences, day_accounts
 from clic_edge.ledger.notice_tables import notice_sendings
 from clic_edge.ledger.schema import (
     cases,
@@ -18,7 +19,7 @@ from clic_edge.ledger.schema import (
 )
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
     from sqlalchemy.engine import Engine
 
@@ -61,6 +62,10 @@ class Gauges:
     """When the newest judged run ended, by protocol, pipeline and verdict."""
     notices: tuple[Count, ...]
     """By channel and state."""
+    differences: tuple[Count, ...]
+    """Of accounts, that nobody has acknowledged: by kind and destination."""
+    accounted: date | None
+    """The newest day that was compared to the end."""
 
 
 class GaugeStore:
@@ -86,6 +91,10 @@ class GaugeStore:
                 ),
                 constancy=_constancy(connection),
                 notices=_counts(connection, [notice_sendings.c.channel, notice_sendings.c.state]),
+                differences=_differences(connection),
+                accounted=connection.scalar(
+                    sa.select(sa.func.max(day_accounts.c.day)).where(day_accounts.c.complete)
+                ),
             )
 
 
@@ -100,6 +109,13 @@ def _counts(
     return tuple(
         Count(labels=tuple(named), count=count) for *named, count in connection.execute(query)
     )
+
+
+def _differences(connection: sa.Connection) -> tuple[Count, ...]:
+    rings = sa.select(drift_alarms.c.alarm_id).where(drift_alarms.c.closed_at.is_(None))
+    columns = account_differences.c
+    unanswered = columns.alarm_id.in_(rings)
+    return _counts(connection, [columns.kind, columns.destination], unanswered)
 
 
 def _oldest(connection: sa.Connection) -> tuple[Moment, ...]:

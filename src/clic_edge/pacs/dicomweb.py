@@ -95,7 +95,7 @@ class DicomwebDestination:
     def _send(self, datasets: Sequence[Dataset]) -> tuple[dict[str, tuple[bool, str]], str]:
         """Return the status of each object that is named in the answer, and that of the others."""
         try:
-            return _statuses(_client(self._peer).store_instances(datasets)), "not answered"
+            return _statuses(client_of(self._peer).store_instances(datasets)), "not answered"
         except requests.RequestException as error:
             response = error.response
             if response is None or response.status_code not in REJECTIONS:
@@ -134,7 +134,7 @@ class DicomwebWitness:
     def _instances(self, study_instance_uid: str, series_instance_uid: str) -> dict[str, str]:
         """Return the SOP Class UID, maybe empty, of each instance of a series."""
         try:
-            matches = _client(self._peer).search_for_instances(
+            matches = client_of(self._peer).search_for_instances(
                 study_instance_uid,
                 series_instance_uid,
                 fields=["SOPInstanceUID", "SOPClassUID"],
@@ -162,7 +162,7 @@ class DicomwebCensus:
         knows the study and leaves the number out.
         """
         try:
-            studies = _client(self._peer).search_for_studies(
+            studies = client_of(self._peer).search_for_studies(
                 fields=["NumberOfStudyRelatedInstances"],
                 search_filters={"StudyInstanceUID": study_instance_uid},
             )
@@ -195,7 +195,8 @@ def timeouts(peer: DicomwebPeer) -> tuple[float, float]:
     return min(CONNECT_SECONDS, peer.timeout_s), peer.timeout_s
 
 
-def _client(peer: DicomwebPeer) -> DICOMwebClient:
+def client_of(peer: DicomwebPeer) -> DICOMwebClient:
+    """Return a client that asks once, shows who we are, and trusts what the settings name."""
     session = session_of(peer)
     session.hooks["response"].append(_without_parameters)
     session.headers["Accept"] = "application/dicom+json"

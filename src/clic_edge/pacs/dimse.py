@@ -127,7 +127,7 @@ class DimseCensus:
         Raises Transient as `DimseDestination.deliver`, and ``query-refused``.
         """
         with associated(self._peer, FIND) as association:
-            query = _query("STUDY", "NumberOfStudyRelatedInstances")
+            query = query_of("STUDY", "NumberOfStudyRelatedInstances")
             query.StudyInstanceUID = study_instance_uid
             studies = find(association, query, peer=self._peer)
             if not studies:
@@ -138,13 +138,13 @@ class DimseCensus:
             return count
 
     def _count_by_series(self, association: Association, study_instance_uid: str) -> int:
-        query = _query("SERIES", "NumberOfSeriesRelatedInstances", "SeriesInstanceUID")
+        query = query_of("SERIES", "NumberOfSeriesRelatedInstances", "SeriesInstanceUID")
         query.StudyInstanceUID = study_instance_uid
         total = 0
         for series in find(association, query, peer=self._peer):
             count = _count(series, "NumberOfSeriesRelatedInstances")
             if count is None:
-                images = _query("IMAGE", "SOPInstanceUID")
+                images = query_of("IMAGE", "SOPInstanceUID")
                 images.StudyInstanceUID = study_instance_uid
                 images.SeriesInstanceUID = text(series, "SeriesInstanceUID")
                 count = len(find(association, images, peer=self._peer))
@@ -187,7 +187,7 @@ class DimseWitness:
         self, association: Association, study_instance_uid: str, series_instance_uid: str
     ) -> dict[str, str]:
         """Return the SOP Class UID, maybe empty, of each instance of a series."""
-        query = _query("IMAGE", "SOPInstanceUID", "SOPClassUID")
+        query = query_of("IMAGE", "SOPInstanceUID", "SOPClassUID")
         query.StudyInstanceUID = study_instance_uid
         query.SeriesInstanceUID = series_instance_uid
         return {
@@ -218,7 +218,7 @@ def echo(peer: DimsePeer) -> None:
             raise unanswered(peer)
 
 
-def _query(level: str, *return_keys: str) -> Dataset:
+def query_of(level: str, *return_keys: str) -> Dataset:
     query = Dataset()
     query.QueryRetrieveLevel = level
     for keyword in return_keys:

@@ -5,11 +5,12 @@ An `Archive` is the appliance's own Orthanc, or a folder; a `Destination` is a P
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime
 
     from clic_edge.domain.confirmation import Confirmation
     from clic_edge.domain.result import Receipt, ResultKind, ResultObject, ResultReference
@@ -95,4 +96,62 @@ class StudyCensus(Protocol):
 
     def count_instances(self, study_instance_uid: str) -> int | None:
         """Return the number of instances the PACS reports, or None when it does not know the study."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskedStudy:
+    """A study that a PACS is asked about."""
+
+    study_instance_uid: str = field(repr=False)
+    series: frozenset[str]
+    """Series Instance UIDs of ours, as far as the ledger knows them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holding:
+    """What a PACS holds of a study."""
+
+    patient_id: str | None = field(repr=False)
+    """Under which the study is filed; None where the PACS does not tell."""
+    objects: frozenset[str]
+    """SOP Instance UIDs in our series: those asked for, and those that bear our name."""
+
+
+class Holdings(Protocol):
+    """A PACS that can say what it holds of ours (C-FIND or QIDO-RS)."""
+
+    def look(self, studies: Sequence[AskedStudy]) -> Iterator[Holding | None]:
+        """Yield what it holds of each study in order, None of one that it does not know.
+
+        Raises
+        ------
+        Transient
+            It could not be asked, or does not answer; nothing is known of this study or a later.
+
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldStudy:
+    """By what other places know a study of the archive; never kept."""
+
+    study_instance_uid: str = field(repr=False)
+    patient_id: str = field(repr=False)
+
+
+class Inventory(Protocol):
+    """An archive that can be gone through; each call raises Transient when it is down."""
+
+    def studies(self) -> Iterator[tuple[str, ...]]:
+        """Yield the handles of all studies, some at a time."""
+        ...
+
+    def arrived(self, since: datetime, until: datetime) -> Iterator[str]:
+        """Yield the handles of studies whose first instance came in a period, by its own log."""
+        ...
+
+    def study(self, study_id: str) -> HeldStudy | None:
+        """Return by what a study is known elsewhere; None where it was deleted."""
         ...

@@ -1,21 +1,53 @@
-"""A clock that jumps: what can't be undone waits until a person has had a day to set it right."""
+"""Clocks: one that jumps, and the one on the wall by which nights begin.
+
+After a jump, what can't be undone waits until a person has had a day to set it right.
+"""
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from datetime import time as time_of_day
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from zoneinfo import ZoneInfo
 
 from clic_edge import telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+    from datetime import tzinfo
 
     from clic_edge.domain.case import Case
 
 JUMP: Final = timedelta(hours=1)
 """A clock that is led by NTP never moves so far at once."""
 _DISTRUSTED: Final = timedelta(days=1)
+_LOCAL: Final = Path("/etc/localtime")
+
+
+def local_zone() -> tzinfo:
+    """Return the machine's own time zone; UTC where it has none."""
+    try:
+        with _LOCAL.open("rb") as file:
+            return ZoneInfo.from_file(file)
+    except (OSError, ValueError):
+        return UTC
+
+
+def last_moment(at: str, now: datetime, zone: tzinfo) -> datetime:
+    """Return the newest moment, in UTC and not after `now`, at which a clock in `zone` showed `at`.
+
+    Where the clock is put forward over `at`, it is the moment at which it would have shown it;
+    where it shows it twice, the first of the two.
+    """
+    today = now.astimezone(zone).date()
+    hour = time_of_day.fromisoformat(at)
+    for day in (today, today - timedelta(days=1)):
+        moment = datetime.combine(day, hour, tzinfo=zone).astimezone(UTC)
+        if moment <= now:
+            return moment
+    return moment
 
 
 def misdated(waiting: Iterable[Case], *, latest: datetime) -> tuple[Case, ...]:

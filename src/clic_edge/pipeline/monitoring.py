@@ -63,7 +63,7 @@ def policy_of(settings: Settings) -> Policy:
             *(
                 (one, Response(getattr(monitoring.stop, one)))
                 for one in Channel
-                if one is not Channel.CONSTANCY
+                if one not in {Channel.CONSTANCY, Channel.ACCOUNTING}
             ),
         ),
     )

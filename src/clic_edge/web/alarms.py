@@ -26,6 +26,7 @@ from clic_edge.domain.monitoring import (
     EVERY,
     Acknowledgement,
     AlarmComment,
+    Channel,
     Direction,
     RootCause,
     Severity,
@@ -219,6 +220,8 @@ def api(ledger: Ledger) -> APIRouter:
 
 def behind(view: AlarmView) -> str:
     """Return where the studies behind an alarm are listed."""
+    if view.alarm.channel is Channel.ACCOUNTING:
+        return f"/accounting/{view.since}"
     asked = {
         "model": view.alarm.model_id,
         "since": view.since.isoformat(),

@@ -20,6 +20,7 @@ from clic_edge.pipeline.assessing import Desk
 from clic_edge.reporting.shelf import REPORTS, Shelf
 from clic_edge.web import (
     account,
+    accounting,
     accounts,
     alarms,
     api,
@@ -109,8 +110,8 @@ def create_app(
         app.include_router(one.router(site.watch, pages))
     app.include_router(reports.router(_shelf(site), pages))
     app.include_router(preferences.router(ledger.accounts.set_language))
-    app.include_router(alarms.router(ledger, pages))
-    app.include_router(audit.router(ledger, pages))
+    for page in (accounting, alarms, audit):
+        app.include_router(page.router(ledger, pages))
     app.include_router(viewer.router(site.viewer_folder))
     app.include_router(dicomweb.router(archive))
     if desk:
@@ -154,6 +155,7 @@ def _programs(
         account.api(Door(ledger, lifetime=site.lifetime)),
         accounts.api(ledger),
         cases.api(ledger),
+        accounting.api(ledger),
         alarms.api(ledger),
         audit.api(ledger),
         case.api(ledger),

@@ -117,7 +117,7 @@ class _Front:
             cases_of=cases_of,
             rows_of=rows_of,
             figures=lambda value: say_number(value, tongue),
-            channels=tuple(Channel),
+            channels=tuple(one for one in Channel if one is not Channel.ACCOUNTING),
             kinds=tuple(AnnotationKind),
             may_act=account.role.includes(Role.PHYSICIST),
             today=now.date(),
