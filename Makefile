@@ -63,17 +63,20 @@ demo-drift: $(DEMO_STAMP) ## replay half a year with a scanner change, and show 
 viewer: $(DEMO_STAMP) ## fetch OHIF, so that `clic-edge web` shows images and results
 	@$(BIN)/clic-edge viewer install $(if $(VIEWER_TGZ),--archive "$(VIEWER_TGZ)")
 
-check: setup ## format, lint, types and the fast tests, in under a minute
+# Types are looked at while tests wait for servers, and told of after them; either fails both.
+define tested
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy
-	@$(BIN)/pytest -q -n 2 -m "not servers and not slow and not faults" tests
+	@mkdir -p build; $(BIN)/mypy > build/types.txt 2>&1 & types=$$!; \
+		$(BIN)/pytest --dist loadscope --no-loadscope-reorder $(1) tests; tests=$$?; \
+		wait $$types; types=$$?; cat build/types.txt; exit $$((tests + types))
+endef
+
+check: setup ## format, lint, types and the fast tests, in under a minute
+	$(call tested,-q -n 2 -m "not servers and not slow and not faults")
 
 test: setup browser promtool ## all tests, with real servers, in under ten minutes
-	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/ruff check --quiet .
-	@$(BIN)/mypy
-	@$(BIN)/pytest -n 3 --dist loadscope -m "not faults" tests
+	$(call tested,-n 3 -m "not faults")
 
 faults: setup ## break a running appliance in every way, and write docs/reference/faults.md
 	@CLIC_EDGE_FAULTS_PAGE=1 $(BIN)/pytest -n 2 --dist loadscope --timeout 900 -m faults $(or $(ONLY),tests/faults)
