@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import secrets
@@ -27,6 +28,7 @@ from clic_edge.pacs.association import prepare
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from http.client import HTTPResponse
 
     from pydicom.dataset import Dataset
 
@@ -56,6 +58,8 @@ class OrthancOptions:
     dicom_port: int | None = None
     template: Path | None = None
     """A configuration that takes all this from the environment, as ``appliance/orthanc.json``."""
+    log_in: tuple[str, str] = ("", "")
+    """Name and password, where the configuration asks for them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +72,8 @@ class OrthancServer:
     storage: Path
     log_path: Path
     pid: int
+    log_in: tuple[str, str] = field(default=("", ""), repr=False)
+    """Name and password by which the methods below ask."""
 
     @property
     def http_port(self) -> int:
@@ -76,18 +82,24 @@ class OrthancServer:
 
     def get(self, path: str) -> object:
         """Return the JSON that the REST API answers to GET."""
-        with urllib.request.urlopen(self.url + path, timeout=30) as answer:  # noqa: S310 - loopback
+        with self._open("GET", path) as answer:
             return json.load(answer)
 
     def post(self, path: str, body: bytes) -> object:
         """Return the JSON that the REST API answers to POST."""
-        with urllib.request.urlopen(self.url + path, body, timeout=30) as answer:  # noqa: S310 - loopback
+        with self._open("POST", path, body) as answer:
             return json.load(answer)
 
     def delete(self, path: str) -> None:
         """Delete one resource."""
-        request = urllib.request.Request(self.url + path, method="DELETE")  # noqa: S310 - loopback
-        urllib.request.urlopen(request, timeout=30).close()  # noqa: S310 - loopback
+        self._open("DELETE", path).close()
+
+    def _open(self, method: str, path: str, body: bytes | None = None) -> HTTPResponse:
+        basic = base64.b64encode(":".join(self.log_in).encode()).decode()
+        headers = {"Authorization": f"Basic {basic}"} if self.log_in[0] else {}
+        request = urllib.request.Request(self.url + path, body, headers, method=method)  # noqa: S310 - loopback
+        answer: HTTPResponse = urllib.request.urlopen(request, timeout=30)  # noqa: S310 - loopback
+        return answer
 
 
 def require(program: str, folders: Iterable[Path] = ()) -> str:
@@ -184,6 +196,7 @@ def orthanc_server(options: OrthancOptions | None = None) -> Iterator[OrthancSer
                 storage=storage,
                 log_path=log_path,
                 pid=process.pid,
+                log_in=options.log_in,
             )
         finally:
             kill(process)

@@ -21,6 +21,8 @@ from servers import (
     wait_for,
 )
 
+from clic_edge.config.archive import archive_configuration
+from clic_edge.config.settings import Orthanc
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.errors import Defect, Refusal, Transient
 from clic_edge.pacs.orthanc import OrthancArchive
@@ -243,7 +245,7 @@ def test_a_password_is_sent_and_its_absence_is_named(archive_at: ArchiveAt) -> N
 
 
 def test_the_template_of_the_appliance_starts_and_keeps_what_it_promises(
-    root: Path, tmp_path: Path
+    root: Path, tmp_path: Path, archive_at: Callable[[str], OrthancArchive]
 ) -> None:
     plugin = tmp_path / "plugin.py"
     plugin.write_text(
@@ -252,11 +254,21 @@ def test_the_template_of_the_appliance_starts_and_keeps_what_it_promises(
         "orthanc.RegisterRestCallback(\n"
         "    '/shown', lambda output, uri, **_: output.AnswerBuffer(configuration, 'text/plain'))\n"
     )
+    configuration = tmp_path / "configuration"
+    configuration.mkdir()
+    (configuration / "10-appliance.json").symlink_to(root / "appliance" / "orthanc.json")
+    told = Orthanc(username="clic-edge")
+    (configuration / "20-site.json").write_text(archive_configuration(told, "a secret"))
     options = OrthancOptions(
-        template=root / "appliance" / "orthanc.json", python_plugin=plugin, stable_age=1
+        template=configuration,
+        python_plugin=plugin,
+        stable_age=1,
+        log_in=("clic-edge", "a secret"),
     )
     first, second = make_datasets(Stack(), ramp((2, 4, 4)))
     with orthanc_server(options) as server:
+        with pytest.raises(Transient, match="HTTP 401"):
+            archive_at(server.url).changes(0)
         assert server.get("/system")["DicomAet"] == "CLICEDGE"
         assert {"dicom-web", "gdcm", "python"} <= set(server.get("/plugins"))
         shown = server.get("/shown")

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import grp
+import os
+import pwd
+import secrets
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,7 +14,8 @@ import typer
 
 from clic_edge.cli.console import note
 from clic_edge.cli.context import context_of
-from clic_edge.config import FolderDestination, load_settings
+from clic_edge.config import FolderDestination, load_settings, read_secret
+from clic_edge.config.archive import archive_configuration
 from clic_edge.config.outward import peers
 from clic_edge.errors import ConfigError, Transient
 
@@ -21,6 +26,9 @@ if TYPE_CHECKING:
     from clic_edge.config.outward import Peer
 
 app = typer.Typer(help="Files of this machine that follow from the settings.", no_args_is_help=True)
+_ARCHIVE = Path("/etc/clic-edge/orthanc")
+_SITE = "20-site.json"
+_ORTHANC, _GROUP = "clic-edge-orthanc", "clic-edge"
 _RESOLVER = Path("/etc/resolv.conf")
 _DROP_IN = Path("clic-edge-worker.service.d") / "50-network.conf"
 
@@ -54,6 +62,33 @@ def network(
             f"No address is known of {', '.join(lost)}: the worker can't reach it; run this again "
             "when it has one.",
         )
+
+
+@app.command()
+def orthanc(
+    context: typer.Context,
+    into: Annotated[Path, typer.Option(help="Folder of Orthanc's configuration.")] = _ARCHIVE,
+) -> None:
+    """Write what Orthanc is told of this site: who may log in, and its TLS; then restart it.
+
+    Makes the password where `orthanc.password_file` is not there yet. What it writes is the user's
+    who runs Orthanc (clic-edge-orthanc) where root runs this.
+
+    Example: `sudo clic-edge site orthanc`
+    """
+    settings = load_settings(context_of(context).settings_path).orthanc
+    if not settings.username or settings.password_file is None:
+        raise ConfigError(
+            "orthanc-open",
+            "Orthanc lets nobody in without a password: name `orthanc.username` and "
+            "`orthanc.password_file`.",
+        )
+    if not settings.password_file.exists():
+        _write(settings.password_file, f"{secrets.token_urlsafe(32)}\n", group=_GROUP)
+        note(f"{settings.password_file} made")
+    text = archive_configuration(settings, read_secret(settings.password_file))
+    _write(into / _SITE, text, user=_ORTHANC)
+    note(f"{into / _SITE}: {settings.username} may log in; restart clic-edge-orthanc")
 
 
 def addresses_of(peer: Peer) -> tuple[str, ...]:
@@ -91,9 +126,25 @@ def _resolvers() -> Iterator[str]:
             yield address.strip().partition("%")[0]
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, text: str, *, user: str = "", group: str = "") -> None:
+    """Write a file, a secret of one user or group only where one is named, that is there."""
+    part = path.with_name(f"{path.name}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        part.unlink(missing_ok=True)
+        part.touch(0o600 if user or group else 0o644)
+        part.write_text(text, encoding="utf-8")
+        if os.geteuid() == 0:
+            os.chown(part, *_owner(user, group))
+        if user or group:
+            part.chmod(0o440 if group else 0o400)
+        part.rename(path)
     except OSError as error:
         raise ConfigError("out-unwritable", f"{path} cannot be made: {error.strerror}.") from error
+
+
+def _owner(user: str, group: str) -> tuple[int, int]:
+    """Return the ids of a user and a group, -1 for what is not named or not known here."""
+    uid = next((one.pw_uid for one in pwd.getpwall() if one.pw_name == user), -1)
+    gid = next((one.gr_gid for one in grp.getgrall() if one.gr_name == group), -1)
+    return uid, gid

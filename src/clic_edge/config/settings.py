@@ -91,6 +91,19 @@ class Appliance(Strict):
         return self.state_dir / "phantoms"
 
 
+class OrthancTls(Strict):
+    """DICOM TLS for whoever sends to the appliance (PS3.15 B.12)."""
+
+    certificate: RelativePath
+    """PEM file of the appliance's certificate."""
+    key: RelativePath
+    """PEM file of its private key, without a password; Orthanc alone reads it."""
+    ca: RelativePath
+    """PEM file of who is trusted to certify senders."""
+    senders: Literal["certified", "any"] = "certified"
+    """Whether a sender has to show a certificate, or may come without."""
+
+
 class Orthanc(Strict):
     """The appliance's own archive, over REST."""
 
@@ -102,6 +115,8 @@ class Orthanc(Strict):
     """File whose first line is the password."""
     timeout_s: PositiveFloat = 30.0
     """Seconds to wait for an answer."""
+    tls: OrthancTls | None = None
+    """TLS of its DICOM port; without it, DICOM comes in the clear."""
 
 
 class Worker(Strict):

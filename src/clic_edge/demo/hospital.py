@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import httpx
 from pydantic import BaseModel, Field
 
+from clic_edge.demo.site import USER
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ConfigError
 from clic_edge.pipeline.routing import OWN_RESULT
@@ -102,7 +103,11 @@ class Hospital:
             base_url=site.pacs.url, headers=headers, timeout=timeout, trust_env=False
         )
         self._appliance = httpx.Client(
-            base_url=site.appliance.url, headers=headers, timeout=timeout, trust_env=False
+            base_url=site.appliance.url,
+            auth=(USER, site.appliance.password),
+            headers=headers,
+            timeout=timeout,
+            trust_env=False,
         )
 
     def take(self, files: Iterable[Path]) -> str:

@@ -25,6 +25,8 @@ import httpx
 
 from clic_edge.accounts.door import Door
 from clic_edge.app import Appliance
+from clic_edge.config import load_settings
+from clic_edge.config.archive import archive_configuration
 from clic_edge.deid.keys import create_key
 from clic_edge.domain.account import Role
 from clic_edge.errors import ConfigError, Defect
@@ -40,6 +42,8 @@ VIEWER = ROOT / "build" / "viewer"
 _PLUGINS = Path("/usr/share/orthanc/plugins")
 _START_SECONDS = 30
 _STOP_SECONDS = 15
+USER = "clic-edge"
+"""Who logs in to the appliance's Orthanc."""
 VISITOR = "demo"
 """Name of the account of a run of the demo."""
 
@@ -52,6 +56,8 @@ class Orthanc:
     ae_title: str
     http_port: int
     dicom_port: int
+    password: str = field(default="", repr=False)
+    """Of `USER`; the PACS asks for none."""
 
     @property
     def url(self) -> str:
@@ -97,7 +103,7 @@ def running_site(folder: Path) -> Iterator[Site]:
     with ExitStack() as stack:
         configurations = (
             (site.pacs, _pacs_configuration(site, folder)),
-            (site.appliance, ROOT / "appliance" / "orthanc.json"),
+            (site.appliance, _appliance_configuration(site)),
         )
         for orthanc, configuration in configurations:
             command = ["Orthanc", str(configuration)]
@@ -155,7 +161,11 @@ def _plan(folder: Path) -> Site:
     ports = _free_ports(6)
     pacs = Orthanc(name="pacs", ae_title="PACS", http_port=ports[0], dicom_port=ports[1])
     appliance = Orthanc(
-        name="appliance", ae_title="CLICEDGE", http_port=ports[2], dicom_port=ports[3]
+        name="appliance",
+        ae_title="CLICEDGE",
+        http_port=ports[2],
+        dicom_port=ports[3],
+        password=secrets.token_urlsafe(12),
     )
     site = Site(
         pacs=pacs,
@@ -165,6 +175,9 @@ def _plan(folder: Path) -> Site:
     )
     _write_pipelines(folder / "pipelines")
     site.settings.write_text(_settings(site, folder, metrics_port=ports[4]))
+    secret = folder / "orthanc-password"
+    secret.touch(0o600)
+    secret.write_text(site.appliance.password)
     create_key(folder / "deid.key")
     return site
 
@@ -189,6 +202,8 @@ deid_profiles = "{ROOT / "configs" / "deid"}"
 
 [orthanc]
 url = "{site.appliance.url}"
+username = "{USER}"
+password_file = "orthanc-password"
 
 [worker]
 metrics_port = {metrics_port}
@@ -206,6 +221,18 @@ port = {site.pacs.dicom_port}
 called_ae_title = "{site.pacs.ae_title}"
 calling_ae_title = "{site.appliance.ae_title}"
 """
+
+
+def _appliance_configuration(site: Site) -> Path:
+    """Return the folder of the appliance's own: what ships, and who may log in."""
+    folder = site.settings.parent / "orthanc-configuration"
+    folder.mkdir()
+    (folder / "10-appliance.json").symlink_to(ROOT / "appliance" / "orthanc.json")
+    orthanc = load_settings(site.settings).orthanc
+    site_file = folder / "20-site.json"
+    site_file.touch(0o600)
+    site_file.write_text(archive_configuration(orthanc, site.appliance.password))
+    return folder
 
 
 def _pacs_configuration(site: Site, folder: Path) -> Path:

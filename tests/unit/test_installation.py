@@ -1,15 +1,17 @@
-"""Whom the worker may reach follows from the settings."""
+"""What a machine is told follows from the settings: whom the worker reaches, who may log in to Orthanc."""
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 from typer.testing import CliRunner
 
 from clic_edge.cli import app
 from clic_edge.config import load_settings
+from clic_edge.config.archive import archive_configuration
 from clic_edge.config.outward import peers
-from clic_edge.errors import Transient
+from clic_edge.errors import ConfigError, Transient
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -88,3 +90,34 @@ def test_the_drop_in_names_them_and_a_name_without_an_address_is_said(tmp_path: 
     assert "\nIPAddressAllow=192.0.2.7\n" in text
     assert "no-such-host.invalid, which has no address now" in text
     assert "\nReadWritePaths=-/srv/results\n" in text
+
+
+def test_orthanc_is_told_a_password_that_is_made_once(tmp_path: Path) -> None:
+    settings = tmp_path / "clic-edge.toml"
+    settings.write_text('[orthanc]\nusername = "clic-edge"\npassword_file = "secret"\n')
+    words = ["-c", str(settings), "site", "orthanc", "--into", str(tmp_path)]
+    assert CliRunner().invoke(app, words).exit_code == 0
+    told = tmp_path / "20-site.json"
+    first = told.read_text()
+    assert CliRunner().invoke(app, words).exit_code == 0
+    password = (tmp_path / "secret").read_text().strip()
+    assert json.loads(first) == {"RegisteredUsers": {"clic-edge": password}}
+    assert told.read_text() == first
+    assert told.stat().st_mode & 0o077 == 0
+
+
+def test_orthanc_is_not_left_open(tmp_path: Path) -> None:
+    settings = tmp_path / "clic-edge.toml"
+    settings.write_text("")
+    words = ["-c", str(settings), "site", "orthanc", "--into", str(tmp_path)]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, ConfigError)
+    assert result.exception.code == "orthanc-open"
+
+
+def test_orthanc_is_told_of_tls(tmp_path: Path) -> None:
+    settings = tmp_path / "clic-edge.toml"
+    settings.write_text('[orthanc.tls]\ncertificate = "own.pem"\nkey = "own.key"\nca = "ca.pem"\n')
+    told = json.loads(archive_configuration(load_settings(settings).orthanc, "secret"))
+    assert told["DicomTlsRemoteCertificateRequired"] is True
+    assert told["DicomTlsCertificate"] == str(tmp_path / "own.pem")
