@@ -197,6 +197,7 @@ def test_a_backup_without_room_leaves_nothing(tmp_path: Path) -> None:
     assert caught.value.code == "backup-failed"
 
 
+@pytest.mark.slow
 def test_old_features_go_and_their_days_stay(engine: Engine) -> None:
     ledger = Ledger.on(engine)
     ours = observations(DAYS_40)

@@ -196,6 +196,7 @@ def kill_at_work(pid: int) -> None:
     os.kill(pid, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_network_that_dies_hangs_or_eats_costs_its_own_case_alone(tmp_path: Path) -> None:
     moody = network(tmp_path, Site())
     with pytest.raises(Defect) as error:
@@ -247,6 +248,7 @@ def in_this_process(root: Path, classes: int) -> wire.Message:
     return message
 
 
+@pytest.mark.slow
 def test_what_a_bundle_leaves_on_another_grid_is_brought_to_the_volumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -211,6 +211,7 @@ def test_a_runtime_that_nobody_installed_is_named_with_the_nearest(tmp_path: Pat
     assert error.value.code == "runtime-unknown"
 
 
+@pytest.mark.slow
 def test_a_package_for_images_answers_in_torchscript_as_in_onnx(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     toml = IMAGE_TOML[: IMAGE_TOML.index("[[maps]]")]

@@ -146,6 +146,7 @@ def test_the_gates_network_is_among_what_the_digests_cover(tmp_path: Path) -> No
     assert raised.value.code == "model-changed"
 
 
+@pytest.mark.slow
 def test_the_model_for_eyes_refuses_a_photograph_of_skin(test_data: Path) -> None:
     runtime = load_runtime(ROOT / "models" / "retina-vessels")
     (mole, *_) = sorted((test_data / "2d" / "dermoscopy-isic2017" / "images").glob("*.jpg"))

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from cryptography.x509.oid import NameOID
 from logins import ADMINISTRATOR, csrf_in, submit_login
 from pages import appliance_in, serving
+from pydantic import ValidationError
 
 from clic_edge.config.settings import Web
 from clic_edge.errors import ConfigError
@@ -95,7 +96,12 @@ def test_a_certificate_that_is_no_use_stops_the_start(tmp_path: Path) -> None:
         assert refusal(missing.settings()) == "tls-unreadable"
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "ai.hospital.example", "::"])  # noqa: S104 - what is refused
+def test_an_address_with_colons_is_not_taken_as_a_host() -> None:
+    with pytest.raises(ValidationError, match="host"):
+        Web(host="::")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "10.0.0.1", "ai.hospital.example"])  # noqa: S104 - what is refused
 def test_without_tls_no_other_machine_is_listened_to(tmp_path: Path, host: str) -> None:
     assert refusal(Web(host=host)) == "web-unencrypted"
     assert certificate_ends(Web(host=host, behind_proxy=True), NOW) is None

@@ -31,6 +31,7 @@ def middle(values: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> tuple[f
     )
 
 
+@pytest.mark.slow
 @given(rows=SIDES, columns=SIDES, size=st.tuples(SIDES, SIDES), fit=FITS, sampling=SAMPLINGS)
 @settings(deadline=None, max_examples=60)
 def test_an_even_image_stays_even_wherever_the_network_saw_it(

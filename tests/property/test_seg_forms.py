@@ -119,6 +119,7 @@ def moved(values: NDArray[np.float32], place: tuple[int, int, int]) -> NDArray[n
     return values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", FORMS, ids=form)
 def test_one_voxel_elsewhere_is_found_in_every_form(writer: Writer) -> None:
     analysis = with_everything(analysis_of(make_series(voxels=np.zeros(SHAPE, np.int16))))
@@ -127,6 +128,7 @@ def test_one_voxel_elsewhere_is_found_in_every_form(writer: Writer) -> None:
         prove(result, changed_voxel(analysis))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", FORMS, ids=form)
 def test_a_segment_under_the_name_of_another_is_found_in_every_form(writer: Writer) -> None:
     analysis = with_everything(analysis_of(make_series(voxels=np.zeros(SHAPE, np.int16))))

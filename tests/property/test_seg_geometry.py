@@ -160,6 +160,7 @@ def analysis_in(
     return analysis_of(series, descending=descending)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cosines", AXIS_COSINES)
 @pytest.mark.parametrize("step", [2.0, -2.0])
 def test_a_mask_lies_where_the_model_put_it_in_all_48_axis_orientations(
@@ -319,6 +320,7 @@ def test_what_a_cropped_and_resampled_network_sees_is_found_at_its_millimetres(
     assert np.linalg.norm(found.centroid - within.mean(axis=0)) < radius / 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["cropped", "resampled", "shifted", "turned round"])
 def test_a_mask_on_another_grid_than_the_images_does_not_leave(kind: str) -> None:
     analysis = analysis_in(Stack(slice_step=2.0))

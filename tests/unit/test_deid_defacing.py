@@ -91,6 +91,7 @@ def test_nose_eyes_and_ears_go_and_the_brain_stays(contrast: str) -> None:
     check_cut(made, cleaned(made.datasets))
 
 
+@pytest.mark.slow
 def test_of_a_head_in_computed_tomography_the_same_goes_and_stays(
     head: MadeHead, defaced: list[Dataset]
 ) -> None:
@@ -211,6 +212,7 @@ def test_the_second_look_finds_a_face_that_is_left(cut_head: tuple[Volume, Cut])
         look_again(before, shown, removed=less, cut=without_planes)
 
 
+@pytest.mark.slow
 def test_a_cut_through_the_brain_is_found(cut_head: tuple[Volume, Cut]) -> None:
     before, cut = cut_head
     deeper = replace(cut, offsets_mm=cut.offsets_mm - 15).removed(before.geometry)

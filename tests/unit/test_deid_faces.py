@@ -204,6 +204,7 @@ REAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_real_series_are_held_or_not(test_data: Path, name: str) -> None:
     by_series: dict[str, list[bytes]] = {}

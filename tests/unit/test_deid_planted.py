@@ -49,6 +49,7 @@ def _clean(one: Planted, profile: Profile) -> bytes:
     return deidentify(series, profile, PSEUDONYM).instances[0].content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["basic", "research", "monitoring"])
 @pytest.mark.filterwarnings("ignore")
 @every(PLACES)

@@ -304,6 +304,7 @@ REAL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", REAL)
 def test_real_folders_are_held_or_not(test_data: Path, tmp_path: Path, name: str) -> None:
     summary = clean_all(

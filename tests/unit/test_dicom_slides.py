@@ -30,6 +30,7 @@ def picture() -> Picture:
     return painting(160, 200, nuclei=10).pixels
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("full", [True, False])
 @pytest.mark.parametrize(
     ("codec", "table"),

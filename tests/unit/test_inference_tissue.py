@@ -149,6 +149,7 @@ def test_a_slide_of_one_level_is_looked_at_from_afar_without_holding_it_in_memor
     assert glass.largest <= 4096**2
 
 
+@pytest.mark.slow
 def test_a_slide_that_is_too_coarse_is_refused() -> None:
     slide = build_slide(clean_slide([sm_image(Scan(), painting(100, 100, nuclei=2).pixels)]))
     with pytest.raises(Refusal) as caught:

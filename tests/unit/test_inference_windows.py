@@ -20,6 +20,7 @@ def position_aware(windows: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([windows * 2, windows + place.reshape(windows.shape[2:])], axis=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5, 0.99])
 @pytest.mark.parametrize("batch", [1, 3])
 @pytest.mark.parametrize(

@@ -109,6 +109,7 @@ def test_a_pipeline_with_shadows_only_logs_and_sends_nothing(
     assert bench.ledger.deliveries.results(case.case_id) == ()
 
 
+@pytest.mark.slow
 def test_a_case_that_was_only_watched_runs_again_once_a_model_is_active(bench: Bench) -> None:
     bench.line().pipeline("brain")
     send(bench, "first", S.SHADOW)
@@ -249,6 +250,7 @@ def test_results_that_wait_for_the_pacs_do_not_leave_once_their_model_is_stopped
     assert [one for one in bench.delivered() if "Grey" in one] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("challengers", [(), ("second",)])
 def test_results_of_a_suspended_model_do_not_leave_because_its_package_is_broken(
     bench: Bench, challengers: tuple[str, ...]

@@ -131,6 +131,7 @@ def test_a_report_that_is_not_the_finding_does_not_leave(
     assert caught.value.code == "sr-differs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("keyword", ["PatientID", "PatientName", "StudyInstanceUID"])
 @pytest.mark.parametrize("kind", [ResultKind.SEG, ResultKind.SR])
 def test_a_result_of_another_patient_or_study_does_not_leave(

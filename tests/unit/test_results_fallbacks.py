@@ -219,6 +219,7 @@ def test_what_is_not_what_it_was_made_from_does_not_leave(name: str) -> None:
     assert caught.value.code == "fallback-differs"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("writer", WRITERS, ids=lambda one: type(one).__name__)
 def test_the_same_analysis_gives_the_same_bytes_and_another_patient_does_not_pass(
     writer: Writer,

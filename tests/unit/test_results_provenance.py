@@ -78,6 +78,7 @@ def dumped(result: ResultObject, tag: str, folder: Path) -> str:
     return found.group(1) if found else ""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("charset", "name"), NAMES.values(), ids=NAMES.keys())
 def test_a_name_in_any_character_set_arrives(
     charset: str | list[str], name: str, tmp_path: Path
@@ -152,6 +153,7 @@ def test_what_the_original_lacks_is_empty_and_what_is_invalid_is_left_out() -> N
         assert "PatientAge" not in ds
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "expected"), [(3, 391), (None, 91), (-5, 91), (2**30, 999999991)]
 )

@@ -190,6 +190,7 @@ def test_a_segmentation_of_lossy_images_says_so() -> None:
     assert (ds.LossyImageCompression, ds.LossyImageCompressionRatio) == ("01", 12.5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("folder", "pattern"),
     [

@@ -77,6 +77,7 @@ def test_the_same_analysis_gives_the_same_bytes(
     assert [one.content for one in write_all(analysis)] == [one.content for one in results]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scan", SCANS.values(), ids=SCANS.keys())
 def test_what_is_marked_lies_on_the_dark_tile_of_the_slide(root: Path, scan: Scan) -> None:
     """The outline, by wsidicom, and the map's brightest pixel, by highdicom, in pixels of the slide."""
@@ -326,6 +327,7 @@ def coarse_package(root: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stride", [64, 50, 37])
 def test_scores_of_tiles_that_overlap_lie_in_the_middle_of_their_tiles(
     root: Path, tmp_path: Path, stride: int

@@ -72,6 +72,7 @@ def test_the_report_is_an_unverified_measurement_report_by_a_device() -> None:
     assert uid_of(ds, "121012") == provenance.device_uid(analysis.prediction.model)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("modality", "code"), [("MR", "25056-3"), ("CT", "25045-6")])
 def test_the_procedure_reported_is_the_imaging(modality: str, code: str) -> None:
     ds, _ = report(analysis_of(make_series(Stack(modality=modality))))

@@ -324,6 +324,7 @@ def test_nothing_that_is_wrong_leaves(
     assert not any(str(one.sop_instance_uid) in caught.value.sentence for one in results)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "da"])
 def test_a_report_as_written_passes(analysis: Analysis, language: str) -> None:
     told = replace(analysis, language=language)

@@ -284,6 +284,7 @@ def test_every_group_names_the_operating_point_and_the_family(report: Measuremen
         assert family == codes.DCM.ArtificialIntelligence
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", FORMS)
 def test_segments_are_named_in_whatever_form_they_were_written(
     analysis: Analysis, kind: ResultKind
@@ -412,6 +413,7 @@ def said(*arguments: object) -> str:
     return (done.stdout + done.stderr).decode(errors="replace")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("language", ["en", "da"])
 def test_programs_of_others_read_all_of_it(
     analysis: Analysis, language: str, tmp_path: Path

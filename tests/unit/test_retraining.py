@@ -300,6 +300,7 @@ def test_a_package_learns_more_and_says_from_what(
     assert [one.cases for one in declared.training] == [8, learned]
 
 
+@pytest.mark.slow
 def test_it_begins_as_its_parent(trained: Trained, cohort: Path, tmp_path: Path) -> None:
     onnx = planned(trained, cohort, tmp_path)
     checkpoint = planned(trained, cohort, tmp_path, checkpoint=trained.run / "checkpoint.pt")
@@ -311,6 +312,7 @@ def test_it_begins_as_its_parent(trained: Trained, cohort: Path, tmp_path: Path)
     assert onnx.run.name != checkpoint.run.name
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_another_run_is_not_the_parent(
     trained: Trained, cohort: Path, tmp_path: Path
 ) -> None:

@@ -99,6 +99,7 @@ def test_what_cannot_be_done_is_said_and_changes_nothing(
     assert box.ledger.accounts.all() == before
 
 
+@pytest.mark.slow
 def test_role_password_and_disabling_count_at_once(box: Box) -> None:
     session = box.door.log_in("Bo", PASSWORD, address=ADDRESS, now=datetime.now(UTC))
     box.run("role", "bo", "physicist")

@@ -92,6 +92,7 @@ def routes(found: list[BaseRoute], prefix: str = "") -> Iterator[tuple[str, Base
             yield path, route
 
 
+@pytest.mark.slow
 def test_no_route_of_any_page_answers_without_log_in_but_those_that_must(
     app: FastAPI, stranger: TestClient
 ) -> None:
