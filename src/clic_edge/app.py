@@ -8,6 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -183,7 +184,8 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
 
 
 def _presence(appliance: Appliance, instance: str) -> Presence:
-    from clic_edge.pipeline.presence import Presence, this_run  # noqa: PLC0415 - not for the plugin
+    from clic_edge.pipeline.deadlines import watch_deadlines  # noqa: PLC0415 - not for the plugin
+    from clic_edge.pipeline.presence import Presence, this_run  # noqa: PLC0415 - as above
 
     settings = appliance.settings
     slots = settings.worker.concurrent_cases
@@ -192,6 +194,7 @@ def _presence(appliance: Appliance, instance: str) -> Presence:
         appliance.queue,
         this_run(settings.appliance.name, instance, slots=slots),
         lost_after=timedelta(seconds=settings.worker.lost_after_seconds),
+        also=partial(watch_deadlines, appliance.ledger, appliance.pipelines),
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
 from cryptography.x509 import load_pem_x509_certificate
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from clic_edge.ledger import Ledger
     from clic_edge.ledger.gauges import Gauges
 
+_DUE_SINCE: Final = timedelta(days=31)
 _OPEN: Final = ("received", "running", "waiting")
 Samples = list[tuple[tuple[str, ...], float]]
 
@@ -121,10 +123,21 @@ ACCOUNTED: Final = Family(
     name="clic_edge_account_last_day_end_timestamp_seconds",
     help="End of the newest day of which an account was compared to the end; absent before.",
 )
+LATE: Final = Family(
+    name="clic_edge_deadline_cases_at_risk",
+    help="Open cases whose result will be late, or is.",
+    labels=("pipeline", "cause"),
+)
+DUE: Final = Family(
+    name="clic_edge_deadline_results",
+    help="Results that were due in the last 31 days.",
+    labels=("pipeline", "result"),
+)
 FAMILIES: Final = (
     *(UP, BUILD, HEARD, OPEN, CASES, ENDS, OLDEST, RECEIPTS, MODELS, ALARMS, REFERENCES),
     *(PROVISIONAL, CONSTANCY_AT, CONSTANCY_PASSED, DISK_FREE, DISK_SIZE, EXPIRY, NOTICES),
     *(DIFFERENCES, ACCOUNTED),
+    *(LATE, DUE),
 )
 
 
@@ -184,6 +197,17 @@ class LedgerCollector(Collector):
         yield _metric(DIFFERENCES, [(one.labels, one.count) for one in gauges.differences])
         if gauges.accounted:
             yield _metric(ACCOUNTED, [((), bounds(gauges.accounted)[1].timestamp())])
+        yield from self._of_deadlines()
+
+    def _of_deadlines(self) -> Iterator[Metric]:
+        alarms = [one.risk for one in self._ledger.deadlines.alarms()]
+        yield _metric(LATE, [((one.pipeline, one.cause), one.cases) for one in alarms])
+        now = datetime.now(UTC)
+        results = Counter[tuple[str, ...]]()
+        for one in self._ledger.deadlines.kept(now - _DUE_SINCE, now):
+            results[one.pipeline, "kept"] += one.kept
+            results[one.pipeline, "missed"] += one.missed
+        yield _metric(DUE, list(results.items()))
 
     def _of_the_monitor(self, gauges: Gauges) -> Iterator[Metric]:
         charted = self._references()

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
-    from clic_edge.domain.case import Case
+    from clic_edge.domain.case import Case, Priority
 
 
 class RecordingQueue:
@@ -60,10 +60,16 @@ class RecordingQueue:
         self.fails = False
 
     def put(
-        self, connection: sa.Connection, case_id: str, attempt: int, *, delay: timedelta | None
+        self,
+        connection: sa.Connection,
+        case_id: str,
+        attempt: int,
+        *,
+        priority: Priority,
+        delay: timedelta | None,
     ) -> None:
         """Remember the attempt, or fail as a queue may."""
-        del connection, delay
+        del connection, priority, delay
         if self.fails:
             message = "the queue is broken"
             raise RuntimeError(message)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.engine import Engine
 
-    from clic_edge.domain.case import Case
+    from clic_edge.domain.case import Case, Priority
     from clic_edge.pipeline.line import Line
 
 DIGEST = "d" * 64
@@ -52,10 +52,16 @@ class Queue:
     """A queue in the database, as the real one: written in the transaction of the case."""
 
     def put(
-        self, connection: sa.Connection, case_id: str, attempt: int, *, delay: timedelta | None
+        self,
+        connection: sa.Connection,
+        case_id: str,
+        attempt: int,
+        *,
+        priority: Priority,
+        delay: timedelta | None,
     ) -> None:
         """Queue the case."""
-        del attempt, delay
+        del attempt, priority, delay
         connection.execute(sa.text("INSERT INTO queued VALUES (:one)"), {"one": case_id})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ from clic_edge.domain.accounting import (
     DifferenceCount,
     DifferenceKind,
 )
+from clic_edge.domain.deadline import LateCause, Risk
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 from clic_edge.domain.standing import ModelState, Placement
 from clic_edge.drift.plan import Policy
@@ -72,7 +74,9 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
         admission = Admission(
             case_id=str(number) * 64, study_id=f"s{number}", pipeline="organs", series_ids=("x",)
         )
-        ledger.cases.admit(admission)
+        ledger.cases.admit(replace(admission, due_at=datetime.now(UTC) if number else None))
+    late = {"cause": LateCause.QUEUE, "cases": 2, "ahead": 1, "is_missed": True}
+    ledger.deadlines.see([Risk(pipeline="organs", **late)], datetime.now(UTC))  # type: ignore[arg-type]
     notice = Notice(kind=NoticeKind.TEST, key="1", at=datetime.now(UTC), urgency=Urgency.ERROR)
     ledger.notices.put(notice)
     rule = ChannelRule(name="email", at_least=Urgency.ERROR, pause=timedelta())
@@ -151,6 +155,8 @@ def exported(told: str) -> set[str]:
         'clic_edge_open_cases{state="received"} 2.0',
         'clic_edge_open_cases{state="waiting"} 0.0',
         'clic_edge_ledger_cases{pipeline="organs",state="quarantined"} 1.0',
+        'clic_edge_deadline_cases_at_risk{cause="queue",pipeline="organs"} 2.0',
+        'clic_edge_deadline_results{pipeline="organs",result="missed"} 2.0',
         'clic_edge_ledger_ended_cases{code="bad-network",pipeline="organs",state="quarantined"} 1.0',
         'clic_edge_ledger_receipts{destination="pacs",result="accepted"} 2.0',
         'clic_edge_ledger_receipts{destination="pacs",result="rejected"} 1.0',

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from clic_edge.board.cases import CaseLine, case_line, seconds_of
 from clic_edge.domain.assessment import Reason, Verdict  # noqa: TC001 - as above
+from clic_edge.domain.case import Priority  # noqa: TC001 - as above
 from clic_edge.domain.clean import SeriesCertificate  # noqa: TC001 - as above
 from clic_edge.domain.result import Receipt, ResultKind
 from clic_edge.errors import ConfigError
@@ -144,6 +145,11 @@ class CaseDetail:
     attempt: int
     started_at: datetime | None
     next_attempt_at: datetime | None
+    priority: Priority
+    due_at: datetime | None
+    """When the result should be there; None where its pipeline promises nothing."""
+    in_time: bool | None
+    """Whether it was; None while there is none."""
     subjects: tuple[str, ...]
     """Keyed stand-ins of whose the images are."""
     stages: tuple[StageTime, ...]
@@ -173,6 +179,9 @@ def case_detail(ledger: Ledger, case_id: str) -> CaseDetail:
         attempt=case.attempt,
         started_at=case.started_at,
         next_attempt_at=case.next_attempt_at,
+        priority=case.priority,
+        due_at=case.due_at,
+        in_time=case.result_at <= case.due_at if case.due_at and case.result_at else None,
         subjects=tuple(sorted({one.subject_id for one in seen})),
         stages=tuple(_stages(case, dict(ledger.records.stages(case_id)))),
         refused=_refused(ledger, case),

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from clic_edge.domain.deadline import Kept  # noqa: TC001 - the API reads the annotations
+
 if TYPE_CHECKING:
     from clic_edge.ledger import Ledger
 
+_YEAR: Final = timedelta(days=366)
 MOST: Final = 8000
 """Predictions whose cases are looked at, the newest of the period: a page answers in a second."""
 
@@ -49,6 +52,8 @@ class Latency:
     """There is more in the period than a page can look at."""
     stages: tuple[StageLatency, ...]
     """The slowest first."""
+    deadlines: tuple[Kept, ...]
+    """Of the pipelines that name the model, of the last year, the newest month first."""
 
 
 def latency(ledger: Ledger, digest: str, *, days: int, now: datetime) -> Latency:
@@ -64,7 +69,14 @@ def latency(ledger: Ledger, digest: str, *, days: int, now: datetime) -> Latency
         until=now,
         is_cut=since > begin,
         stages=tuple(sorted(found, key=lambda one: (-one.p50, one.stage))),
+        deadlines=_deadlines(ledger, digest, now),
     )
+
+
+def _deadlines(ledger: Ledger, digest: str, now: datetime) -> tuple[Kept, ...]:
+    placed = [one.placement for one in ledger.standing.history()]
+    own = {one.pipeline for one in placed if one.digest == digest}
+    return tuple(one for one in ledger.deadlines.kept(now - _YEAR, now) if one.pipeline in own)
 
 
 def _stage(name: str, by_day: dict[date, list[float]]) -> StageLatency:

@@ -6,6 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -13,6 +14,7 @@ import numpy as np
 from clic_edge.board.workers import Presence, WorkerRow, workers
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.constancy import Verdict
+from clic_edge.domain.deadline import LateCause
 from clic_edge.domain.monitoring import Severity
 from clic_edge.domain.standing import ModelState
 from clic_edge.ledger.records import HEARTBEAT
@@ -36,6 +38,14 @@ MISSED: Final = timedelta(hours=36)
 EXPIRES: Final = (30, 7)
 """Days that a certificate should last: below the first look, below the second act."""
 HOURS: Final = 24
+_CAUSES: Final = MappingProxyType(
+    {
+        LateCause.NO_WORKER: "no_worker",
+        LateCause.WAITING: "waiting",
+        LateCause.QUEUE: "queue",
+        LateCause.SLOW: "slow",
+    }
+)
 _HOUR: Final = timedelta(hours=1)
 
 
@@ -119,6 +129,7 @@ def overview(ledger: Ledger, surroundings: Surroundings, now: datetime) -> Overv
         _worker(ledger, present, now),
         _archive(surroundings),
         _queue(ledger, now),
+        _deadline(ledger, now),
         _quarantine(ledger),
         _models(ledger),
         _alarms(ledger),
@@ -186,6 +197,26 @@ def _queue(ledger: Ledger, now: datetime) -> Light:
     late = now - oldest > LATE
     level, why = (Level.WARN, "late") if late else (Level.GOOD, "moves")
     return Light(name="queue", level=level, why=why, count=count, since=oldest)
+
+
+def _deadline(ledger: Ledger, now: datetime) -> Light:
+    """Return whether results come in time, the alarm of what is late already first."""
+    alarms = sorted(ledger.deadlines.alarms(), key=lambda one: not one.risk.is_missed)
+    for alarm in alarms:
+        why = "missed" if alarm.risk.is_missed else _CAUSES[alarm.risk.cause]
+        return Light(
+            name="deadline",
+            level=Level.BAD,
+            why=why,
+            count=alarm.risk.ahead if why == "queue" else alarm.risk.cases,
+            since=alarm.opened_at,
+            detail=alarm.risk.pipeline,
+        )
+    counts = ledger.deadlines.kept(now - REMEMBERED, now)
+    kept, missed = (sum(getattr(one, name) for one in counts) for name in ("kept", "missed"))
+    if not kept + missed:
+        return Light(name="deadline", level=Level.IDLE, why="none")
+    return Light(name="deadline", level=Level.GOOD, why="kept", count=kept, detail=str(missed))
 
 
 def _quarantine(ledger: Ledger) -> Light:

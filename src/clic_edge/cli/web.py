@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -54,13 +55,15 @@ def _vigil(appliance: Appliance) -> AbstractContextManager[None]:
     """Return what tells that no worker lives; where a secret is not for the pages, nothing is sent."""
     from clic_edge.notify.post import postman_of  # noqa: PLC0415 - the other commands need none
     from clic_edge.notify.vigil import Vigil, keeping  # noqa: PLC0415 - as above
+    from clic_edge.pipeline.deadlines import watch_deadlines  # noqa: PLC0415 - as above
 
     try:
         postman = postman_of(appliance.settings, appliance.ledger)
     except ConfigError as error:
         telemetry.notice_failed(channel="", code=error.code)
         return nullcontext()
-    return keeping(Vigil(ledger=appliance.ledger, postman=postman))
+    also = partial(watch_deadlines, appliance.ledger, appliance.pipelines)
+    return keeping(Vigil(ledger=appliance.ledger, postman=postman, also=also))
 
 
 def server_of(appliance: Appliance, hasher: Hasher | None = None) -> uvicorn.Server:

@@ -1,11 +1,13 @@
 """Pipelines: which series, cleaned how, seen by which model, results where to."""
 
 from collections.abc import Collection, Iterator, Mapping
+from datetime import time
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, NonNegativeInt
+from pydantic import AfterValidator, Field, NonNegativeInt, PositiveFloat, model_validator
+from pydantic_core import PydanticCustomError
 
 from clic_edge.config.rule import Rule
 from clic_edge.config.settings import FolderDestination, Settings
@@ -23,6 +25,21 @@ class Completeness(Strict):
     """No instance has come for this long."""
     expected_from: str | None = None
     """A destination that is asked how many instances the study has; none by default."""
+
+
+class Deadline(Strict):
+    """When a reader should have the result, counted from the arrival of the study's last image."""
+
+    minutes: PositiveFloat | None = None
+    """So many after the last image."""
+    by: Annotated[time, Field(strict=False)] | None = None
+    """The next such time of the day, an hour or more after the last image."""
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.minutes is None) == (self.by is None):
+            raise PydanticCustomError("deadline", "write either 'minutes' or 'by'")
+        return self
 
 
 class VolumeChoices(Strict):
@@ -78,6 +95,10 @@ class Pipeline(Strict):
     """Where it goes: names from `[destinations.NAME]`."""
     rule: Rule
     """Which series are taken."""
+    priority: Literal["urgent", "routine", "background"] = "routine"
+    """Urgent cases go first; background ones take no place that others wait for."""
+    deadline: Deadline | None = None
+    """When its results should be there; an alarm rings when they will not."""
     completeness: Completeness = Field(default_factory=Completeness)
     acceptance: Acceptance = Field(default_factory=Acceptance)
     """What a model must reach before it is made active."""

@@ -35,6 +35,20 @@ class CaseState(StrEnum):
         }
 
 
+class Priority(StrEnum):
+    """Which cases go before which; the least urgent last."""
+
+    URGENT = "urgent"
+    ROUTINE = "routine"
+    BACKGROUND = "background"
+    """Screening, and batches: nobody sits and waits."""
+
+    @property
+    def rank(self) -> int:
+        """1 for the most urgent."""
+        return list(Priority).index(self) + 1
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """One study on one pipeline. Holds handles and digests, never an identity."""
@@ -62,6 +76,11 @@ class Case:
     """Start of the first analysis: the Content Date and Time of every result."""
     updated_at: datetime
     next_attempt_at: datetime | None
+    priority: Priority = Priority.ROUTINE
+    due_at: datetime | None = None
+    """When the reader should have its result; None where the pipeline promises none."""
+    result_at: datetime | None = None
+    """When it first was delivered, or refused."""
 
     @property
     def content_id(self) -> str:

@@ -24,6 +24,7 @@ class NoticeKind(StrEnum):
     CASES_LATE = "cases-late"
     NO_WORKER = "no-worker"
     ACCOUNT_DIFFERS = "account-differs"
+    DEADLINE_AT_RISK = "deadline-at-risk"
     DISK_LOW = "disk-low"
     CLOCK_JUMPED = "clock-jumped"
     WATCH_FAILED = "watch-failed"

@@ -21,6 +21,7 @@ from clic_edge.ledger.certificates import CertificateStore
 from clic_edge.ledger.charted import ChartedStore
 from clic_edge.ledger.constancy import ConstancyStore
 from clic_edge.ledger.days import FeatureDayStore
+from clic_edge.ledger.deadlines import DeadlineStore
 from clic_edge.ledger.deliveries import DeliveryStore
 from clic_edge.ledger.export import ExportStore
 from clic_edge.ledger.features import FeatureStore
@@ -85,6 +86,7 @@ class Ledger:
     charted: ChartedStore
     traffic: TrafficStore
     workers: WorkerStore
+    deadlines: DeadlineStore
 
     @classmethod
     def on(cls, engine: Engine, queue: CaseQueue | None = None) -> Ledger:
@@ -123,4 +125,5 @@ class Ledger:
             charted=ChartedStore(engine),
             traffic=TrafficStore(engine),
             workers=WorkerStore(engine),
+            deadlines=DeadlineStore(engine),
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
 
-from clic_edge.domain.case import Case, CaseState
+from clic_edge.domain.case import Case, CaseState, Priority
 from clic_edge.errors import ConfigError
 from clic_edge.ledger.announcing import case_quarantined
 from clic_edge.ledger.deliveries import set_aside
@@ -38,7 +38,13 @@ class CaseQueue(Protocol):
     """Who runs cases: asked in the transaction that admits one, so neither is without the other."""
 
     def put(
-        self, connection: sa.Connection, case_id: str, attempt: int, *, delay: timedelta | None
+        self,
+        connection: sa.Connection,
+        case_id: str,
+        attempt: int,
+        *,
+        priority: Priority,
+        delay: timedelta | None,
     ) -> None:
         """Let attempt `attempt` of the case run after `delay`; asking twice changes nothing."""
         ...
@@ -59,6 +65,8 @@ class Admission:
     """Set when the case ends at once as refused: no pipeline takes the study."""
     study_digest: str = ""
     """Of the Study Instance UID: the same whatever patient the study is filed under."""
+    priority: Priority = Priority.ROUTINE
+    due_at: datetime | None = None
     moved_from: tuple[str, ...] = ()
     """Handles that the study had before its patient was corrected; gone from the archive."""
 
@@ -88,7 +96,8 @@ class CaseStore:
                 _audit(connection, admission.case_id, state, detail=admission.reason)
                 self._supersede(connection, admission)
                 if state is CaseState.RECEIVED:
-                    self._enqueue(connection, admission.case_id, 0)
+                    first = Priority.URGENT if admission.expedited else admission.priority
+                    self._enqueue(connection, admission.case_id, 0, priority=first)
             elif admission.expedited:
                 self._expedite(connection, admission.case_id)
             return _one(connection, admission.case_id)
@@ -152,6 +161,7 @@ class CaseStore:
         A case that late images made stale ends as superseded instead of delivered. A case that
         has ended, or whose next attempt was asked for meanwhile, is left alone.
         """
+        now = datetime.now(UTC)
         with self._engine.begin() as connection:
             query = sa.select(cases.c.superseded_by).where(cases.c.case_id == case.case_id)
             if state is CaseState.DELIVERED and connection.scalar(query):
@@ -159,10 +169,14 @@ class CaseStore:
             changed = connection.execute(
                 cases.update()
                 .where(_current(case) & cases.c.state.in_(_OPEN))
-                .values(state=state, code=code, reason=reason, updated_at=datetime.now(UTC))
+                .values(state=state, code=code, reason=reason, updated_at=now)
             ).rowcount
             if not changed:
                 return _one(connection, case.case_id).state
+            if state in (CaseState.DELIVERED, CaseState.REFUSED):
+                first = sa.func.coalesce(cases.c.result_at, sa.bindparam("now", now))
+                this = cases.c.case_id == case.case_id
+                connection.execute(cases.update().where(this).values(result_at=first))
             if state in (CaseState.DELIVERED, CaseState.SUPERSEDED):
                 _drop_segmentations(connection, case.case_id)
             if state is CaseState.QUARANTINED:
@@ -191,7 +205,8 @@ class CaseStore:
             ).rowcount
             if changed:
                 _audit(connection, case.case_id, CaseState.WAITING, detail=reason)
-                self._enqueue(connection, case.case_id, case.attempt + 1, delay=delay)
+                after = case.attempt + 1
+                self._enqueue(connection, case.case_id, after, priority=case.priority, delay=delay)
             return _one(connection, case.case_id).state
 
     def retry(
@@ -247,7 +262,8 @@ class CaseStore:
             )
         )
         _audit(connection, case.case_id, CaseState.RECEIVED, detail=detail, person=person)
-        self._enqueue(connection, case.case_id, case.attempt + 1)
+        priority = Priority.URGENT if expedited else case.priority
+        self._enqueue(connection, case.case_id, case.attempt + 1, priority=priority)
 
     def _enqueue(
         self,
@@ -255,10 +271,11 @@ class CaseStore:
         case_id: str,
         attempt: int,
         *,
+        priority: Priority,
         delay: timedelta | None = None,
     ) -> None:
         if self._queue:
-            self._queue.put(connection, case_id, attempt, delay=delay)
+            self._queue.put(connection, case_id, attempt, priority=priority, delay=delay)
 
     def case(self, case_id: str) -> Case:
         """Return one case. Raises ConfigError ``no-such-case``."""
@@ -335,6 +352,7 @@ def case_of(row: sa.Row[tuple[object, ...]]) -> Case:
     """Return what a row of `COLUMNS` says."""
     values = dict(row._mapping)
     values["state"] = CaseState(values["state"])
+    values["priority"] = Priority(values["priority"])
     values["series_ids"] = tuple(values["series_ids"])
     return Case(**values)
 

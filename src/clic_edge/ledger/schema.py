@@ -27,6 +27,9 @@ cases = sa.Table(
     sa.Column("next_attempt_at", UtcDateTime),
     sa.Column("superseded_by", sa.String(64)),
     sa.Column("study_digest", sa.String(64), nullable=False, index=True),
+    sa.Column("priority", sa.String(16), nullable=False, server_default="routine"),
+    sa.Column("due_at", UtcDateTime, index=True),
+    sa.Column("result_at", UtcDateTime),
     sa.Index("ix_cases_state_received_at", "state", "received_at"),
     sa.Index("ix_cases_code_received_at", "code", "received_at"),
 )

@@ -1,4 +1,4 @@
-"""The table of workers: hosts and processes of ours, no identity."""
+"""Tables of workers, and of results that will be late: names and numbers of ours, no identity."""
 
 from __future__ import annotations
 
@@ -22,4 +22,17 @@ workers = sa.Table(
     sa.Column("beat_at", UtcDateTime, nullable=False),
     sa.Column("running", sa.Integer, nullable=False),
     sa.Column("left_at", UtcDateTime),
+)
+
+deadline_alarms = sa.Table(
+    "deadline_alarms",
+    metadata,
+    sa.Column("pipeline", sa.String(64), primary_key=True),
+    sa.Column("opened_at", UtcDateTime, primary_key=True),
+    sa.Column("seen_at", UtcDateTime, nullable=False),
+    sa.Column("closed_at", UtcDateTime),
+    sa.Column("cause", sa.String(16), nullable=False),
+    sa.Column("cases", sa.Integer, nullable=False),
+    sa.Column("ahead", sa.Integer, nullable=False),
+    sa.Column("is_missed", sa.Boolean, nullable=False),
 )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from clic_edge.ledger import Ledger
@@ -27,6 +27,8 @@ class Vigil:
 
     ledger: Ledger
     postman: Postman
+    also: Callable[[datetime], None] | None = None
+    """What a worker would look at, were there one."""
 
     def look(self, now: datetime) -> None:
         """Say once that no worker lives any more, and send what waits: a worker would."""
@@ -48,6 +50,8 @@ class Vigil:
                 path="/",
             )
         )
+        if self.also:
+            self.also(now)
         self.postman.go_round(now)
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from clic_edge.domain.case import Priority
 from clic_edge.domain.constancy import clinical_name
 from clic_edge.domain.study import digest_of
 from clic_edge.errors import Refusal
 from clic_edge.ledger.cases import Admission
+from clic_edge.pipeline.deadlines import due_at
 from clic_edge.pipeline.phantoms import for_constancy
 from clic_edge.pipeline.routing import OWN_MANUFACTURER, route
 
@@ -101,6 +104,7 @@ def propose(
         return ()
     study_digest = digest_of([study.study_instance_uid])
     routing = route(study, pipelines)
+    by_name = {one.name: one for one in pipelines}
     if not routing.taken:
         return (
             Admission(
@@ -121,6 +125,8 @@ def propose(
             series_ids=tuple(series.series_id for series in taken.taken),
             study_digest=study_digest,
             expedited=expedited,
+            priority=Priority(by_name[taken.pipeline].priority),
+            due_at=due_at(by_name[taken.pipeline].deadline, study, datetime.now(UTC)),
         )
         for taken in routing.taken
     )

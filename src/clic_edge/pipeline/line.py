@@ -11,6 +11,7 @@ from clic_edge.domain.result import ResultKind
 from clic_edge.errors import Defect, Transient
 from clic_edge.pipeline.invitation import invitation
 from clic_edge.pipeline.phantoms import ready_for_constancy
+from clic_edge.pipeline.precedence import Precedence
 from clic_edge.pipeline.standing import cast
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ class Line:
     key: DeidKey = field(repr=False)
     pipelines: tuple[ReadyPipeline, ...]
     patience: Patience
+    precedence: Precedence = field(default_factory=Precedence, repr=False)
+    """Of the cases that this process runs."""
     language: str = "en"
     """Of what a reader reads in the results."""
     phantoms: Destination | None = None

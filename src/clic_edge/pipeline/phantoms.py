@@ -20,7 +20,7 @@ DESTINATION = "constancy"
 
 def for_constancy(settings: Pipeline, name: str) -> Pipeline:
     """Return a pipeline's settings under the name that constancy cases bear."""
-    return settings.model_copy(update={"name": name})
+    return settings.model_copy(update={"name": name, "deadline": None})
 
 
 def ready_for_constancy(

@@ -98,12 +98,20 @@ class Presence:
     """One worker among others."""
 
     def __init__(
-        self, ledger: Ledger, queue: DurableQueue, own: WorkerRun, *, lost_after: timedelta
+        self,
+        ledger: Ledger,
+        queue: DurableQueue,
+        own: WorkerRun,
+        *,
+        lost_after: timedelta,
+        also: Callable[[datetime], None] | None = None,
     ) -> None:
+        """Be `own`; `also` is called after each beat, however busy the cases keep this worker."""
         self._ledger = ledger
         self._queue = queue
         self._own = own
         self._lost_after = lost_after
+        self._also = also
         self._watch = Watch(lost_after)
         self._lines = frozenset({own.line})
         self._is_replaced = False
@@ -201,6 +209,8 @@ class Presence:
                     stop.set()
                     return
                 self.look_around()
+                if self._also:
+                    self._also(datetime.now(UTC))
             except DatabaseFailed:
                 telemetry.beat_failed(code="database-away")
 

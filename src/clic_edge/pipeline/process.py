@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import traceback
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from functools import partial
 from time import perf_counter
@@ -53,11 +54,18 @@ def directly(_name: str, stage: Callable[[], str]) -> str:
 def process(case_id: str, attempt: int, *, line: Line, step: Step) -> CaseState:
     """Take one attempt of a case along the line; return the state in which it leaves it."""
     state = CaseState.RUNNING
-    for stage in STAGES:
-        name = stage.__name__
-        state = CaseState(step(name, partial(settle, stage, case_id, attempt, line=line)))
-        if state is not CaseState.RUNNING:
-            break
+    priority = line.ledger.cases.case(case_id).priority
+    with ExitStack() as claim:
+        claim.enter_context(line.precedence.claim(priority))
+        for stage in STAGES:
+            name = stage.__name__
+            if stage is predict:
+                line.precedence.give_way(priority)
+            state = CaseState(step(name, partial(settle, stage, case_id, attempt, line=line)))
+            if stage is predict:
+                claim.close()  # whoever is less urgent need not wait for a PACS
+            if state is not CaseState.RUNNING:
+                break
     return state
 
 

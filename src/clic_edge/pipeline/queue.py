@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from dbos import DBOSClient
 
+from clic_edge.domain.case import Priority
+
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
     from datetime import timedelta
@@ -20,9 +22,14 @@ if TYPE_CHECKING:
     from clic_edge.domain.case import Case
 
 WORKFLOW = "process_case"
+URGENT = "urgent"
 FIRST_ATTEMPTS = "cases"
+BACKGROUND = "background"
+"""Screening and batches, at whatever attempt: they take no place that a clinical case waits for."""
 RETRIES = "retries"
 """Queued apart, so that a PACS that is away for days never holds up new cases."""
+QUEUES = (URGENT, FIRST_ATTEMPTS, RETRIES, BACKGROUND)
+"""Each has places of its own in a worker."""
 LINE_VERSION = "2"
 """Version of the line's stages, not of the package: an upgrade takes over cases in flight."""
 _UNDER_WAY = ["ENQUEUED", "PENDING", "DELAYED"]
@@ -37,12 +44,19 @@ class DurableQueue:
         )
 
     def put(
-        self, connection: sa.Connection, case_id: str, attempt: int, *, delay: timedelta | None
+        self,
+        connection: sa.Connection,
+        case_id: str,
+        attempt: int,
+        *,
+        priority: Priority,
+        delay: timedelta | None,
     ) -> None:
         """Queue an attempt within the caller's transaction; the case and attempt name it."""
         options: EnqueueOptions = {
             "workflow_name": WORKFLOW,
-            "queue_name": RETRIES if attempt else FIRST_ATTEMPTS,
+            "queue_name": _queue_of(attempt, priority),
+            "priority": priority.rank,
             "workflow_id": workflow_id(case_id, attempt),
             "app_version": LINE_VERSION,
         }
@@ -78,6 +92,14 @@ class DurableQueue:
     def let_go(self, workflows: Collection[str]) -> None:
         """End workflows of a worker that is gone: should it wake, it begins no further stage."""
         self._client.cancel_workflows(list(workflows))
+
+
+def _queue_of(attempt: int, priority: Priority) -> str:
+    if priority is Priority.BACKGROUND:
+        return BACKGROUND
+    if attempt:
+        return RETRIES
+    return URGENT if priority is Priority.URGENT else FIRST_ATTEMPTS
 
 
 def workflow_id(case_id: str, attempt: int) -> str:

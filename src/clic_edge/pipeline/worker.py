@@ -23,7 +23,7 @@ from clic_edge.ledger.records import HEARTBEAT
 from clic_edge.pipeline.clock import Clock, misdated
 from clic_edge.pipeline.monitoring import patrol
 from clic_edge.pipeline.process import process
-from clic_edge.pipeline.queue import FIRST_ATTEMPTS, LINE_VERSION, RETRIES, WORKFLOW, workflow_id
+from clic_edge.pipeline.queue import LINE_VERSION, QUEUES, WORKFLOW, workflow_id
 from clic_edge.pipeline.reconcile import reconcile
 from clic_edge.pipeline.retention import tidy
 from clic_edge.pipeline.returned import send_assessments, take_back
@@ -132,7 +132,7 @@ class Worker:
 
         DBOS.launch()
         try:
-            for queue in (FIRST_ATTEMPTS, RETRIES):
+            for queue in QUEUES:
                 DBOS.register_queue(
                     queue,
                     worker_concurrency=self._pace.concurrent_cases,
