@@ -246,7 +246,7 @@ def test_what_was_withdrawn_is_not_expected_at_the_pacs(day: Day) -> None:
 
 def test_a_delivered_case_whose_result_nobody_accepts_is_named(day: Day) -> None:
     day.ledger.deliveries.receive((day.receipt(accepted=False),))
-    assert kinds(day.account()[1]) == ["receipt-missing", "result-unknown"]
+    assert kinds(day.account()[1]) == ["receipt-missing"]
 
 
 @pytest.mark.parametrize("away", ["pacs", "stock"])

@@ -20,6 +20,7 @@ from clic_edge.domain.accounting import (
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import Transient
 from clic_edge.ledger.search import Place
+from clic_edge.ledger.withdrawals import STAYS
 from clic_edge.pacs.transport import AskedStudy
 
 if TYPE_CHECKING:
@@ -126,8 +127,9 @@ class _Making:
         self._results += len(entry.results)
         accepted = sum(one.accepted for one in entry.receipts)
         self._receipts += accepted
-        if outcome is Outcome.DELIVERED and not accepted:
-            self._differs(DifferenceKind.RECEIPT_MISSING, entry)
+        if outcome is Outcome.DELIVERED:
+            for place in sorted(_unreceipted(entry)):
+                self._differs(DifferenceKind.RECEIPT_MISSING, entry, place=place)
 
     def _studies(self, entries: Iterable[Entry]) -> Iterator[_Study]:
         """Yield the studies of some cases; none once the archive is away."""
@@ -185,7 +187,7 @@ class _Making:
         for uid in sorted(expected.keys() - objects):
             self._differs(DifferenceKind.RESULT_MISSING, expected[uid], place=place, uid=uid)
         others = objects - expected.keys()
-        for uid in sorted(others - self._books.ledger.accounting.accepted(place, others)):
+        for uid in sorted(others - self._books.ledger.accounting.answered(place, others)):
             first = study.entries[0]
             self._differs(DifferenceKind.RESULT_UNKNOWN, first, place=place, uid=uid)
         other = holding.patient_id if holding else None
@@ -217,6 +219,18 @@ class _Making:
 
     def _hinder(self, place: str, code: str) -> None:
         self._compared[place] = replace(self._compared[place], hindrance=code)
+
+
+def _unreceipted(entry: Entry) -> set[str]:
+    """Return where a delivered case has no receipt of a result; a nameless place where nowhere has.
+
+    What readers say, and what takes results back, is sent after the end, and tried by itself.
+    """
+    own = {one.sop_instance_uid for one in entry.results if one.kind not in STAYS}
+    receipts = [one for one in entry.receipts if one.sop_instance_uid in own]
+    if not any(one.accepted for one in receipts):
+        return {""}
+    return {one.destination for one in receipts if not one.accepted}
 
 
 def _series(study: _Study) -> frozenset[str]:

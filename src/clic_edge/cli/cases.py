@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from pydantic import TypeAdapter
 
 from clic_edge.cli.console import moment, state, stdout, table, whole
 from clic_edge.cli.context import ledger_of
 from clic_edge.domain.case import CaseState
+from clic_edge.errors import ConfigError
 
 if TYPE_CHECKING:
     from clic_edge.domain.case import Case
 
 app = typer.Typer(help="Cases: one study on one pipeline.", no_args_is_help=True)
+_BY = typer.Option("--by", help="Your name, as it stands in the history.")
+_WHY = typer.Option("--reason", help="Why, in a sentence.")
 
 
 @app.command("list")
@@ -70,7 +74,7 @@ def show(
         whole |= {"audit": [asdict(row) for row in audit]}
         stdout.print_json(json.dumps(whole, default=str))
         return
-    table("case", ("", ""), _facts(case))
+    table("case", ("", ""), [*_facts(case), *_what_to_do(case)])
     table("stages", ("stage", "seconds"), ((name, f"{value:.3f}") for name, value in stages))
     table(
         "results",
@@ -93,14 +97,106 @@ def show(
     )
 
 
+@app.command("held")
+def held_cases(
+    context: typer.Context,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Tell why cases wait, were refused or are held, by reason, and what to do.
+
+    What was refused more than thirty days ago is left out.
+    """
+    from clic_edge.board.attention import HeldGroup, attention  # noqa: PLC0415 - for a fast --help
+    from clic_edge.pipeline.explaining import remedy  # noqa: PLC0415 - as above
+
+    groups = attention(ledger_of(context), datetime.now(UTC), remedy=remedy)
+    if as_json:
+        stdout.print_json(TypeAdapter(tuple[HeldGroup, ...]).dump_json(groups).decode())
+        return
+    table(
+        f"held: {sum(one.count for one in groups)}",
+        ("state", whole("code"), "cases", "oldest", "for example", "what to do"),
+        (
+            (
+                state(one.state),
+                one.code,
+                str(one.count),
+                moment(one.oldest),
+                one.cases[0].case_id if one.cases else "",
+                one.remedy,
+            )
+            for one in groups
+        ),
+    )
+
+
 @app.command()
 def retry(
     context: typer.Context,
-    case_id: Annotated[str, typer.Argument(help="As `cases list` prints it.")],
+    case_id: Annotated[str, typer.Argument(help="As `cases list` prints it.")] = "",
+    *,
+    code: Annotated[
+        str, typer.Option(help="All with this code, as `cases held` prints it, 500 at most.")
+    ] = "",
+    held: Annotated[
+        CaseState, typer.Option("--state", help="Which of those with the code.")
+    ] = CaseState.QUARANTINED,
+    by: Annotated[str, _BY] = "",
+    reason: Annotated[str, _WHY] = "",
 ) -> None:
-    """Run a waiting, refused or quarantined case again now; the worker takes it up."""
-    case = ledger_of(context).cases.retry(case_id)
+    """Run waiting, refused or quarantined cases again now; the worker takes them up.
+
+    One case by its id, or all of a kind, which needs a name and a reason.
+
+    Example: `clic-edge cases retry --code network-failed --by "Ida" --reason "new driver"`
+    """
+    from clic_edge.board.attention import REMEMBERED  # noqa: PLC0415 - for a fast --help
+    from clic_edge.pipeline import intervening  # noqa: PLC0415 - as above
+
+    ledger = ledger_of(context)
+    if bool(case_id) == bool(code):
+        raise ConfigError("nothing-to-retry", "Name a case, or a kind of cases by --code.")
+    if code:
+        since = datetime.now(UTC) - REMEMBERED
+        kind = intervening.HeldKind(state=held, code=code, refused_since=since)
+        done = intervening.retry_all(ledger, kind, person=by, reason=reason)
+        stdout.print(f"{done.begun} cases are queued{', and there are more' * done.more}")
+        return
+    if by or reason:
+        case = intervening.retry(ledger, case_id, person=by, reason=reason)
+    else:
+        case = ledger.cases.retry(case_id)
     stdout.print(f"{case.case_id} is queued as attempt {case.attempt}")
+
+
+@app.command()
+def withdraw(
+    context: typer.Context,
+    case_id: Annotated[str, typer.Argument(help="As `cases list` prints it.")],
+    *,
+    by: Annotated[str, _BY],
+    reason: Annotated[str, _WHY],
+) -> None:
+    """Take the results of a case back: the worker tells the destinations. It can't be undone."""
+    from clic_edge.pipeline import intervening  # noqa: PLC0415 - for a fast --help
+
+    intervening.withdraw(ledger_of(context), case_id, person=by, reason=reason)
+    stdout.print(f"{case_id} is withdrawn")
+
+
+@app.command("send-again")
+def send_again(
+    context: typer.Context,
+    case_id: Annotated[str, typer.Argument(help="As `cases list` prints it.")],
+    *,
+    by: Annotated[str, _BY],
+    reason: Annotated[str, _WHY],
+) -> None:
+    """Send the results of a delivered case anew, as they are, to each place that had them."""
+    from clic_edge.pipeline import intervening  # noqa: PLC0415 - for a fast --help
+
+    count = intervening.send_again(ledger_of(context), case_id, person=by, reason=reason)
+    stdout.print(f"{count} objects of {case_id} are sent again by the worker")
 
 
 def _in_order(stages: tuple[tuple[str, float], ...]) -> list[tuple[str, float]]:
@@ -109,6 +205,12 @@ def _in_order(stages: tuple[tuple[str, float], ...]) -> list[tuple[str, float]]:
 
     seconds = dict(stages)
     return [(one.__name__, seconds[one.__name__]) for one in STAGES if one.__name__ in seconds]
+
+
+def _what_to_do(case: Case) -> list[tuple[str, str]]:
+    from clic_edge.pipeline.explaining import remedy  # noqa: PLC0415 - for a fast --help
+
+    return [("what to do", said)] if (said := remedy(case.code)) else []
 
 
 def _facts(case: Case) -> list[tuple[str, str]]:

@@ -15,6 +15,7 @@ from clic_edge.ledger.annotations import AnnotationStore
 from clic_edge.ledger.api_tokens import ApiTokenStore
 from clic_edge.ledger.assessments import AssessmentStore
 from clic_edge.ledger.attempts import AttemptStore
+from clic_edge.ledger.attention import AttentionStore
 from clic_edge.ledger.audit import AuditStore
 from clic_edge.ledger.cases import CaseStore
 from clic_edge.ledger.certificates import CertificateStore
@@ -81,6 +82,7 @@ class Ledger:
     accounts: AccountStore
     sessions: SessionStore
     attempts: AttemptStore
+    attention: AttentionStore
     api_tokens: ApiTokenStore
     annotations: AnnotationStore
     charted: ChartedStore
@@ -120,6 +122,7 @@ class Ledger:
             accounts=AccountStore(engine),
             sessions=SessionStore(engine),
             attempts=AttemptStore(engine),
+            attention=AttentionStore(engine),
             api_tokens=ApiTokenStore(engine),
             annotations=AnnotationStore(engine),
             charted=ChartedStore(engine),

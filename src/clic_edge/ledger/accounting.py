@@ -105,15 +105,14 @@ class AccountingStore:
                 found |= set(connection.scalars(query.distinct()))
         return frozenset(found)
 
-    def accepted(self, destination: str, uids: Iterable[str]) -> frozenset[str]:
-        """Return those of some objects that a destination has accepted from us at any time."""
+    def answered(self, destination: str, uids: Iterable[str]) -> frozenset[str]:
+        """Return those of some objects that we have sent to a destination at any time."""
         found: set[str] = set()
         with self._engine.connect() as connection:
             for part in in_parts(uids):
                 query = sa.select(receipts.c.sop_instance_uid).where(
                     receipts.c.sop_instance_uid.in_(part),
                     receipts.c.destination == destination,
-                    receipts.c.accepted,
                 )
                 found |= set(connection.scalars(query))
         return frozenset(found)

@@ -6,12 +6,14 @@ import hashlib
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import sqlalchemy as sa
 
+from clic_edge.domain.case import CaseState
 from clic_edge.domain.result import Receipt, ResultKind, ResultReference, SeriesRefusal
-from clic_edge.errors import Defect
+from clic_edge.errors import ConfigError, Defect
+from clic_edge.ledger.records import AuditEvent, note_event
 from clic_edge.ledger.schema import (
     cases,
     predictions,
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
     from clic_edge.domain.result import ResultObject
+
+
+AGAIN: Final = "to be sent again"
+"""Status of what a destination has lost, until it has answered anew."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +187,51 @@ class DeliveryStore:
         )
         with self._engine.connect() as connection:
             return tuple(Receipt(**row._mapping) for row in connection.execute(query))
+
+    def send_again(self, case_id: str, *, person: str, reason: str) -> int:
+        """Let the results of a delivered case be sent anew; return how many objects and places.
+
+        Raises
+        ------
+        ConfigError
+            ``case-not-resendable``: it is not delivered, or nothing of it was.
+
+        """
+        now = datetime.now(UTC)
+        own = sa.select(result_objects.c.sop_instance_uid).where(
+            result_objects.c.case_id == case_id, result_objects.c.current, ~_STAYS
+        )
+        delivered = sa.select(sa.literal(1)).where(
+            cases.c.case_id == case_id, cases.c.state == CaseState.DELIVERED
+        )
+        which = receipts.c.sop_instance_uid.in_(own) & receipts.c.accepted & delivered.exists()
+        values = {"accepted": False, "status": AGAIN, "received_at": now}
+        with self._engine.begin() as connection:
+            count = connection.execute(receipts.update().where(which).values(**values)).rowcount
+            if not count:
+                raise ConfigError(
+                    "case-not-resendable",
+                    f"Case {case_id} has no results at a destination that count; "
+                    "there is nothing to send again.",
+                )
+            event = AuditEvent(
+                at=now, case_id=case_id, action="sent-again", detail=reason, person=person
+            )
+            note_event(connection, event)
+        return count
+
+    def to_send_again(self) -> tuple[str, ...]:
+        """Return the delivered cases of which something is to be sent anew."""
+        query = (
+            sa.select(result_objects.c.case_id)
+            .join(receipts)
+            .join(cases, cases.c.case_id == result_objects.c.case_id)
+            .where(receipts.c.status == AGAIN, ~receipts.c.accepted, result_objects.c.current)
+            .where(cases.c.state == CaseState.DELIVERED)
+            .distinct()
+        )
+        with self._engine.connect() as connection:
+            return tuple(sorted(connection.scalars(query)))
 
 
 _STAYS = result_objects.c.kind.in_([ResultKind.ASSESSMENT, ResultKind.REJECTION])

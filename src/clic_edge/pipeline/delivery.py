@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,15 @@ def deliver_kind(line: Line, case: Case, kind: ResultKind) -> None:
     """
     destinations = line.pipeline(case.pipeline).destinations
     _raise_first(_deliver_to(line, case, destination, kind=kind) for destination in destinations)
+
+
+def deliver_again(line: Line) -> None:
+    """Send what a person asked to be sent anew; where a destination is down, at the next turn."""
+    for case_id in line.ledger.deliveries.to_send_again():
+        with suppress(Transient, Refusal, Defect):  # a receipt, or the next account, tells
+            case = line.ledger.cases.case(case_id)
+            destinations = line.pipeline(case.pipeline).destinations
+            _raise_first(_deliver_to(line, case, destination) for destination in destinations)
 
 
 def _deliver_to(

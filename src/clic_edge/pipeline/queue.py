@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from dbos import DBOSClient
+from sqlalchemy import inspect
 
 from clic_edge.domain.case import Priority
 
@@ -42,6 +43,7 @@ class DurableQueue:
         self._client = DBOSClient(
             system_database_engine=engine, lazy=True, retry_connection_errors=False
         )
+        self._is_made = False
 
     def put(
         self,
@@ -52,7 +54,12 @@ class DurableQueue:
         priority: Priority,
         delay: timedelta | None,
     ) -> None:
-        """Queue an attempt within the caller's transaction; the case and attempt name it."""
+        """Queue an attempt within the caller's transaction; the case and attempt name it.
+
+        Until a worker has run once there is no queue; it finds the case at its first look around.
+        """
+        if not self._has_tables(connection):
+            return
         options: EnqueueOptions = {
             "workflow_name": WORKFLOW,
             "queue_name": _queue_of(attempt, priority),
@@ -63,6 +70,12 @@ class DurableQueue:
         if delay:
             options["delay_seconds"] = delay.total_seconds()
         self._client.enqueue_in_transaction(connection, options, case_id, attempt)
+
+    def _has_tables(self, connection: sa.Connection) -> bool:
+        if not self._is_made:
+            schema = "dbos" if connection.dialect.name == "postgresql" else None
+            self._is_made = inspect(connection).has_table("workflow_status", schema=schema)
+        return self._is_made
 
     def stranded(self, cases: Iterable[Case], *, lines: Collection[str]) -> tuple[Case, ...]:
         """Return those whose attempt is in no queue and in no worker's hands, of any of `lines`.

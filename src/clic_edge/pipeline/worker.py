@@ -21,6 +21,7 @@ from clic_edge.ledger.database import DatabaseFailed
 from clic_edge.ledger.pruning import KEEP_ALL
 from clic_edge.ledger.records import HEARTBEAT
 from clic_edge.pipeline.clock import Clock, misdated
+from clic_edge.pipeline.delivery import deliver_again
 from clic_edge.pipeline.monitoring import patrol
 from clic_edge.pipeline.process import process
 from clic_edge.pipeline.queue import LINE_VERSION, QUEUES, WORKFLOW, workflow_id
@@ -188,6 +189,7 @@ class Worker:
             )
             send_assessments(line, now=now)
             send_withdrawals(line)
+            deliver_again(line)
         except ClicEdgeError as error:
             telemetry.reconcile_failed(code=error.code)
         except DatabaseFailed:

@@ -25,6 +25,7 @@ from clic_edge.web import (
     alarms,
     api,
     assess,
+    attention,
     audit,
     case,
     cases,
@@ -110,7 +111,7 @@ def create_app(
         app.include_router(one.router(site.watch, pages))
     app.include_router(reports.router(_shelf(site), pages))
     app.include_router(preferences.router(ledger.accounts.set_language))
-    for page in (accounting, alarms, audit):
+    for page in (accounting, alarms, attention, audit):
         app.include_router(page.router(ledger, pages))
     app.include_router(viewer.router(site.viewer_folder))
     app.include_router(dicomweb.router(archive))
@@ -156,6 +157,7 @@ def _programs(
         accounts.api(ledger),
         cases.api(ledger),
         accounting.api(ledger),
+        attention.api(ledger),
         alarms.api(ledger),
         audit.api(ledger),
         case.api(ledger),

@@ -20,7 +20,7 @@ from clic_edge.drawing.timeline import Stage, Timeline, timeline
 from clic_edge.errors import ConfigError
 from clic_edge.ledger import Ledger
 from clic_edge.pipeline import intervening
-from clic_edge.pipeline.explaining import explained
+from clic_edge.pipeline.explaining import explained, remedy
 from clic_edge.pipeline.picturing import PICTURED
 from clic_edge.web.access import account_of, at_least
 from clic_edge.web.cases import SIGNS
@@ -133,6 +133,7 @@ class _Shown:
             drawn=_timeline(detail, language),
             longest=LONGEST_REASON,
             pictured=_pictured(detail),
+            remedy=remedy(detail.line.code, language),
             explained=lambda code, reason: explained(code, reason, language),
         )
 

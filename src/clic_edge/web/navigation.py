@@ -18,6 +18,7 @@ class Entry:
 MENU: Final = (
     Entry(name="overview", path="/"),
     Entry(name="cases", path="/cases"),
+    Entry(name="attention", path="/attention"),
     Entry(name="accounting", path="/accounting"),
     Entry(name="models", path="/models"),
     Entry(name="constancy", path="/constancy"),
