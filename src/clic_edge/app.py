@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 from clic_edge.config import cross_check, load_pipelines, load_settings, read_secret
+from clic_edge.domain.limits import StudyLimits
 from clic_edge.domain.standing import Serving
 from clic_edge.ledger import Ledger
 from clic_edge.ledger.database import migrate, open_engine
@@ -75,7 +76,17 @@ class Appliance:
 
     def archive(self) -> OrthancArchive:
         """Return the appliance's Orthanc over HTTP."""
-        return OrthancArchive(HttpRest(self._peer()))
+        return OrthancArchive(HttpRest(self._peer()), self.limits)
+
+    @property
+    def limits(self) -> StudyLimits:
+        """How much one study may ask of the appliance."""
+        limits = self.settings.limits
+        return StudyLimits(
+            study_series=limits.study_series,
+            series_instances=limits.series_instances,
+            series_mib=limits.series_mib,
+        )
 
     def cohort(self) -> OrthancCohort:
         """Return the studies of the appliance's Orthanc, to be chosen from."""

@@ -37,6 +37,8 @@ WAITING_STUDIES = 100_000
 SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
 """Statuses of C-STORE (PS3.4 B.2.3); a sender that gets the latter sends again later."""
 RESERVE_MEGABYTES = 1024
+LARGEST_FILE = 256 << 20
+"""Bytes that the plugin takes from Orthanc to read a header."""
 
 BUTTON = """
 $('#study').live('pagebeforecreate', function() {
@@ -115,6 +117,19 @@ class InnerRest:
             raise Transient("archive-unreachable", "Orthanc did not answer its plugin.") from error
         return bytes(body)
 
+    def opening(self, instance_id: str, most: int) -> bytes | None:
+        """Return the first bytes of a file; raises Transient ``left-to-worker`` for a large one.
+
+        Orthanc hands a file to its plugin only whole, so that a large one would be in memory twice.
+        """
+        size = self.get(f"/instances/{instance_id}/attachments/dicom/size")
+        if size is None:
+            return None
+        if int(size) > LARGEST_FILE:
+            raise Transient("left-to-worker", "The study has large files; the worker takes it in.")
+        body = self.get(f"/instances/{instance_id}/file")
+        return None if body is None else body[:most]
+
     def post(self, path: str, body: bytes) -> bytes | None:
         """Refuse: nothing is written from inside Orthanc."""
         raise NotImplementedError
@@ -160,13 +175,17 @@ class Front:
         self._settings_path = settings_path
         self._reserve = reserve
         self._turns_away = False
-        self._archive = OrthancArchive(InnerRest(orthanc))
+        self._inner = InnerRest(orthanc)
         self._stable: Queue[str] = Queue(WAITING_STUDIES)
         threading.Thread(target=self._take_in_for_ever, daemon=True).start()
 
     @cached_property
     def _appliance(self) -> Appliance:
         return Appliance.open(self._settings_path)
+
+    @property
+    def _archive(self) -> OrthancArchive:
+        return OrthancArchive(self._inner, self._appliance.limits)
 
     def on_change(self, change: int, _level: int, resource: str) -> None:
         """Remember a stable study; returns at once."""

@@ -20,7 +20,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "telemetry": {"errors"},
     "dicom": VALUES,
     "inference": VALUES,
-    "pacs": VALUES,
+    "pacs": VALUES | {"dicom"},
     "ledger": VALUES,
     "drift": VALUES,
     "board": VALUES | {"config", "ledger", "drift"},

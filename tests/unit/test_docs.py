@@ -43,9 +43,15 @@ SAID_ELSEWHERE = {
     "deid.profile": set(),  # names the file before what is wrong with its options
     "dicom.reading": {("Defect", "unreadable-instance")},
     "demo.show": set(),  # repeats the code of the case
+    "pacs.summaries": {
+        ("Refusal", "header-too-large"),
+        ("Refusal", "header-unreadable"),
+        ("Refusal", "study-too-large"),
+    },
     "pipeline.delivery": set(),  # repeats why no series was analysed
     "pipeline.intake": {("Refusal", "no-pipeline")},
     "pipeline.stages": set(),  # as above
+    "pipeline.supersession": set(),  # repeats why the study was not looked at
 }
 """Codes that do not stand beside the error's class, by the module that holds them."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import hostile_files
 import pytest
 from dbos import run_dbos_database_migrations
 from ledgers import make_tables
@@ -77,6 +78,8 @@ class StandIn:
         answer = self.resources[path]
         if isinstance(answer, Exception):
             raise answer
+        if isinstance(answer, bytes):
+            return answer
         return json.dumps(answer).encode() if path != "/tools/now" else str(answer).encode()
 
     def LogWarning(self, message: str) -> None:  # noqa: N802, D102 - as above
@@ -143,7 +146,7 @@ def ledger(settings: Path) -> Ledger:
 def orthanc(settings: Path) -> StandIn:
     """Return an Orthanc with one study that the pipeline takes."""
     instances = ["instance-1", "instance-2"]
-    tags = {"Modality": "MR", "SeriesDescription": "Hippocampus", "Manufacturer": "Acme"}
+    file = hostile_files.part10(hostile_files.slices(1))
     study_tags = {"StudyInstanceUID": "1.2.3", "PatientName": NAME}
     return StandIn(
         settings=settings,
@@ -156,7 +159,8 @@ def orthanc(settings: Path) -> StandIn:
             },
             "/tools/now": "20260102T040405",
             "/series/series-1": {"Instances": instances, "ParentStudy": STUDY},
-            "/instances/instance-1/simplified-tags": tags,
+            "/instances/instance-1/attachments/dicom/size": str(len(file)).encode(),
+            "/instances/instance-1/file": file,
             "/instances/instance-1/metadata?expand": {},
         },
     )
@@ -351,3 +355,14 @@ def test_a_gigabyte_stays_free_unless_orthanc_says_otherwise(orthanc: StandIn) -
 def test_a_disk_that_is_away_is_left_to_orthanc(orthanc: StandIn, tmp_path: Path) -> None:
     orthanc.storage, orthanc.reserve = tmp_path / "not-mounted", 1 << 30
     assert register(orthanc).on_c_store(None) == SUCCESS
+
+
+def test_a_large_file_is_left_to_the_worker(orthanc: StandIn, ledger: Ledger) -> None:
+    orthanc.resources["/instances/instance-1/attachments/dicom/size"] = str(1 << 40).encode()
+    del orthanc.resources["/instances/instance-1/file"]
+    front = register(orthanc)
+    front.on_change(STABLE_STUDY, 1, STUDY)
+    wait_for(lambda: bool(orthanc.warnings), "the plugin says so")
+    assert "left-to-worker" in orthanc.warnings[0]
+    assert ledger.cases.of_study(STUDY) == ()
+    assert _ask(front, "GET").status == 503

@@ -261,6 +261,17 @@ class Retention(Strict):
     """Of the audit trail; at least 6 where it is not for ever."""
 
 
+class Limits(Strict):
+    """How much one study may ask of the appliance; what asks for more is refused by name."""
+
+    study_series: PositiveInt = 1000
+    """Series of a study that are looked at."""
+    series_instances: PositiveInt = 20_000
+    """Instances of a series that are fetched."""
+    series_mib: PositiveInt = 4096
+    """MiB of a series that are fetched: it is in memory three times before a model sees it."""
+
+
 class Retraining(Strict):
     """Learning from what readers said of results."""
 
@@ -337,6 +348,7 @@ class Settings(Strict):
     accounting: Accounting = Field(default_factory=Accounting)
     notify: Notify = Field(default_factory=Notify)
     retention: Retention = Field(default_factory=Retention)
+    limits: Limits = Field(default_factory=Limits)
     retraining: Retraining = Field(default_factory=Retraining)
     destinations: Annotated[
         Mapping[str, Annotated[Destination, Field(discriminator="kind")]],

@@ -12,7 +12,7 @@ from pydicom.encaps import generate_frames
 from pydicom.pixels.decoders.base import get_decoder
 from pydicom.pixels.processing import apply_color_lut
 
-from clic_edge.dicom.codestreams import stated_size
+from clic_edge.dicom.codestreams import require_room, stated_size
 from clic_edge.dicom.reading import translated
 from clic_edge.errors import Refusal
 
@@ -125,7 +125,7 @@ def decoded(source: Part10, elements: Mapping[int, Element]) -> DecodedImage:
     Raises
     ------
     Refusal
-        ``unsafe-pixels``: pixels of a kind that can't be looked at.
+        ``unsafe-pixels``: pixels of a kind that can't be looked at; ``pixels-too-large``.
     Defect
         ``undecodable-pixels``.
 
@@ -157,10 +157,11 @@ def _frames(
     syntax = uid.UID(source.transfer_syntax_uid)
     shape = (attributes.number(ROWS), attributes.number(COLUMNS))
     samples, count = attributes.number(SAMPLES), int(attributes.text(NUMBER_OF_FRAMES) or 1)
+    require_room("An image", count, *shape, samples, attributes.number(BITS_ALLOCATED) // 8)
     value = bytes(element.value)
     if syntax not in {*uid.UncompressedTransferSyntaxes, *uid.RLETransferSyntaxes}:
         for frame in generate_frames(value, number_of_frames=count):
-            if stated_size(frame) != shape:
+            if stated_size(frame) != (*shape, samples):
                 raise ValueError(shape)
     image = Dataset()
     image.file_meta = FileMetaDataset()

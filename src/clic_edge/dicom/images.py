@@ -6,6 +6,7 @@ code                              class      what was found
 ``not-an-image``                  Refusal    an SR, a waveform, a report …
 ``several-frames``                Refusal    a cine loop or another multi-frame object
 ``unsupported-object``            Refusal    pixels of one bit, of floats, or of other samples
+``pixels-too-large``              Refusal    more than 4 GiB of them, decoded
 ``unreadable-instance``           Defect     not DICOM, or broken before the pixels
 ``truncated-instance``            Defect     the file ends before its last pixel
 ``invalid-attribute``             Defect     an attribute that is needed cannot be used
@@ -24,6 +25,7 @@ from pydicom.pixels.utils import pixel_array
 
 from clic_edge.dicom.acquisition import acquisition_of
 from clic_edge.dicom.attributes import Attributes
+from clic_edge.dicom.codestreams import require_room
 from clic_edge.dicom.pixels import PixelSource, decoder_of, require_stated_size
 from clic_edge.dicom.reading import place, read_instance, read_to_pixels, translated
 from clic_edge.domain.image import Image
@@ -136,10 +138,11 @@ def _colour(source: PixelSource) -> NDArray[np.uint8]:
     """Return red, green and blue, however they are stored."""
     where, syntax = source.attributes.where, source.attributes.meta.text("TransferSyntaxUID")
     shape = (source.attributes.required("Rows"), source.attributes.required("Columns"))
+    require_room(where, *shape, 3)
     dataset = read_instance(source.content, where)
     source.require_whole(dataset, syntax)
     with translated("undecodable-pixels", f"{where}: the pixels cannot be decoded"):
-        require_stated_size(dataset.PixelData, (1, *shape), syntax)
+        require_stated_size(dataset.PixelData, (1, *shape, 3), syntax)
         decoded = pixel_array(dataset, decoding_plugin=decoder_of(syntax))
         return _in_bytes(decoded.reshape(*shape, 3), source.attributes.required("BitsStored"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,7 +11,7 @@ from pydicom import uid
 from pydicom.encaps import generate_frames
 from pydicom.pixels.utils import pixel_array
 
-from clic_edge.dicom.codestreams import stated_size
+from clic_edge.dicom.codestreams import require_room, stated_size
 from clic_edge.dicom.reading import read_instance, translated
 from clic_edge.errors import Defect
 
@@ -51,6 +52,8 @@ class PixelSource:
         ------
         Defect
             ``truncated-instance``, ``undecodable-pixels`` or ``invalid-attribute``.
+        Refusal
+            ``pixels-too-large``.
 
         """
         shape = (
@@ -58,6 +61,7 @@ class PixelSource:
             self.attributes.required("Rows"),
             self.attributes.required("Columns"),
         )
+        require_room(self.attributes.where, *shape, _BITS // 8)
         syntax = self.attributes.meta.text("TransferSyntaxUID")
         implicit, little_endian = self.attributes.dataset.original_encoding
         # A dataset without File Meta Information has no syntax, and is never compressed.
@@ -71,7 +75,7 @@ class PixelSource:
         element = self.pixels_at or 0
         start = element + (12 if explicit else 8)
         stated = int.from_bytes(self.content[start - 4 : start], "little")
-        length = int(np.prod(shape, dtype=np.int64)) * 2
+        length = math.prod(shape) * 2
         if (
             self.content[element : element + 4] != _PIXEL_DATA
             or min(stated, len(self.content) - start) < length
@@ -96,7 +100,7 @@ class PixelSource:
         dataset = read_instance(self.content, where)
         self.require_whole(dataset, syntax)
         with translated("undecodable-pixels", f"{where}: the pixels cannot be decoded"):
-            require_stated_size(dataset.PixelData, shape, syntax)
+            require_stated_size(dataset.PixelData, (*shape, 1), syntax)
             return pixel_array(dataset, raw=True, decoding_plugin=decoder_of(syntax)).reshape(shape)
 
     def require_whole(self, dataset: Dataset, syntax: str) -> None:
@@ -116,8 +120,11 @@ class PixelSource:
         return Defect("truncated-instance", f"{self.attributes.where} ends before its last pixel")
 
 
-def require_stated_size(pixel_data: bytes, shape: tuple[int, int, int], syntax: str) -> None:
-    """Return where every compressed frame is as large as the header says. Raises ValueError."""
+def require_stated_size(pixel_data: bytes, shape: tuple[int, int, int, int], syntax: str) -> None:
+    """Return where every compressed frame has the rows, columns and samples of the header.
+
+    `shape` begins with the number of frames. Raises ValueError.
+    """
     if syntax in {"", *uid.UncompressedTransferSyntaxes, *uid.RLETransferSyntaxes}:
         return
     for frame in generate_frames(pixel_data, number_of_frames=shape[0]):
@@ -145,11 +152,13 @@ def read_voxels(sources: Sequence[PixelSource], planes: Sequence[Plane]) -> NDAr
 
     Raises
     ------
-    Defect
+    Defect, Refusal
         As `PixelSource.frames`.
 
     """
     integral = all(plane.slope == 1 and plane.intercept.is_integer() for plane in planes)
+    size = np.dtype(np.int16 if integral else np.float32).itemsize
+    require_room(f"{len(planes)} slices", len(planes), *planes[0].shape, size)
     with translated("undecodable-pixels", f"{len(planes)} slices do not fit in memory"):
         voxels = np.empty((len(planes), *planes[0].shape), np.int16 if integral else np.float32)
     for index in dict.fromkeys(plane.source.instance_index for plane in planes):

@@ -59,7 +59,7 @@ def check_frames(image: SlideImage, content: bytes, pixels_at: int | None) -> No
     starts = _frame_starts(image, content, items)
     _check_tables(image, content[slice(*table)], starts)
     for start in starts:
-        if stated_size(content[start : start + _FIRST_BYTES]) != (tiling.rows, tiling.columns):
+        if stated_size(content[start : start + _FIRST_BYTES]) != (tiling.rows, tiling.columns, 3):
             raise Defect(
                 "undecodable-pixels",
                 f"{image.attributes.where}: a tile is not of the size that the header declares.",

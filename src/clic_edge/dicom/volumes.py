@@ -21,6 +21,7 @@ code                              class      what was found
 ``missing-slices``                Refusal    a gap of a multiple of the spacing
 ``uneven-spacing``                Refusal    slices not equally far apart
 ``misaligned-slices``             Refusal    a slice beside the stack
+``pixels-too-large``              Refusal    more than 4 GiB of them, decoded
 ``unreadable-instance``           Defect     not DICOM, or broken before the pixels
 ``truncated-instance``            Defect     the file ends before its last pixel
 ``invalid-attribute``             Defect     an attribute that is needed cannot be used

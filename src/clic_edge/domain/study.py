@@ -48,6 +48,15 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Unread:
+    """Why nothing is asked of a study or a series: it would cost more than it may."""
+
+    code: str
+    sentence: str
+    """Safe to store and to log."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesSummary:
     """What routing rules may ask of a series. Absent attributes are empty or None."""
 
@@ -71,6 +80,8 @@ class SeriesSummary:
     """Whether its Patient ID is one of those that are kept for constancy."""
     identity_digest: str = field(default="", repr=False)
     """`digest_of` what a correction of the patient or the order changes; `CORRECTED` names it."""
+    unread: Unread | None = None
+    """Why its attributes are empty or None, where nobody looked at them."""
 
     @property
     def number_of_instances(self) -> int:
@@ -87,3 +98,5 @@ class StudySummary:
     study_instance_uid: str = field(repr=False)
     seconds_since_last_instance: float
     series: tuple[SeriesSummary, ...]
+    unread: Unread | None = None
+    """Why `series` is empty, where nobody looked at them."""

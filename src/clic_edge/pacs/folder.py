@@ -8,39 +8,23 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from clic_edge.domain.constancy import RESERVED_PATIENT
+from clic_edge.domain.limits import StudyLimits
 from clic_edge.domain.result import Receipt, ResultKind, ResultObject
 from clic_edge.domain.study import (
-    CORRECTED,
     Instance,
     Series,
     SeriesSummary,
     StudySummary,
-    digest_of,
 )
 from clic_edge.errors import Defect, Refusal, Transient
-from clic_edge.pacs.headers import Identity, by_number, number, read_header, read_identity, text
+from clic_edge.pacs.headers import Identity, by_number, read_header, read_identity
+from clic_edge.pacs.summaries import SUMMARY, UNREADABLE_HEADER, require_room, summary_of, unread
 from clic_edge.pacs.transport import Changes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
-    from pydicom.dataset import Dataset
-
-SUMMARY = (
-    "SpecificCharacterSet",
-    "Modality",
-    "SeriesNumber",
-    "BodyPartExamined",
-    "SeriesDescription",
-    "ImageType",
-    "Manufacturer",
-    "SliceThickness",
-    "SharedFunctionalGroupsSequence",
-    "PerFrameFunctionalGroupsSequence",
-    *CORRECTED,
-)
 SUFFIXES = frozenset({".dcm", ".dicom", ".ima"})
 
 
@@ -89,7 +73,10 @@ class FolderArchive:
         )
 
     def series(self, series_id: str) -> Series:
-        """Return every instance, in the order of `SeriesSummary.instance_ids`."""
+        """Return every instance, in the order of `SeriesSummary.instance_ids`.
+
+        Raises Refusal ``study-gone``, ``series-too-large`` and Defect ``unreadable-header``.
+        """
         for study in self._studies.values():
             if series_id in study.series:
                 files = [path for _, path in sorted(study.series[series_id].items())]
@@ -97,6 +84,7 @@ class FolderArchive:
         else:
             raise _gone()
         try:
+            require_room(len(files), sum(path.stat().st_size for path in files), StudyLimits())
             contents = [path.read_bytes() for path in files]
         except OSError as error:
             raise _gone() from error
@@ -184,36 +172,11 @@ def _summary(series_id: str, files: dict[str, Path]) -> SeriesSummary:
     """Describe a series by the first of its instances."""
     instance_ids = tuple(sorted(files))
     header = read_header(files[instance_ids[0]], SUMMARY)
-    if header is None:
+    if header is None and not files[instance_ids[0]].exists():
         raise _gone()
-    series_number = number(text(header, "SeriesNumber"))
-    image_type = text(header, "ImageType")
-    return SeriesSummary(
-        series_id=series_id,
-        instance_ids=instance_ids,
-        series_number=None if series_number is None else int(series_number),
-        modality=text(header, "Modality"),
-        body_part=text(header, "BodyPartExamined"),
-        description=text(header, "SeriesDescription"),
-        image_type=tuple(image_type.split("\\")) if image_type else (),
-        manufacturer=text(header, "Manufacturer"),
-        slice_thickness_mm=_slice_thickness_mm(header),
-        called_ae_title="",
-        calling_ae_title="",
-        is_constancy=text(header, "PatientID").startswith(RESERVED_PATIENT),
-        identity_digest=digest_of([text(header, keyword) for keyword in CORRECTED]),
-    )
-
-
-def _slice_thickness_mm(header: Dataset) -> float | None:
-    """Return the classic attribute, or that of the enhanced objects' Pixel Measures (C.7.6.16.2.1)."""
-    groups = [
-        *header.get("SharedFunctionalGroupsSequence", []),
-        *header.get("PerFrameFunctionalGroupsSequence", [])[:1],
-    ]
-    measures = [one for group in groups for one in group.get("PixelMeasuresSequence", [])]
-    texts = [text(one, "SliceThickness") for one in (header, *measures)]
-    return next((number(value) for value in texts if value), None)
+    if header is None:
+        return unread(series_id, instance_ids, UNREADABLE_HEADER)
+    return summary_of(series_id, instance_ids, header=header)
 
 
 def _looks_like_dicom(path: Path) -> bool:

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, field
 from io import BytesIO
+from mmap import ACCESS_READ, mmap
 from typing import TYPE_CHECKING
 
 from pydicom import dcmread
+from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 
+from clic_edge.dicom.excerpt import excerpt
 from clic_edge.errors import Defect
 
 if TYPE_CHECKING:
@@ -18,7 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pydicom.dataset import Dataset
+    from pydicom.tag import BaseTag
 
+    from clic_edge.dicom.part10 import Encoding
     from clic_edge.domain.result import ResultObject
     from clic_edge.domain.study import SeriesSummary
 
@@ -34,13 +41,14 @@ IDENTITY = (
 )
 # What pydicom raises for a file that ends early or holds nonsense.
 UNREADABLE = (
+    Defect,
     InvalidDicomError,
     BytesLengthException,
     AttributeError,
     EOFError,
     LookupError,
-    NotImplementedError,
     OSError,
+    RuntimeError,
     TypeError,
     ValueError,
 )
@@ -60,20 +68,42 @@ class Identity:
 
 
 def read_header(source: bytes | Path, keywords: Sequence[str]) -> Dataset | None:
-    """Return the attributes named, decoded by Specific Character Set; None where unreadable."""
+    """Return the attributes named, decoded by Specific Character Set; None where unreadable.
+
+    Of a sequence only the first item is there. `source` may be cut off behind its header.
+    """
+    tags = frozenset(filter(None, map(tag_for_keyword, keywords)))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pydicom's warnings quote values
         try:
-            header = dcmread(
-                BytesIO(source) if isinstance(source, bytes) else source,
-                stop_before_pixels=True,
-                specific_tags=list(keywords),
-                force=True,
-            )
-            header.decode()
+            found, layout = _excerpt(source, tags)
+            stream = BytesIO(found)
+            header = read_dataset(stream, not layout.explicit, layout.little)
+            for tag in list(header.keys()):
+                _convert(header, tag)
         except UNREADABLE:
             return None
     return header
+
+
+def _convert(header: Dataset, tag: BaseTag) -> None:
+    """Decode an attribute; a number or a sequence that is none counts as absent."""
+    try:
+        element = header[tag]
+        for item in element.value if element.VR == "SQ" else ():
+            item.decode()
+    except UNREADABLE:
+        if dictionary_VR(tag) not in {"IS", "DS", "SQ"}:
+            raise
+        del header[tag]
+
+
+def _excerpt(source: bytes | Path, tags: frozenset[int]) -> tuple[bytes, Encoding]:
+    """Return the attributes named, and only these: of a file, pages are read as they are needed."""
+    if isinstance(source, bytes):
+        return excerpt(source, tags)
+    with source.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        return excerpt(content, tags)
 
 
 def text(header: Dataset, keyword: str) -> str:
@@ -111,11 +141,12 @@ def read_result(result: ResultObject) -> Dataset:
 
 
 def number(value: str) -> float | None:
-    """Return the number that a DS or IS value holds, or None."""
+    """Return the finite number that a DS or IS value holds, or None."""
     try:
-        return float(value)
+        found = float(value)
     except ValueError:
         return None
+    return found if math.isfinite(found) else None
 
 
 def by_number(series: SeriesSummary) -> tuple[bool, int, str]:

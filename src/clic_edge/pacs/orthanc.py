@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
 
-from clic_edge.domain.constancy import RESERVED_PATIENT
+from clic_edge.dicom.excerpt import LARGEST_HEADER
+from clic_edge.domain.limits import StudyLimits
 from clic_edge.domain.result import ResultKind, ResultObject
-from clic_edge.domain.study import Instance, Series, SeriesSummary, StudySummary, digest_of
+from clic_edge.domain.study import Instance, Series, SeriesSummary, StudySummary
 from clic_edge.errors import Defect, Refusal, Transient
-from clic_edge.pacs.headers import by_number, number, read_identity
+from clic_edge.pacs.headers import by_number, read_header, read_identity
+from clic_edge.pacs.summaries import (
+    LARGE_HEADER,
+    SUMMARY,
+    UNREADABLE_HEADER,
+    require_room,
+    summary_of,
+    too_many_series,
+    unread,
+)
 from clic_edge.pacs.transport import Changes
 
 if TYPE_CHECKING:
@@ -20,6 +30,8 @@ if TYPE_CHECKING:
     from clic_edge.pacs.rest import Rest
 
 CHANGES_PAGE = 1000
+_WHOLE = 1 << 20
+"""Bytes: a file that is smaller is read to its end, which keeps the connection."""
 
 
 class _StudyTags(BaseModel):
@@ -41,55 +53,15 @@ class _Instance(BaseModel):
     series: str = Field(alias="ParentSeries")
 
 
-class _Measures(BaseModel):
-    slice_thickness: str | None = Field(None, alias="SliceThickness")
-
-
-class _Groups(BaseModel):
-    measures: list[_Measures] = Field([], alias="PixelMeasuresSequence")
-
-
-class _Tags(BaseModel):
-    """One instance's attributes as text in UTF-8, values joined by a backslash."""
-
-    modality: str | None = Field(None, alias="Modality")
-    series_number: str | None = Field(None, alias="SeriesNumber")
-    body_part: str | None = Field(None, alias="BodyPartExamined")
-    description: str | None = Field(None, alias="SeriesDescription")
-    image_type: str | None = Field(None, alias="ImageType")
-    manufacturer: str | None = Field(None, alias="Manufacturer")
-    slice_thickness: str | None = Field(None, alias="SliceThickness")
-    name: str | None = Field(None, alias="PatientName")
-    patient_id: str | None = Field(None, alias="PatientID")
-    issuer: str | None = Field(None, alias="IssuerOfPatientID")
-    birth_date: str | None = Field(None, alias="PatientBirthDate")
-    sex: str | None = Field(None, alias="PatientSex")
-    accession_number: str | None = Field(None, alias="AccessionNumber")
-    shared: list[_Groups] = Field([], alias="SharedFunctionalGroupsSequence")
-    per_frame: list[_Groups] = Field([], alias="PerFrameFunctionalGroupsSequence")
-
-    @property
-    def identity_digest(self) -> str:
-        """Digest of the attributes of `CORRECTED`."""
-        order = (self.accession_number,)
-        patient = (self.name, self.patient_id, self.issuer, self.birth_date, self.sex)
-        return digest_of([value or "" for value in (*patient, *order)])
-
-    @property
-    def slice_thickness_mm(self) -> float | None:
-        """The classic attribute, or that of the enhanced objects' Pixel Measures (C.7.6.16.2.1)."""
-        enhanced = [
-            measures.slice_thickness
-            for groups in (*self.shared, *self.per_frame[:1])
-            for measures in groups.measures
-        ]
-        texts = [text for text in (self.slice_thickness, *enhanced) if text]
-        return number(texts[0]) if texts else None
-
-
 class _Metadata(BaseModel):
     called_ae_title: str = Field("", alias="CalledAET")
     calling_ae_title: str = Field("", alias="RemoteAET")
+    header_bytes: int = Field(LARGEST_HEADER + 1, alias="PixelDataOffset")
+    """What stands before the pixels; told where there are any."""
+
+
+class _Statistics(BaseModel):
+    size: int = Field(alias="DicomDiskSize")
 
 
 class _Change(BaseModel):
@@ -122,8 +94,9 @@ _Answer = TypeVar("_Answer", bound=BaseModel)
 class OrthancArchive:
     """Orthanc's studies; handles are Orthanc's identifiers."""
 
-    def __init__(self, rest: Rest) -> None:
+    def __init__(self, rest: Rest, limits: StudyLimits | None = None) -> None:
         self._rest = rest
+        self._limits = limits or StudyLimits()
 
     def study(self, study_id: str) -> StudySummary:
         """Describe a study: one instance of each series stands for the series.
@@ -133,21 +106,25 @@ class OrthancArchive:
         study = self._get(f"/studies/{study_id}", _Study)
         # Both clocks are Orthanc's own, in UTC.
         now = _time(self._bytes("/tools/now").decode())
-        series = [self._summary(series_id) for series_id in study.series]
+        too_many = too_many_series(len(study.series), self._limits)
+        series = [] if too_many else [self._summary(series_id) for series_id in study.series]
         return StudySummary(
             study_id=study_id,
             study_instance_uid=study.tags.study_instance_uid,
             seconds_since_last_instance=max(0.0, (now - _time(study.last_update)).total_seconds()),
             series=tuple(sorted(series, key=by_number)),
+            unread=too_many,
         )
 
     def series(self, series_id: str) -> Series:
         """Fetch every instance, in the order of `SeriesSummary.instance_ids`.
 
         Orthanc's own order is that of arrival, which differs when the same series comes again.
-        Raises as `study` does, and Defect ``unreadable-header``.
+        Raises as `study` does, Refusal ``series-too-large`` and Defect ``unreadable-header``.
         """
         instance_ids = sorted(self._get(f"/series/{series_id}", _Series).instances)
+        size = self._get(f"/series/{series_id}/statistics", _Statistics).size
+        require_room(len(instance_ids), size, self._limits)
         contents = [self._bytes(f"/instances/{instance_id}/file") for instance_id in instance_ids]
         for content in contents:
             identity = read_identity(content)
@@ -215,24 +192,26 @@ class OrthancArchive:
         raise Defect("result-gone", "A result object is no longer in the archive.")
 
     def _summary(self, series_id: str) -> SeriesSummary:
+        """Describe a series by the first of its instances, whose bytes Orthanc does not interpret.
+
+        It would do so recursively on a small stack: a header nested sixty deep ends its process.
+        """
         instance_ids = tuple(sorted(self._get(f"/series/{series_id}", _Series).instances))
-        tags = self._get(f"/instances/{instance_ids[0]}/simplified-tags", _Tags)
         metadata = self._get(f"/instances/{instance_ids[0]}/metadata?expand", _Metadata)
-        series_number = number(tags.series_number or "")
-        return SeriesSummary(
-            series_id=series_id,
-            instance_ids=instance_ids,
-            series_number=None if series_number is None else int(series_number),
-            modality=tags.modality or "",
-            body_part=tags.body_part or "",
-            description=tags.description or "",
-            image_type=tuple(tags.image_type.split("\\")) if tags.image_type else (),
-            manufacturer=tags.manufacturer or "",
-            slice_thickness_mm=tags.slice_thickness_mm,
+        most = min(max(metadata.header_bytes, _WHOLE), LARGEST_HEADER + 1)
+        opening = self._rest.opening(instance_ids[0], most)
+        if opening is None:
+            raise _gone()
+        header = read_header(opening, SUMMARY)
+        if header is None:
+            why = LARGE_HEADER if len(opening) > LARGEST_HEADER else UNREADABLE_HEADER
+            return unread(series_id, instance_ids, why)
+        return summary_of(
+            series_id,
+            instance_ids,
+            header=header,
             called_ae_title=metadata.called_ae_title,
             calling_ae_title=metadata.calling_ae_title,
-            is_constancy=(tags.patient_id or "").startswith(RESERVED_PATIENT),
-            identity_digest=tags.identity_digest,
         )
 
     def _siblings(self, instance_id: str) -> dict[str, str]:
@@ -250,8 +229,12 @@ class OrthancArchive:
     def _bytes(self, path: str) -> bytes:
         body = self._rest.get(path)
         if body is None:
-            raise Refusal("study-gone", "The study, or a part of it, was deleted in the archive.")
+            raise _gone()
         return body
+
+
+def _gone() -> Refusal:
+    return Refusal("study-gone", "The study, or a part of it, was deleted in the archive.")
 
 
 def _parsed(body: bytes, answer: type[_Answer]) -> _Answer:

@@ -27,6 +27,10 @@ class Rest(Protocol):
         """
         ...
 
+    def opening(self, instance_id: str, most: int) -> bytes | None:
+        """Return the first bytes of an instance's file, `most` of them or all. Otherwise as `get`."""
+        ...
+
     def post(self, path: str, body: bytes) -> bytes | None:
         """Return the answer's body, or None when Orthanc will not take this one. Raises as `get`."""
         ...
@@ -63,6 +67,22 @@ class HttpRest:
         """Return the answer's body, None for 404. Raises Transient ``archive-unreachable``."""
         return self._body("GET", path, None, absent={404})
 
+    def opening(self, instance_id: str, most: int) -> bytes | None:
+        """Return the first bytes of a file; what follows stays where it is. Otherwise as `get`."""
+        opening = bytearray()
+        try:
+            with self._client.stream("GET", f"/instances/{instance_id}/file") as answer:
+                if answer.status_code == httpx.codes.NOT_FOUND:
+                    return None
+                self._require_success(answer)
+                for chunk in answer.iter_raw():
+                    opening += chunk
+                    if len(opening) >= most:
+                        break
+        except httpx.HTTPError as error:
+            raise self._unreachable(error) from error
+        return bytes(opening[:most])
+
     def post(self, path: str, body: bytes) -> bytes | None:
         """Return the answer's body, None for 400. Raises Transient ``archive-unreachable``."""
         return self._body("POST", path, body, absent={400, 404})
@@ -77,15 +97,21 @@ class HttpRest:
         try:
             answer = self._client.request(method, path, content=body)
         except httpx.HTTPError as error:
-            raise Transient(
-                "archive-unreachable",
-                f"The archive at {self._where} does not answer ({type(error).__name__}).",
-            ) from error
+            raise self._unreachable(error) from error
         if answer.status_code in absent:
             return None
+        self._require_success(answer)
+        return answer.content
+
+    def _require_success(self, answer: httpx.Response) -> None:
         if not answer.is_success:
             raise Transient(
                 "archive-unreachable",
                 f"The archive at {self._where} answers with HTTP {answer.status_code}.",
             )
-        return answer.content
+
+    def _unreachable(self, error: httpx.HTTPError) -> Transient:
+        name = type(error).__name__
+        return Transient(
+            "archive-unreachable", f"The archive at {self._where} does not answer ({name})."
+        )

@@ -17,7 +17,7 @@ from clic_edge.pipeline.phantoms import for_constancy
 from clic_edge.pipeline.routing import OWN_MANUFACTURER, route
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from clic_edge.config import Pipeline
     from clic_edge.domain.case import Case
@@ -99,6 +99,8 @@ def propose(
     study: StudySummary, pipelines: tuple[Pipeline, ...], *, expedited: bool = False
 ) -> tuple[Admission, ...]:
     """Return the cases that a study asks for as it is now."""
+    if study.unread:
+        return (_refused(study, (), code=study.unread.code, reason=study.unread.sentence),)
     foreign = [s for s in study.series if s.manufacturer.strip().casefold() != OWN_MANUFACTURER]
     if not foreign:
         return ()
@@ -106,17 +108,10 @@ def propose(
     routing = route(study, pipelines)
     by_name = {one.name: one for one in pipelines}
     if not routing.taken:
-        return (
-            Admission(
-                case_id=_case_id(study.study_id, NO_PIPELINE, foreign),
-                study_id=study.study_id,
-                pipeline=NO_PIPELINE,
-                series_ids=(),
-                study_digest=study_digest,
-                code="no-pipeline",
-                reason=routing.why_not or "no pipeline is configured",
-            ),
-        )
+        unread = next((series.unread for series in foreign if series.unread), None)
+        code = unread.code if unread else "no-pipeline"
+        reason = routing.why_not or "no pipeline is configured"
+        return (_refused(study, foreign, code=code, reason=reason),)
     return tuple(
         Admission(
             case_id=_case_id(study.study_id, taken.pipeline, taken.taken),
@@ -129,6 +124,21 @@ def propose(
             due_at=due_at(by_name[taken.pipeline].deadline, study, datetime.now(UTC)),
         )
         for taken in routing.taken
+    )
+
+
+def _refused(
+    study: StudySummary, series: Sequence[SeriesSummary], *, code: str, reason: str
+) -> Admission:
+    """Return the case of a study that no pipeline takes, refused from the beginning."""
+    return Admission(
+        case_id=_case_id(study.study_id, NO_PIPELINE, series),
+        study_id=study.study_id,
+        pipeline=NO_PIPELINE,
+        series_ids=(),
+        study_digest=digest_of([study.study_instance_uid]),
+        code=code,
+        reason=reason,
     )
 
 

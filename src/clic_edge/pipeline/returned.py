@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from clic_edge import telemetry
 from clic_edge.deid.page_key import PageKey
+from clic_edge.dicom import part10
 from clic_edge.dicom.reading import read_instance, translated
 from clic_edge.domain.assessment import ADDED, Assessment, Reason, Source, Verdict
 from clic_edge.domain.result import ResultKind
@@ -111,11 +112,12 @@ def foreign_objects(study_id: str, *, line: Line, case_id: str) -> Iterator[Data
                 continue
             try:
                 instances = line.archive.series(series.series_id).instances
-            except Defect as defect:
-                telemetry.returned_unread(case_id=case_id, code=defect.code)
+            except (Refusal, Defect) as why:
+                telemetry.returned_unread(case_id=case_id, code=why.code)
                 continue
             for instance in instances:
                 try:
+                    part10.read(instance.content)  # nobody has bounded it yet
                     ds = read_instance(instance.content)
                     ours = _is_ours(ds, line)
                 except Defect as defect:

@@ -118,6 +118,8 @@ def route(study: StudySummary, pipelines: Sequence[Pipeline]) -> Routing:
 
 def _evaluate(pipeline: Pipeline, series: SeriesSummary) -> Verdict:
     """Return what a pipeline does with a series: phantoms and patients never meet in one."""
+    if series.unread:
+        return Verdict(taken=False, reasons=(Reason(sentence=series.unread.sentence),))
     if series.is_constancy != is_constancy(pipeline.name):
         why = FOR_CONSTANCY if series.is_constancy else NO_PHANTOM
         return Verdict(taken=False, reasons=(Reason(sentence=why),))

@@ -22,9 +22,11 @@ def superseded(line: Line, case: Case, study: StudySummary) -> bool:
     Raises
     ------
     Refusal
-        ``series-gone``: the rule takes nothing of the study any more.
+        ``series-gone``: the rule takes nothing of the study any more; ``study-too-large``.
 
     """
+    if study.unread:
+        raise Refusal(study.unread.code, study.unread.sentence)
     proposed = propose(study, (line.pipeline(case.pipeline).settings,))
     is_same = case.content_id in {now.case_id for now in proposed}
     if is_same and not line.ledger.cases.is_superseded(case.case_id):

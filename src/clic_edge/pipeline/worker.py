@@ -194,6 +194,8 @@ class Worker:
             telemetry.reconcile_failed(code=error.code)
         except DatabaseFailed:
             telemetry.reconcile_failed(code="database-away")
+        except Exception as error:  # noqa: BLE001 - the worker: no study ends it, whatever it holds
+            telemetry.reconcile_failed(code=type(error).__name__)
 
     def _rescue(self) -> None:
         line = self._line
