@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import struct
 import zlib
 from typing import TYPE_CHECKING
@@ -42,14 +43,14 @@ def short(tag: int, number: int) -> bytes:
     return element(tag, "US", struct.pack("<H", number))
 
 
-def slices(number: int) -> dict[int, bytes]:
+def image(number: int, *, place: int = 1) -> dict[int, bytes]:
     """Return the elements of one small MR image, by tag, of study `number`."""
     root = f"{ROOT}.{number}"
     return {
         0x00080005: element(0x00080005, "CS", "ISO_IR 100"),
         0x00080008: element(0x00080008, "CS", "ORIGINAL\\PRIMARY\\M"),
         0x00080016: element(0x00080016, "UI", MR),
-        0x00080018: element(0x00080018, "UI", f"{root}.3"),
+        0x00080018: element(0x00080018, "UI", f"{root}.3.{place}"),
         0x00080060: element(0x00080060, "CS", "MR"),
         0x00080070: element(0x00080070, "LO", "Acme"),
         0x0008103E: element(0x0008103E, "LO", "Hippocampus L"),
@@ -58,8 +59,8 @@ def slices(number: int) -> dict[int, bytes]:
         0x0020000D: element(0x0020000D, "UI", f"{root}.1"),
         0x0020000E: element(0x0020000E, "UI", f"{root}.2"),
         0x00200011: element(0x00200011, "IS", "1"),
-        0x00200013: element(0x00200013, "IS", "1"),
-        0x00200032: element(0x00200032, "DS", "0\\0\\0"),
+        0x00200013: element(0x00200013, "IS", f"{place}"),
+        0x00200032: element(0x00200032, "DS", f"0\\0\\{place}"),
         0x00200037: element(0x00200037, "DS", "1\\0\\0\\0\\1\\0"),
         0x00280002: short(0x00280002, 1),
         0x00280004: element(0x00280004, "CS", "MONOCHROME2"),
@@ -111,3 +112,17 @@ def fragments(*values: bytes) -> bytes:
     """Return encapsulated pixel data with an empty offset table."""
     items = b"".join(struct.pack("<HHL", 0xFFFE, 0xE000, len(one)) + one for one in (b"", *values))
     return element(0x7FE00010, "OB", items + SEQUENCE_END, length=UNDEFINED)
+
+
+def siz(rows: int, columns: int, *, samples: int) -> bytes:
+    """Return the SIZ segment of JPEG 2000 behind its marker (ISO/IEC 15444-1 A.5.1)."""
+    sizes = (columns, rows, 0, 0, columns, rows, 0, 0)
+    body = struct.pack(">H8LH", 0, *sizes, samples) + b"\x0f\x01\x01" * samples
+    return struct.pack(">H", len(body) + 2) + body
+
+
+def study_handle(number: int) -> str:
+    """Return Orthanc's identifier of study `number`."""
+    text = f"HOST{number:05}|{ROOT}.{number}.1"
+    digest = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - so does Orthanc
+    return "-".join(digest[i : i + 8] for i in range(0, 40, 8))

@@ -146,7 +146,7 @@ def ledger(settings: Path) -> Ledger:
 def orthanc(settings: Path) -> StandIn:
     """Return an Orthanc with one study that the pipeline takes."""
     instances = ["instance-1", "instance-2"]
-    file = hostile_files.part10(hostile_files.slices(1))
+    file = hostile_files.part10(hostile_files.image(1))
     study_tags = {"StudyInstanceUID": "1.2.3", "PatientName": NAME}
     return StandIn(
         settings=settings,

@@ -1,0 +1,35 @@
+"""Studies made to harm end by name, and the good one that came with them is delivered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import httpx
+import pytest
+from hostile_files import study_handle
+from hostile_studies import HOSTILE, SCRIPT, send_files
+from sites import hippocampus_study, results_in
+
+from clic_edge.domain.case import CaseState
+
+if TYPE_CHECKING:
+    from sites import Site
+
+pytestmark = pytest.mark.servers
+FIRST = 700
+
+
+def test_hostile_studies_end_by_name_and_the_good_one_among_them_is_delivered(site: Site) -> None:
+    for number, study in enumerate(HOSTILE.values(), FIRST):
+        send_files(study.files(number), site.orthanc, study.syntax)
+    good = site.send(hippocampus_study(FIRST))
+    ends = {}
+    for number, name in enumerate(HOSTILE, FIRST):
+        case = site.await_case(study_handle(number), CaseState.REFUSED, CaseState.QUARANTINED)
+        ends[name] = (case.state, case.code)
+        assert SCRIPT[:8] not in case.reason
+    site.await_case(good, CaseState.DELIVERED)
+    assert ends == {name: (study.state, study.code) for name, study in HOSTILE.items()}
+    assert len(results_in(site.pacs, good)) == 2
+    assert httpx.get(f"{site.orthanc.url}/system", trust_env=False).is_success
+    assert "Traceback" not in site.log.read_text(), "no error came as a surprise"
