@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import cycle
 from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
@@ -58,6 +59,9 @@ class Fault:
     """What the PACS does; by default it takes everything."""
 
     refuse_association: bool = False
+    """It is called by another AE title."""
+    rejects: tuple[int, int, int] | None = None
+    """Result, source and diagnostic of the A-ASSOCIATE-RJ that every request gets."""
     sop_classes: tuple[str, ...] = (SegmentationStorage, Comprehensive3DSRStorage)
     """The storage classes it accepts."""
     transfer_syntaxes: tuple[str, ...] = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
@@ -71,6 +75,8 @@ class Fault:
     """What the answer to an instance waits for; None: it comes at once."""
     matches: tuple[tuple[str, Dataset], ...] = ()
     """Answers to C-FIND, by Query/Retrieve Level."""
+    endless_find: bool = False
+    """Whether the matches of a C-FIND come again and again."""
     loses: frozenset[int] = frozenset()
     """Instances, counted from 0, that it accepts and does not hold afterwards."""
     commitment: Commitment | None = None
@@ -118,6 +124,7 @@ def faulty_pacs(fault: Fault, port: int | None = None) -> Iterator[FaultyPacs]:
     server = ae.make_server(
         ("127.0.0.1", pacs.port),
         evt_handlers=[
+            (evt.EVT_REQUESTED, _reject, [fault]),
             (evt.EVT_C_STORE, _take, [fault, pacs]),
             (evt.EVT_C_FIND, _find, [fault, pacs]),
             (evt.EVT_N_ACTION, _commit, [fault, pacs]),
@@ -131,6 +138,12 @@ def faulty_pacs(fault: Fault, port: int | None = None) -> Iterator[FaultyPacs]:
         yield pacs
     finally:
         server.shutdown()
+
+
+def _reject(event: evt.Event, fault: Fault) -> None:
+    if fault.rejects:
+        event.assoc.acse.send_reject(*fault.rejects)
+        event.assoc.kill()
 
 
 def _go_on(event: evt.Event, pacs: FaultyPacs) -> None:
@@ -163,7 +176,9 @@ def _find(event: evt.Event, fault: Fault, pacs: FaultyPacs) -> Iterator[tuple[in
                 and ds.SeriesInstanceUID == event.identifier.SeriesInstanceUID
             ):
                 yield 0xFF00, _named(ds.SOPClassUID, ds.SOPInstanceUID)
-    for level, match in fault.matches:
+    for level, match in cycle(fault.matches) if fault.endless_find else fault.matches:
+        if not event.assoc.is_established:
+            return
         if level == event.identifier.QueryRetrieveLevel:
             yield 0xFF00, match
     if fault.statuses[0]:

@@ -123,7 +123,7 @@ def test_an_association_that_the_pacs_aborts_is_tried_again(site: Site) -> None:
 def test_a_pacs_that_does_not_know_us_is_tried_again(site: Site) -> None:
     with faulty_pacs(Fault(refuse_association=True), OFTEN_DOWN):
         study_id = site.send(hippocampus_study(208, description="away"))
-        case = _await_told(site, study_id, "does it know our AE title?")
+        case = _await_told(site, study_id, "it is not called by that AE title.")
     with faulty_pacs(Fault(), OFTEN_DOWN) as pacs:
         site.await_case(study_id, CaseState.DELIVERED)
     assert _received(pacs) == _results(site, case)

@@ -36,6 +36,15 @@ CONNECT_SECONDS = 10.0
 IMPLEMENTATION_CLASS_UID = str(PYNETDICOM_IMPLEMENTATION_UID)
 IMPLEMENTATION_VERSION_NAME = str(PYNETDICOM_IMPLEMENTATION_VERSION)
 LARGEST_PDU_BYTES = DEFAULT_MAX_LENGTH
+REFUSALS = (
+    ((1, 3), "it does not know our AE title."),
+    ((1, 7), "it is not called by that AE title."),
+    ((3, 1), "it is busy."),
+    ((3, 2), "it has as many associations as it takes."),
+)
+"""Source and diagnostic of an A-ASSOCIATE-RJ (PS3.8 Table 9-21)."""
+TRANSFER = "Sta6"
+"""The state of an association in which messages pass (PS3.8 Table 9-2)."""
 Contexts = frozenset[tuple[str, str]]
 """Pairs of abstract syntax and transfer syntax."""
 
@@ -84,10 +93,7 @@ def associated(
     if not connected.is_set():
         raise _unreachable(peer)
     if association.is_rejected:
-        raise Transient(
-            "association-refused",
-            f"The PACS at {where(peer)} refused the association; does it know our AE title?",
-        )
+        raise _refused(peer, association)
     if not association.is_established and not association.rejected_contexts:
         raise aborted(peer)
     try:
@@ -98,18 +104,40 @@ def associated(
 
 
 def prepare(event: evt.Event, connected: threading.Event) -> None:
-    """Make a connection fast, and its answers ours alone; `connected` is set."""
+    """Make a connection fast, bounded, and its answers ours alone; `connected` is set."""
     connected.set()
-    # Small packets do not wait for acknowledgements: 300 slices in 1.3 s and not in 14.7 s.
     transport = event.assoc.dul.socket
     if transport and transport.socket:
+        # Small packets do not wait for acknowledgements: 300 slices in 1.3 s and not in 14.7 s.
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    # pynetdicom's reactor polls the same queue for requests of the peer and now and then, measured
-    # once in 2400, takes the answer that we wait for. While we ask, nothing is there for it.
-    take = event.assoc.dimse.get_msg
-    event.assoc.dimse.get_msg = (  # type: ignore[method-assign] # see above
-        lambda block=False: take(block=True) if block else (None, None)
-    )
+        # pynetdicom has just let go of every time-out: a peer that stops reading, or ends within
+        # a PDU, would keep this thread for ever.
+        transport.socket.settimeout(event.assoc.network_timeout)
+    waited_for = _patient(event.assoc)
+    event.assoc.dimse.get_msg = waited_for  # type: ignore[method-assign, assignment] # see there
+
+
+def _patient(association: Association) -> Callable[[bool], object]:
+    """Return how an answer is waited for: the time-out begins when the peer has taken all of it.
+
+    A peer that takes a large object slowly has as long as it goes on. And pynetdicom's reactor
+    polls the same queue for requests of the peer and now and then, measured once in 2400, takes
+    the answer that we wait for: while we ask, nothing is there for it.
+    """
+    take = association.dimse.get_msg
+
+    def get_msg(block: bool = False) -> object:  # noqa: FBT001, FBT002 # as pynetdicom calls it
+        if not block:
+            return None, None
+        unsent = association.dul.to_provider_queue.qsize
+        while True:
+            before = unsent()
+            answer = take(block=True)
+            moves = unsent() < before and association.dul.state_machine.current_state == TRANSFER
+            if answer != (None, None) or not moves:
+                return answer
+
+    return get_msg
 
 
 def listen(association: Association) -> None:
@@ -123,9 +151,9 @@ def aborted(peer: DimsePeer) -> Transient:
     return Transient("association-aborted", f"The PACS at {where(peer)} ended the association.")
 
 
-def unanswered(peer: DimsePeer) -> Transient:
+def unanswered(peer: DimsePeer, how: str = "does not answer") -> Transient:
     """Return the error for a query that the peer does not answer."""
-    return Transient("query-refused", f"The PACS at {where(peer)} does not answer the query.")
+    return Transient("query-refused", f"The PACS at {where(peer)} {how} the query.")
 
 
 def where(peer: DimsePeer) -> str:
@@ -138,6 +166,15 @@ def status_of(peer: DimsePeer, answer: Dataset) -> int:
     if "Status" not in answer:
         raise aborted(peer)
     return int(answer.Status)
+
+
+def _refused(peer: DimsePeer, association: Association) -> Transient:
+    answer = association.acceptor.primitive
+    reason = (answer.result_source, answer.diagnostic) if answer else None
+    why = next((words for told, words in REFUSALS if told == reason), "does it know our AE title?")
+    return Transient(
+        "association-refused", f"The PACS at {where(peer)} refused the association: {why}"
+    )
 
 
 def _unreachable(peer: DimsePeer) -> Transient:

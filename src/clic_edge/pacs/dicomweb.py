@@ -19,6 +19,7 @@ from clic_edge.errors import Transient
 from clic_edge.pacs.encoding import Encoding, compress, transcribe
 from clic_edge.pacs.headers import read_result, text
 from clic_edge.pacs.transport import STORED
+from clic_edge.pacs.web_session import BrokenAnswer, PeerSession
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,12 +29,21 @@ if TYPE_CHECKING:
 # Both log URLs, which hold UIDs.
 logging.getLogger("dicomweb_client").setLevel(logging.CRITICAL + 1)
 logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
+# And this one tells of every error that we tell of ourselves.
+logging.getLogger("retrying").setLevel(logging.CRITICAL + 1)
 
 CONNECT_SECONDS = 10.0
 # The server looked at the objects and will not have them; sending them again changes nothing.
 # 409 says so for each object, the others for all.
 REJECTIONS = frozenset({400, 409, 413, 415, 422})
+COUNT = "NumberOfStudyRelatedInstances"
 NOT_FOUND = 404
+TOO_LARGE = 413
+LONGEST_WAIT = timedelta(hours=1)
+"""What a server may ask us to wait: nobody reads an answer of a year, and the case is not lost."""
+MOST_PAGES = 1000
+# What the client raises for an answer that is no DICOM JSON, or XML (PS3.18 F.2).
+NONSENSE = (AttributeError, LookupError, SyntaxError, TypeError, ValueError)
 AS_WRITTEN = Encoding()
 
 
@@ -99,8 +109,22 @@ class DicomwebDestination:
         except requests.RequestException as error:
             response = error.response
             if response is None or response.status_code not in REJECTIONS:
-                raise unavailable(self._peer, response) from error
-            return _statuses(_store_response(response)), f"HTTP {response.status_code}"
+                raise unavailable(self._peer, error) from error
+            if response.status_code == TOO_LARGE and len(datasets) > 1:
+                return self._send_one_by_one(datasets)
+            return _store_response(response), f"HTTP {response.status_code}"
+        except NONSENSE:
+            raise nonsense(self._peer) from None  # its message may quote the answer
+
+    def _send_one_by_one(
+        self, datasets: Sequence[Dataset]
+    ) -> tuple[dict[str, tuple[bool, str]], str]:
+        """Send each object alone: the server takes no request with all of them."""
+        statuses: dict[str, tuple[bool, str]] = {}
+        for ds in datasets:
+            named, unnamed = self._send([ds])
+            statuses |= {str(ds.SOPInstanceUID): (False, unnamed)} | named
+        return statuses, "not answered"
 
 
 class DicomwebWitness:
@@ -132,20 +156,37 @@ class DicomwebWitness:
         )
 
     def _instances(self, study_instance_uid: str, series_instance_uid: str) -> dict[str, str]:
-        """Return the SOP Class UID, maybe empty, of each instance of a series."""
+        """Return the SOP Class UID, maybe empty, of each instance of a series.
+
+        Page by page, until one brings nothing new: some servers know no pages and give the same
+        again and again.
+        """
+        held: dict[str, str] = {}
+        for _ in range(MOST_PAGES):
+            page = self._page(study_instance_uid, series_instance_uid, offset=len(held))
+            if page.keys() <= held.keys():
+                break
+            held |= page
+        return held
+
+    def _page(
+        self, study_instance_uid: str, series_instance_uid: str, *, offset: int
+    ) -> dict[str, str]:
         try:
             matches = client_of(self._peer).search_for_instances(
                 study_instance_uid,
                 series_instance_uid,
                 fields=["SOPInstanceUID", "SOPClassUID"],
-                get_remaining=True,
+                offset=offset,
             )
+            instances = [Dataset.from_json(match) for match in matches]
         except requests.RequestException as error:
             if error.response is not None and error.response.status_code == NOT_FOUND:
                 return {}  # not even the series
             # Not chained: the message quotes the URL, and that holds UIDs.
-            raise unavailable(self._peer, error.response) from None
-        instances = [Dataset.from_json(match) for match in matches]
+            raise unavailable(self._peer, error) from None
+        except NONSENSE:
+            raise nonsense(self._peer) from None
         return {text(one, "SOPInstanceUID"): text(one, "SOPClassUID") for one in instances}
 
 
@@ -163,25 +204,27 @@ class DicomwebCensus:
         """
         try:
             studies = client_of(self._peer).search_for_studies(
-                fields=["NumberOfStudyRelatedInstances"],
+                fields=[COUNT],
                 search_filters={"StudyInstanceUID": study_instance_uid},
             )
+            count = text(Dataset.from_json(studies[0]), COUNT) if studies else None
         except requests.RequestException as error:
             # Not chained: the message quotes the URL, and that holds the UID.
-            raise unavailable(self._peer, error.response) from None
-        if not studies:
+            raise unavailable(self._peer, error) from None
+        except NONSENSE:
+            raise nonsense(self._peer) from None
+        if count is None:
             return None
-        number = Dataset.from_json(studies[0]).get("NumberOfStudyRelatedInstances")
-        if number is None:
+        if not count.isdecimal():
             raise Transient(
                 "query-refused", f"The PACS at {_where(self._peer)} does not count instances."
             )
-        return int(number)
+        return int(count)
 
 
 def session_of(peer: DicomwebPeer) -> requests.Session:
     """Return a session that trusts and shows what the peer's settings say, and nothing else."""
-    session = requests.Session()
+    session = PeerSession(peer.timeout_s)
     session.trust_env = False  # what the appliance reaches stands in its settings alone
     session.verify = peer.ca_bundle or True
     session.auth = (peer.user, peer.password) if peer.user else None
@@ -211,12 +254,12 @@ def _without_parameters(response: requests.Response, **_: object) -> None:
     response.headers["Content-Type"] = kind.partition(";")[0].strip()
 
 
-def _store_response(response: requests.Response) -> Dataset:
-    """Return the Store Instances Response that came with an error, empty when there is none."""
+def _store_response(response: requests.Response) -> dict[str, tuple[bool, str]]:
+    """Return what a Store Instances Response says that came with an error, if it is one."""
     try:
-        return Dataset.from_json(response.text)
-    except (ValueError, TypeError, AttributeError, LookupError):
-        return Dataset()
+        return _statuses(Dataset.from_json(response.text))
+    except NONSENSE:
+        return {}
 
 
 def _statuses(answer: Dataset) -> dict[str, tuple[bool, str]]:
@@ -232,15 +275,33 @@ def _statuses(answer: Dataset) -> dict[str, tuple[bool, str]]:
     return statuses
 
 
-def unavailable(peer: DicomwebPeer, response: requests.Response | None) -> Transient:
+def unavailable(peer: DicomwebPeer, error: OSError) -> Transient:
     """Return the error for an answer that is none of the objects' business, or for no answer."""
+    response = error.response if isinstance(error, requests.RequestException) else None
+    if isinstance(error, requests.exceptions.SSLError):
+        return Transient(
+            "destination-unreachable",
+            f"The certificate of {_where(peer)} is not one that we trust.",
+        )
+    if isinstance(error, requests.exceptions.InvalidJSONError):
+        return nonsense(peer)
+    if isinstance(error, BrokenAnswer):
+        return Transient("destination-unavailable", f"The PACS at {_where(peer)} {error}.")
     if response is None:
         return Transient("destination-unreachable", f"Nothing answers at {_where(peer)}.")
     seconds = response.headers.get("Retry-After", "")
     return Transient(
         "destination-unavailable",
         f"The PACS at {_where(peer)} answers with HTTP {response.status_code}.",
-        timedelta(seconds=int(seconds)) if seconds.isdecimal() else None,
+        min(timedelta(seconds=int(seconds[:9])), LONGEST_WAIT) if seconds.isdecimal() else None,
+    )
+
+
+def nonsense(peer: DicomwebPeer) -> Transient:
+    """Return the error for an answer that says nothing of the objects: from a gateway, perhaps."""
+    return Transient(
+        "destination-unavailable",
+        f"The PACS at {_where(peer)} gives an answer that is no DICOM JSON.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
@@ -38,6 +39,9 @@ __all__ = ["DimseCensus", "DimseDestination", "DimsePeer", "DimseWitness", "echo
 PENDING = frozenset({0xFF00, 0xFF01})
 FIND: Contexts = frozenset({(StudyRootQueryRetrieveInformationModelFind, ImplicitVRLittleEndian)})
 AS_WRITTEN = Encoding()
+MOST_MATCHES = 20_000
+MOST_TIMEOUTS = 20
+"""For all matches of a query; each of them may take one time-out."""
 
 
 class DimseDestination:
@@ -200,14 +204,21 @@ def find(association: Association, query: Dataset, *, peer: DimsePeer) -> list[D
     """Return what matches a query. Raises Transient as `DimseCensus.count_instances`."""
     if not association.accepted_contexts:
         raise unanswered(peer)
+    deadline = monotonic() + MOST_TIMEOUTS * peer.timeout_s
+    matches: list[Dataset] = []
     try:
-        answers = list(association.send_c_find(query, StudyRootQueryRetrieveInformationModelFind))
+        for answer, match in association.send_c_find(
+            query, StudyRootQueryRetrieveInformationModelFind
+        ):
+            if status_of(peer, answer) not in PENDING | {0}:
+                raise unanswered(peer)
+            matches += [match] if match is not None else []
+            if len(matches) > MOST_MATCHES or monotonic() > deadline:
+                association.abort()
+                raise unanswered(peer, "does not end its answer to")
     except RuntimeError as error:  # the peer ended the association after its last answer
         raise aborted(peer) from error
-    statuses = {status_of(peer, status) for status, _ in answers}
-    if statuses - PENDING - {0}:
-        raise unanswered(peer)
-    return [match for _, match in answers if match is not None]
+    return matches
 
 
 def echo(peer: DimsePeer) -> None:

@@ -66,7 +66,7 @@ def services(peer: DicomwebPeer) -> tuple[Service, ...]:
                 f"The certificate of {urlsplit(peer.url).hostname} is not one that we trust.",
             ) from error
         except (requests.RequestException, OSError) as error:
-            raise unavailable(peer, None) from error
+            raise unavailable(peer, error) from error
 
 
 def _tls(peer: DicomwebPeer) -> Service:
