@@ -126,7 +126,7 @@ def _patient(association: Association) -> Callable[[bool], object]:
     """
     take = association.dimse.get_msg
 
-    def get_msg(block: bool = False) -> object:  # noqa: FBT001, FBT002 # as pynetdicom calls it
+    def get_msg(block: bool = False) -> object:  # noqa: FBT001, FBT002 - as pynetdicom calls it
         if not block:
             return None, None
         unsent = association.dul.to_provider_queue.qsize

@@ -39,7 +39,7 @@ class PeerSession(requests.Session):
             if answer.is_redirect:
                 raise requests.TooManyRedirects(response=answer)
             content = self._read(answer)
-        answer._content = content  # noqa: SLF001 # where `content` looks: read once, by us
+        answer._content = content  # noqa: SLF001 - where `content` looks: read once, by us
         return answer
 
     def _read(self, answer: requests.Response) -> bytes:
