@@ -6,6 +6,7 @@ import logging
 import warnings
 from dataclasses import dataclass, field
 from datetime import timedelta
+from json import dumps
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -22,7 +23,7 @@ from clic_edge.pacs.transport import STORED
 from clic_edge.pacs.web_session import BrokenAnswer, PeerSession
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from clic_edge.domain.result import ResultObject, ResultReference
 
@@ -156,37 +157,16 @@ class DicomwebWitness:
         )
 
     def _instances(self, study_instance_uid: str, series_instance_uid: str) -> dict[str, str]:
-        """Return the SOP Class UID, maybe empty, of each instance of a series.
-
-        Page by page, until one brings nothing new: some servers know no pages and give the same
-        again and again.
-        """
-        held: dict[str, str] = {}
-        for _ in range(MOST_PAGES):
-            page = self._page(study_instance_uid, series_instance_uid, offset=len(held))
-            if page.keys() <= held.keys():
-                break
-            held |= page
-        return held
-
-    def _page(
-        self, study_instance_uid: str, series_instance_uid: str, *, offset: int
-    ) -> dict[str, str]:
-        try:
-            matches = client_of(self._peer).search_for_instances(
+        """Return the SOP Class UID, maybe empty, of each instance of a series."""
+        instances = search(
+            self._peer,
+            lambda offset: client_of(self._peer).search_for_instances(
                 study_instance_uid,
                 series_instance_uid,
                 fields=["SOPInstanceUID", "SOPClassUID"],
                 offset=offset,
-            )
-            instances = [Dataset.from_json(match) for match in matches]
-        except requests.RequestException as error:
-            if error.response is not None and error.response.status_code == NOT_FOUND:
-                return {}  # not even the series
-            # Not chained: the message quotes the URL, and that holds UIDs.
-            raise unavailable(self._peer, error) from None
-        except NONSENSE:
-            raise nonsense(self._peer) from None
+            ),
+        )
         return {text(one, "SOPInstanceUID"): text(one, "SOPClassUID") for one in instances}
 
 
@@ -202,24 +182,53 @@ class DicomwebCensus:
         Raises Transient as `DicomwebDestination.deliver`, and ``query-refused`` when the PACS
         knows the study and leaves the number out.
         """
-        try:
-            studies = client_of(self._peer).search_for_studies(
-                fields=[COUNT],
-                search_filters={"StudyInstanceUID": study_instance_uid},
-            )
-            count = text(Dataset.from_json(studies[0]), COUNT) if studies else None
-        except requests.RequestException as error:
-            # Not chained: the message quotes the URL, and that holds the UID.
-            raise unavailable(self._peer, error) from None
-        except NONSENSE:
-            raise nonsense(self._peer) from None
-        if count is None:
+        studies = search(
+            self._peer,
+            lambda _: client_of(self._peer).search_for_studies(
+                fields=[COUNT], search_filters={"StudyInstanceUID": study_instance_uid}
+            ),
+            pages=1,
+            absent=None,
+        )
+        if not studies:
             return None
+        count = text(studies[0], COUNT)
         if not count.isdecimal():
             raise Transient(
                 "query-refused", f"The PACS at {_where(self._peer)} does not count instances."
             )
         return int(count)
+
+
+def search(
+    peer: DicomwebPeer,
+    ask: Callable[[int], Sequence[Mapping[str, object]]],
+    *,
+    pages: int = MOST_PAGES,
+    absent: int | None = NOT_FOUND,
+) -> list[Dataset]:
+    """Return what a search finds; nothing where the PACS answers `absent`: there is no such thing.
+
+    `ask` is given the offset of a page, until one brings nothing new: some servers know no pages
+    and give the same again and again.
+    Raises Transient as `DicomwebDestination.deliver`.
+    """
+    found: dict[str, Dataset] = {}
+    try:
+        for _ in range(pages):
+            page = {dumps(one, sort_keys=True): one for one in ask(len(found))}
+            new = page.keys() - found.keys()
+            if not new:
+                break
+            found |= {key: Dataset.from_json(dict(page[key])) for key in page if key in new}
+    except requests.RequestException as error:
+        if error.response is not None and error.response.status_code == absent:
+            return list(found.values())
+        # Not chained: the message quotes the URL, and that holds UIDs.
+        raise unavailable(peer, error) from None
+    except NONSENSE:
+        raise nonsense(peer) from None
+    return list(found.values())
 
 
 def session_of(peer: DicomwebPeer) -> requests.Session:

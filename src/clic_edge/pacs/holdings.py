@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
-import requests
-from pydicom.dataset import Dataset
-
 from clic_edge.pacs.association import associated
-from clic_edge.pacs.dicomweb import NOT_FOUND, client_of, unavailable
+from clic_edge.pacs.dicomweb import client_of, search
 from clic_edge.pacs.dimse import FIND, find, query_of
 from clic_edge.pacs.headers import text
 from clic_edge.pacs.transport import Holding
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from pydicom.dataset import Dataset
     from pynetdicom.association import Association
 
     from clic_edge.pacs.association import DimsePeer
@@ -84,32 +81,31 @@ class DicomwebHoldings:
         uid = study.study_instance_uid
         client = client_of(self._peer)
         only = {"StudyInstanceUID": uid}
-        found = self._answers(
-            lambda: client.search_for_studies(fields=["PatientID"], search_filters=only)
+        found = search(
+            self._peer,
+            lambda _: client.search_for_studies(fields=["PatientID"], search_filters=only),
+            pages=1,
         )
         if not found:
             return None
-        series = self._answers(
-            lambda: client.search_for_series(uid, fields=["Manufacturer"], get_remaining=True)
+        series = search(
+            self._peer,
+            lambda offset: client.search_for_series(uid, fields=["Manufacturer"], offset=offset),
         )
         objects: set[str] = set()
         for one in _ours(series, study):
-            ask = partial(
-                client.search_for_instances, uid, one, fields=["SOPInstanceUID"], get_remaining=True
-            )
-            objects |= {text(image, "SOPInstanceUID") for image in self._answers(ask)}
+            objects |= self._objects(uid, one)
         return Holding(patient_id=_patient(found), objects=frozenset(objects))
 
-    def _answers(self, ask: Callable[[], Sequence[Mapping[str, object]]]) -> list[Dataset]:
-        """Return what a search finds; nothing where it is answered that there is no such thing."""
-        try:
-            found = ask()
-        except requests.RequestException as error:
-            if error.response is not None and error.response.status_code == NOT_FOUND:
-                return []
-            # Not chained: the message quotes the URL, and that holds UIDs.
-            raise unavailable(self._peer, error.response) from None
-        return [Dataset.from_json(dict(match)) for match in found]
+    def _objects(self, study: str, series: str) -> set[str]:
+        client = client_of(self._peer)
+        images = search(
+            self._peer,
+            lambda offset: client.search_for_instances(
+                study, series, fields=["SOPInstanceUID"], offset=offset
+            ),
+        )
+        return {text(image, "SOPInstanceUID") for image in images}
 
 
 def _ours(series: list[Dataset], study: AskedStudy) -> list[str]:
