@@ -221,8 +221,11 @@ class Viewer:
 
 
 @contextmanager
-def chromium() -> Iterator[BrowserContext]:
-    """Start Chromium, which reaches this machine only; skip and say why where it can't be had."""
+def chromium(*, width: int = 1400, height: int = 900) -> Iterator[BrowserContext]:
+    """Start Chromium, which reaches this machine only; skip and say why where it can't be had.
+
+    What OHIF draws costs by the pixel, as there is no graphics card.
+    """
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
     if not (VIEWER / "index.html").is_file():
         pytest.skip("no viewer: run `make viewer`")
@@ -238,7 +241,7 @@ def chromium() -> Iterator[BrowserContext]:
                     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
                 ],
             )
-            yield browser.new_context(viewport={"width": 1400, "height": 900})
+            yield browser.new_context(viewport={"width": width, "height": height})
             browser.close()
     except sync_api.Error as error:
         if "executable doesn't exist" not in str(error):
