@@ -16,7 +16,7 @@ STUDY ?=
 VIEWER_TGZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-drift viewer check test faults servers sbom bench clean debian browser promtool
+.PHONY: help setup demo demo-drift viewer check test faults servers sbom bundle test-install bench clean debian browser promtool
 
 help: ## explain these commands
 	@echo "clic-edge: clinical AI beside the PACS"
@@ -73,10 +73,10 @@ define tested
 endef
 
 check: setup ## format, lint, types and the fast tests, in under a minute
-	$(call tested,-q -n 2 -m "not servers and not slow and not faults")
+	$(call tested,-q -n 2 -m "not servers and not slow and not faults and not install")
 
 test: setup browser promtool ## all tests, with real servers, in under ten minutes
-	$(call tested,-n 3 -m "not faults")
+	$(call tested,-n 3 -m "not faults and not install")
 
 faults: setup ## break a running appliance in every way, and write docs/reference/faults.md
 	@CLIC_EDGE_FAULTS_PAGE=1 $(BIN)/pytest -n 2 --dist loadscope --timeout 900 -m faults $(or $(ONLY),tests/faults)
@@ -105,6 +105,12 @@ servers: ## install Triton and MLServer, against which the KServe runtime is tes
 
 sbom: setup ## write build/sbom.cdx.json, what all this is made of, and build/licences.md
 	@mkdir -p build && $(BIN)/python appliance/sbom.py build/sbom.cdx.json --licences build/licences.md
+
+bundle: setup ## make dist/clic-edge-VERSION.tar, signed: all that a Debian 12 without network needs; KEY=release.pem
+	@$(BIN)/python appliance/bundle/build.py $(if $(KEY),--key "$(KEY)")
+
+test-install: setup ## install, upgrade, roll back and restore on a bare Debian 12 of its own, as root
+	@$(BIN)/pytest -m install tests/install
 
 bench: setup ## measure against peers and write benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/run.py

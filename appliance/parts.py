@@ -208,14 +208,14 @@ def _names(relations: str) -> list[str]:
 
 
 def _ask(*command: str) -> list[list[str]]:
-    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout  # noqa: S603 - dpkg, with names of ours
+    answer = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     return [line.split("\t") for line in answer.splitlines()]
 
 
 def _copyright(path: Path, name: str) -> str:
     """Return the copyright file inside a Debian package; empty where it is another's."""
     with (
-        subprocess.Popen(  # noqa: S603 - dpkg, on the bundle's own files
+        subprocess.Popen(
             ("/usr/bin/dpkg-deb", "--fsys-tarfile", str(path)), stdout=subprocess.PIPE
         ) as unpacking,
         tarfile.open(fileobj=unpacking.stdout, mode="r|") as files,

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from clic_edge.config.settings import Settings
 
-_SUFFIXES: Final = ("password_file", "secret_file", "_key")
+_SUFFIXES: Final = ("password_file", "secret_file", "key_file", "_key")
 """How the key of a setting ends that names a file with a secret."""
 
 
@@ -23,5 +23,5 @@ def _named(part: BaseModel) -> Iterator[Path]:
         for one in inner:
             if isinstance(one, BaseModel):
                 yield from _named(one)
-            elif isinstance(one, Path) and key.endswith(_SUFFIXES):
+            elif isinstance(one, Path) and f"_{key}".endswith(_SUFFIXES):
                 yield one

@@ -6,6 +6,8 @@ import stat
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
+from cryptography.x509 import load_pem_x509_certificates
+
 from clic_edge.assembly import make_ready
 from clic_edge.config.secrets import secret_files
 from clic_edge.deid.keys import load_key
@@ -39,6 +41,8 @@ def files(appliance: Appliance) -> Iterator[Finding]:
     )
     yield found("notices", lambda: _notices(settings), to_do="correct [notify]")
     yield _pages(settings)
+    if tls := settings.orthanc.tls:
+        yield _incoming(tls.certificate)
     for pipeline in appliance.pipelines:
         yield found(
             f"pipeline {pipeline.name}",
@@ -76,19 +80,19 @@ def permissions(settings: Settings) -> Finding:
             exit_code=ConfigError.exit_code,
         )
     state = settings.appliance.state_dir
-    if _others_may(state):
+    if _others_may(state, stat.S_IROTH | stat.S_IWOTH):
         return Finding(
             what="permissions",
             seen=f"others may look into {state}",
             verdict=Verdict.LOOK,
-            to_do=f"chmod o= {state}",
+            to_do=f"chmod o-rw {state}",
         )
     return Finding(what="permissions", seen="secrets and state are the service's own")
 
 
-def _others_may(path: Path) -> bool:
+def _others_may(path: Path, rights: int = stat.S_IRWXO) -> bool:
     try:
-        return bool(path.stat().st_mode & stat.S_IRWXO)
+        return bool(path.stat().st_mode & rights)
     except OSError:
         return False  # not there, or not ours to see: others see no more
 
@@ -113,6 +117,22 @@ def _pages(settings: Settings) -> Finding:
         who = "a proxy brings it" if settings.web.behind_proxy else "this machine only"
         return Finding(what=what, seen=f"none; {who}")
     return certificate(what, ends=ends, now=now)
+
+
+def _incoming(path: Path) -> Finding:
+    """Return how long the certificate lasts that Orthanc shows to senders."""
+    what = "TLS of the DICOM port"
+    try:
+        first, *_ = load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError):
+        return Finding(
+            what=what,
+            seen=f"{path} holds no certificate in PEM",
+            verdict=Verdict.NO,
+            to_do="give another certificate",
+            exit_code=ConfigError.exit_code,
+        )
+    return certificate(what, ends=first.not_valid_after_utc, now=datetime.now(UTC))
 
 
 def _model(settings: Settings, pipeline: Pipeline) -> str:

@@ -1,0 +1,111 @@
+"""A bare Debian 12 without a network becomes a site, is upgraded, goes back, and is left."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from install.sending import await_states, objects_in_pacs, send, start_pacs
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from install.bare import Host
+    from install.bundles import Bundle
+
+pytestmark = [pytest.mark.install, pytest.mark.timeout(1800)]
+LARGEST = 1_000_000_000
+"""Bytes of a bundle without torch."""
+
+
+def test_a_bundle_is_less_than_a_gigabyte_and_gpgv_of_a_bare_debian_knows_its_signature(
+    bundle: Bundle, site: Host, shared: Path
+) -> None:
+    assert bundle.archive.stat().st_size < LARGEST
+    for path in bundle.archive.parent.iterdir():
+        (shared / path.name).unlink(missing_ok=True)
+        (shared / path.name).hardlink_to(path)
+    name = bundle.archive.name
+    site.done(f"gpgv --keyring /shared/release-key.gpg /shared/{name}.sig /shared/{name}")
+
+
+def test_an_installation_ends_with_the_check_and_says_what_is_left_to_do(
+    installed: tuple[tuple[Path, ...], str],
+) -> None:
+    _, said = installed
+    assert "Nothing answers at 127.0.0.1:11112." in said
+    assert "one study through the line" in said
+    assert "SEG, SR, SUMMARY delivered" in said
+    assert "the site is not ready" in said
+
+
+def test_a_site_that_was_installed_takes_a_study_and_delivers_its_results(site: Host) -> None:
+    start_pacs(site)
+    checked = site.run("clic-edge check --line")
+    assert checked.returncode == 0, checked.stdout
+    units = "clic-edge-orthanc clic-edge-worker clic-edge-web clic-edge-backup.timer"
+    assert site.done(f"systemctl is-active {units}").split() == ["active"] * 4
+    assert site.done(f"systemctl is-enabled {units}").split() == ["enabled"] * 4
+    send(site, "study1")
+    await_states(site, "delivered")
+    assert len(objects_in_pacs(site)) == 3  # SEG, SR and the root of the case
+
+
+def test_installing_again_changes_nothing_that_the_site_has(site: Host, bundle: Bundle) -> None:
+    mine = (
+        "/etc/clic-edge/clic-edge.toml /etc/clic-edge/secrets/worker/deid.key /etc/clic-edge/tls/*"
+    )
+    before = site.done(f"sha256sum {mine}; readlink /opt/clic-edge/current")
+    start_pacs(site)
+    site.done(f"{bundle.name}/install.sh")
+    assert site.done(f"sha256sum {mine}; readlink /opt/clic-edge/current") == before
+
+
+def test_a_case_under_way_ends_under_the_version_that_comes_and_the_one_before_can_come_back(
+    site: Host, later: Bundle, shared: Path
+) -> None:
+    (shared / later.archive.name).hardlink_to(later.archive)
+    send(site, "study1")
+    await_states(site, "waiting")  # there is no PACS
+    site.done(f"tar -xf /shared/{later.archive.name}")
+    ended = site.run(f"{later.name}/install.sh")
+    assert "is installed, and the site is not ready" in ended.stdout, ended.stdout + ended.stderr
+    assert "99.0.0" in site.done("clic-edge --version")
+    start_pacs(site)
+    await_states(site, "delivered")
+    send(site, "study2")
+    await_states(site, "delivered", "delivered")
+    objects = objects_in_pacs(site)
+
+    back = site.run("clic-edge-setup --rollback")
+    assert back.returncode == 0, back.stdout + back.stderr
+    assert "The ledger is that of /var/lib/clic-edge/backups/before-99.0.0" in back.stdout
+    assert "99.0.0" not in site.done("clic-edge --version")
+    await_states(site, "delivered", "delivered")
+    assert objects_in_pacs(site) == objects  # the same again, and no other
+    none = site.run("clic-edge-setup --rollback")
+    assert (none.returncode, none.stderr) == (
+        1,
+        "clic-edge: There is no version to go back to. Nothing was changed.\n",
+    )
+
+
+def test_whoever_uninstalls_keeps_the_data_and_purges_only_by_the_name_of_the_machine(
+    site: Host,
+) -> None:
+    site.done("clic-edge-setup --uninstall")
+    assert site.run("ls /opt/clic-edge /usr/local/bin/clic-edge").returncode != 0
+    assert site.run("systemctl cat clic-edge-worker").returncode != 0
+    site.done(
+        "ls /var/lib/clic-edge/ledger/clic-edge.sqlite /etc/clic-edge/secrets/worker/deid.key"
+    )
+
+
+def test_a_purge_asks_for_the_name_of_the_machine(site: Host) -> None:
+    refused = site.run("clic-edge-setup --purge", stdin="yes\n")
+    assert refused.returncode == 1
+    site.done("ls /var/lib/clic-edge/ledger/clic-edge.sqlite /opt/clic-edge/current/VERSION")
+    name = site.done("hostname")
+    assert site.run("clic-edge-setup --purge", stdin=name).returncode == 0
+    assert site.run("ls /var/lib/clic-edge").returncode != 0
+    assert site.run("ls /etc/clic-edge").returncode != 0
