@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import HealthCheck, settings
 from model_servers import triton
 from servers import OrthancServer, PostgresServer, orthanc_server, postgres_server
 
@@ -20,6 +21,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 LONGEST = ("test_viewer", "test_crash", "test_pages_browser", "test_line_bad_input")
 """Modules that take half a minute and more, the longest first."""
+
+# Whether a property holds is not a matter of how busy the machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 
 # What is imported stays: the garbage collector would walk all of it, again and again.
 gc.disable()
