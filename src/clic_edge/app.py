@@ -138,6 +138,10 @@ class Appliance:
             rules=self.pipelines,
         )
 
+    def rest(self) -> HttpRest:
+        """Return a connection to the appliance's Orthanc."""
+        return HttpRest(self._peer())
+
     def _peer(self) -> OrthancPeer:
         orthanc = self.settings.orthanc
         password = read_secret(orthanc.password_file) if orthanc.password_file else ""

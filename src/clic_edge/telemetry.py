@@ -94,8 +94,8 @@ class Fields(TypedDict, total=False):
 
 
 DROPPED: Final = "[dropped]"
-_EVENTS: Final = frozenset(get_args(Event))
-_KEYS: Final = frozenset({*Fields.__annotations__, "level", "timestamp"})
+EVENTS: Final = frozenset(get_args(Event))
+KEYS: Final = frozenset({*Fields.__annotations__, "level", "timestamp"})
 _BUCKETS: Final = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0)
 
 CASES: Final = Counter(
@@ -339,9 +339,9 @@ def _only_known(
     known = {
         key: value if isinstance(value, str | int | float) else DROPPED
         for key, value in line.items()
-        if key in _KEYS
+        if key in KEYS
     }
-    event = line["event"] if line["event"] in _EVENTS else DROPPED
+    event = line["event"] if line["event"] in EVENTS else DROPPED
     return {"event": event, **known}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
+import json
 import pickle
 import re
 import shutil
@@ -37,6 +39,7 @@ from sites import (
 from clic_edge.domain.case import CaseState
 from clic_edge.ledger.database import open_engine
 from clic_edge.ledger.export import TABLES
+from clic_edge.ledger.records import AuditEvent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -264,6 +267,106 @@ def test_no_command_prints_the_canary(aviary: Aviary, clic_edge: ClicEdge, tmp_p
     assert {one.name: _found_in(one.read_bytes()) for one in tables.iterdir()} == {
         f"{name}.csv": set() for name in TABLES
     }
+
+
+SECRETS = ("hunter2-canary", "token-of-a-canary", "PRIVATE-CANARY-KEY", "canary@hospital.example")
+"""What opens doors, and a person's address: in files that settings name, in a URL, in a field."""
+
+
+def _with_secrets(site: Site, folder: Path) -> Path:
+    """Return settings of the site that name secrets."""
+    (folder / "password").write_text(f"{SECRETS[0]}\n")
+    (folder / "secret").write_text(f"{SECRETS[2]}\n")
+    text = site.settings.read_text().replace('"pipelines"', f'"{site.folder}/pipelines"')
+    notify = f"""
+[notify.webhook]
+url = "https://hooks.hospital.example/{SECRETS[1]}?key={SECRETS[1]}"
+secret_file = "{folder / "secret"}"
+[notify.email]
+host = "mail.hospital.example"
+username = "{SECRETS[3]}"
+password_file = "{folder / "password"}"
+sender = "{SECRETS[3]}"
+recipients = ["{SECRETS[3]}"]
+"""
+    path = folder / "settings.toml"
+    path.write_text(text + notify)
+    return path
+
+
+def _logs(site: Site, folder: Path) -> Path:
+    """Return a folder with the worker's log, and with lines that tell all they know."""
+    folder.mkdir()
+    shutil.copy(site.log, folder / "worker.log")
+    told = f"{CANARY.name} {CANARY.patient_id} {SECRETS[0]}"
+    lines = [
+        f"Traceback: ValueError: {told}",
+        json.dumps({"event": "case-moved", "level": "info", "code": told, "note": told}),
+        json.dumps({"event": told, "code": "missing-slices"}),
+        json.dumps({"event": "receipt", "destination": CANARY.patient_id, "place": told}),
+    ]
+    (folder / "other.log").write_text("\n".join(lines))
+    return folder
+
+
+def test_a_support_bundle_holds_no_patient_and_no_secret(
+    aviary: Aviary, clic_edge: ClicEdge, tmp_path: Path
+) -> None:
+    site, out = aviary.site, tmp_path / "support.zip"
+    cases = site.cases(aviary.study_id)
+    for case in cases[:1]:
+        site.ledger.records.note(
+            AuditEvent(
+                at=case.received_at,
+                case_id=case.case_id,
+                action="sampled",
+                person=CANARY.name,
+                detail=CANARY.patient_id,
+            )
+        )
+    named = [word for case in cases for word in ("--case", case.case_id)]
+    logs = _logs(site, tmp_path / "logs")
+    command = ("support-bundle", "--out", out, "--logs", logs, *named)
+    done = clic_edge("-c", _with_secrets(site, tmp_path), *command)
+    assert done.code == 0, done.err
+    with zipfile.ZipFile(out) as packed:
+        members = {name: packed.read(name) for name in packed.namelist()}
+    assert {name: _found_in(content) for name, content in members.items()} == {
+        name: set() for name in members
+    }
+    whole = b"".join(members.values())
+    assert [one for one in SECRETS if one.encode() in whole] == []
+    told = [case.case_id for case in cases] + [aviary.study_id]
+    assert [one for one in told if one.encode() in whole] == []
+    # It is of use, too.
+    lines = [json.loads(line) for line in members["clic-edge-support/cases.jsonl"].splitlines()]
+    assert sorted(one["code"] for one in lines if one["code"]) == [
+        *("destination-unreachable", "missing-slices", "unexpected-error"),
+    ]
+    assert any(one["images"] and one["images"][0]["images"][0]["values"] for one in lines)
+    log = members["clic-edge-support/log.jsonl"].decode()
+    assert '"event": "stage-finished"' in log
+    assert '"pipeline": "good"' in log
+    config = json.loads(members["clic-edge-support/config.json"])
+    assert config["settings"]["notify"]["webhook"]["url"] == "https://hooks.hospital.example/…"
+    assert b"clic_edge_cases_total" in members["clic-edge-support/metrics.txt"]
+    digests = json.loads(members["clic-edge-support/manifest.json"])["files"]
+    assert digests == {
+        name.partition("/")[2]: hashlib.sha256(content).hexdigest()
+        for name, content in members.items()
+        if not name.endswith("manifest.json")
+    }
+
+
+def test_an_account_of_the_day_names_nobody(aviary: Aviary, clic_edge: ClicEdge) -> None:
+    today = aviary.site.cases(aviary.study_id)[0].received_at.date()
+    done = clic_edge("-c", aviary.site.settings, "account", "--day", str(today), "--json")
+    assert _found_in((done.out + done.err).encode()) == set()
+    account = json.loads(done.out)
+    assert account["balances"]
+    assert len(account["cases"]) == account["account"]["entered"] == 5
+    # The destination `away` is, and nothing else differs.
+    assert (done.code, account["differences"], account["complete"]) == (4, [], False)
 
 
 def _found_in_tables(url: str) -> set[str]:

@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"config", "deid", "dicom", "drawing", "drift", "inference", "ledger", "pacs", "pipeline"}
     | {"reporting", "results", "telemetry"},
     "accounting": VALUES | {"config", "ledger", "pacs", "pipeline", "telemetry"},
+    "support": VALUES | {"ledger", "pacs", "telemetry"},
     "retraining": VALUES
     | {"config", "deid", "dicom", "inference", "ledger", "pacs", "pipeline", "results"}
     | {"training", "validation"},

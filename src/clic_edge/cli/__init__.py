@@ -34,6 +34,7 @@ from clic_edge.cli import (
     report,
     retrain,
     site,
+    support,
     train,
     truth,
     users,
@@ -68,6 +69,7 @@ app.command()(folder.route)
 app.command()(folder.run)
 app.add_typer(cases.app, name="cases")
 app.command()(account.account)
+app.command()(support.support_bundle)
 app.add_typer(pacs.app, name="pacs")
 app.command()(conformance.conformance)
 app.add_typer(models.app, name="models")

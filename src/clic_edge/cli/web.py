@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
@@ -125,6 +126,7 @@ def application(appliance: Appliance, hasher: Hasher | None = None) -> FastAPI:
             is_encrypted=settings.certificate is not None or settings.behind_proxy,
             certificate_ends=certificate_of(appliance),
             provider=_provider(settings),
+            support=partial(_support, appliance),
             lifetime=Lifetime(
                 idle=timedelta(minutes=settings.session_idle_minutes),
                 whole=timedelta(hours=settings.session_hours),
@@ -132,6 +134,13 @@ def application(appliance: Appliance, hasher: Hasher | None = None) -> FastAPI:
         ),
         desk=_desk(appliance),
     )
+
+
+def _support(appliance: Appliance) -> bytes:
+    from clic_edge.cli.support import sources_of  # noqa: PLC0415 - as above
+    from clic_edge.support.bundle import make_bundle  # noqa: PLC0415 - as above
+
+    return make_bundle(sources_of(appliance), key=secrets.token_bytes(32)).content
 
 
 def _watch(appliance: Appliance) -> Watch:

@@ -1,6 +1,6 @@
 """The appliance's pages: one FastAPI application, a router for each."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -43,6 +43,7 @@ from clic_edge.web import (
     pictures,
     preferences,
     reports,
+    support,
     viewer,
 )
 from clic_edge.web.cookies import Cookies
@@ -76,6 +77,8 @@ class Site:
     """Of the pages' own TLS."""
     provider: Provider | None = None
     """Of log-ins by OpenID Connect."""
+    support: Callable[[], bytes] | None = None
+    """What makes a support bundle."""
 
 
 def create_app(
@@ -117,6 +120,8 @@ def create_app(
     app.include_router(dicomweb.router(archive))
     if desk:
         app.include_router(assess.router(desk))
+    if site.support:
+        app.include_router(support.router(ledger, site.support))
     app.mount("/static", StaticFiles(packages=[("clic_edge.web", "static")]))
     app.mount(api.PATH, api.create_api(_programs(ledger, site, look=look, seen=seen)))
     explain_failures(app, pages)
