@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, get_args
 import pytest
 from command_tree import commands, options
 from every import every
+from remedies import FILE, generated
 from sites import hippocampus_study
 from source import MODULES, ROOT
 from typer.testing import CliRunner
@@ -266,6 +267,10 @@ def test_the_page_of_errors_is_what_the_code_can_raise() -> None:
     documented = {(kind, code) for kind in CLASSES for code in first_cells(path, kind)}
     assert raised() - documented == set(), "raised, and not on the page"
     assert documented - raised() == set(), "on the page, and never raised"
+
+
+def test_the_product_says_what_to_do_as_the_page_of_errors_does() -> None:
+    assert FILE.read_text("utf-8") == generated(), "run: python tests/remedies.py"
 
 
 @page

@@ -73,6 +73,7 @@ def sources_of(
     log_lines: Callable[[], Iterable[str]] | None = None,
 ) -> Sources:
     """Return where the bundle of an appliance comes from; without one, of its machine alone."""
+    from clic_edge.ledger.inside import inside  # noqa: PLC0415 - as above
     from clic_edge.pacs.technical import archive_versions, technical  # noqa: PLC0415 - as above
     from clic_edge.support.bundle import Sources  # noqa: PLC0415 - as above
     from clic_edge.support.log_lines import journal  # noqa: PLC0415 - as above
@@ -87,7 +88,7 @@ def sources_of(
     return Sources(
         configuration=tuple(_configuration(appliance)),
         ledger=appliance.ledger,
-        engine=appliance.engine,
+        database=partial(inside, appliance.engine),
         state=settings.appliance.state_dir,
         ports=_ports(appliance),
         probes=tuple(_probes(appliance, rest)),

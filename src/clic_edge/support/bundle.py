@@ -13,7 +13,6 @@ from pydantic import TypeAdapter
 
 from clic_edge.errors import ClicEdgeError
 from clic_edge.ledger.database import DatabaseFailed
-from clic_edge.ledger.inside import Inside, inside
 from clic_edge.support.log_lines import filtered
 from clic_edge.support.machine import Asked, Health, Versions, health, versions
 from clic_edge.support.plain_cases import MOST_CASES, Handles, PlainCase, plain_case
@@ -24,9 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pydantic import BaseModel
-    from sqlalchemy.engine import Engine
 
     from clic_edge.ledger import Ledger
+    from clic_edge.ledger.inside import Inside
     from clic_edge.pacs.technical import TechnicalSeries
 
 README: Final = """\
@@ -63,7 +62,7 @@ class Sources:
     broken: str = ""
     """Code of what is wrong with them."""
     ledger: Ledger | None = field(default=None, repr=False)
-    engine: Engine | None = field(default=None, repr=False)
+    database: Callable[[], Inside] | None = None
     state: Path
     ports: tuple[tuple[str, int], ...] = ()
     probes: tuple[tuple[str, Callable[[], object]], ...] = ()
@@ -120,10 +119,10 @@ def _members(
     yield "log.jsonl", lambda: _log(sources, handles)
     if archive := sources.orthanc:
         yield "orthanc.json", lambda: _json(dict(archive()))
-    if engine := sources.engine:
-        yield "database.json", lambda: _dump(inside(engine))
+    if database := sources.database:
+        yield "database.json", lambda: _dump(database())
     if ledger := sources.ledger:
-        yield "cases.jsonl", lambda: _cases(ledger, sources, case_ids, handles)
+        yield "cases.jsonl", lambda: _cases(ledger, case_ids, handles, look=sources.look)
     if scrape := sources.metrics:
         yield "metrics.txt", scrape
 
@@ -151,12 +150,18 @@ def _log(sources: Sources, handles: Handles) -> bytes:
     return "".join(f"{line}\n" for line in lines).encode()
 
 
-def _cases(ledger: Ledger, sources: Sources, case_ids: tuple[str, ...], handles: Handles) -> bytes:
+def _cases(
+    ledger: Ledger,
+    case_ids: tuple[str, ...],
+    handles: Handles,
+    *,
+    look: Callable[[str], TechnicalSeries | None] | None,
+) -> bytes:
     """Return the cases that were named, with their images, and the newest and the held without."""
     line = TypeAdapter(PlainCase)
     named = {one: ledger.cases.case(one) for one in case_ids}
     others = {one.case_id: one for one in ledger.cases.all((), MOST_CASES)}
-    found = [plain_case(ledger, one, handles, sources.look) for one in named.values()]
+    found = [plain_case(ledger, one, handles, look=look) for one in named.values()]
     found += [plain_case(ledger, one, handles) for name, one in others.items() if name not in named]
     return b"".join(line.dump_json(one) + b"\n" for one in found)
 

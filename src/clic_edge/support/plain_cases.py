@@ -116,6 +116,7 @@ def plain_case(
     ledger: Ledger,
     case: Case,
     handles: Handles,
+    *,
     look: Callable[[str], TechnicalSeries | None] | None = None,
 ) -> PlainCase:
     """Return a case without identity; `look` reads what a series is made of, where it can."""
