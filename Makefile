@@ -16,7 +16,7 @@ STUDY ?=
 VIEWER_TGZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-drift viewer check test faults servers sbom bundle test-install bench clean debian browser promtool
+.PHONY: help setup demo demo-drift viewer check test faults servers sbom audit fuzz bundle test-install bench clean debian browser promtool
 
 help: ## explain these commands
 	@echo "clic-edge: clinical AI beside the PACS"
@@ -111,6 +111,13 @@ bundle: setup ## make dist/clic-edge-VERSION.tar, signed: all that a Debian 12 w
 
 test-install: setup ## install, upgrade, roll back and restore on a bare Debian 12 of its own, as root
 	@$(BIN)/pytest -m install tests/install
+
+audit: setup ## bandit over the code, and known vulnerabilities of what it stands on
+	@$(BIN)/python appliance/audit.py $(if $(ADVISORIES),--advisories "$(ADVISORIES)")
+
+fuzz: setup ## feed every entrance with what nobody would write, SECONDS=60 each
+	@$(PIP) --editable '.[fuzz]'
+	@PYTHONPATH=src $(BIN)/python tests/fuzz/run.py --each $(or $(SECONDS),60)
 
 bench: setup ## measure against peers and write benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/run.py

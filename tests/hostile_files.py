@@ -126,3 +126,8 @@ def study_handle(number: int) -> str:
     text = f"HOST{number:05}|{ROOT}.{number}.1"
     digest = hashlib.sha1(text.encode()).hexdigest()  # noqa: S324 - so does Orthanc
     return "-".join(digest[i : i + 8] for i in range(0, 40, 8))
+
+
+def endless_items(count: int, tag: int = 0x00081115) -> bytes:
+    """Return a sequence of empty items that says nowhere how long it is."""
+    return element(tag, "SQ", _EMPTY_ITEM * count + SEQUENCE_END, length=UNDEFINED)

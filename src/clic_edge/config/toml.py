@@ -96,7 +96,7 @@ def read_toml(model: type[ModelT], path: Path) -> ModelT:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError("no-such-file", f"{path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ConfigError("not-toml", f"{path}: not valid TOML: {error}.") from error
     try:
         return model.model_validate(content, context={_FOLDER: path.resolve().parent})

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 PARTS = ".parts"
 """Where files lie before they are proved; on the file system of the output, emptied by each run."""
+LARGEST_FILE = 4 << 30
+"""Bytes of a file that is cleaned."""
 CHECKS = ("residue", "plan", "read-back")
 CHARACTER_SET, STUDY, SERIES, INSTANCE = 0x00080005, 0x0020000D, 0x0020000E, 0x00080018
 _SHOWN = (0x00100010, 0x00100020, 0x00100030, 0x00080050, STUDY, SERIES, INSTANCE)
@@ -78,8 +80,13 @@ class FileSource:
         return str(self.path)
 
     def read(self) -> bytes:
-        """Return the bytes. Raises Defect ``unreadable-file``."""
+        """Return the bytes. Raises Defect ``unreadable-file``, also for what may have no end."""
         try:
+            if not self.path.is_file() or self.path.stat().st_size > LARGEST_FILE:
+                raise Defect(
+                    "unreadable-file",
+                    f"The file is none of at most {LARGEST_FILE >> 30} GiB, but larger, or a device.",
+                )
             return self.path.read_bytes()
         except OSError as error:
             raise Defect(

@@ -87,7 +87,7 @@ def load_profile(path: Path) -> Profile:
         content = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError("profile-missing", f"There is no profile at {path}.") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError("profile-invalid", f"The profile {path} is not valid TOML.") from error
     known = tuple(field.name for field in fields(Profile))
     for key in content:

@@ -50,7 +50,7 @@ def places(bench: Bench, sources: Sequence[Source], *, with_digests: bool) -> li
 
 
 def _place(bench: Bench, source: Source, *, with_digest: bool) -> Place:
-    if not with_digest and source.path is not None:
+    if not with_digest and source.path is not None and source.path.is_file():
         with contextlib.suppress(OSError, Defect), source.path.open("rb") as file:
             opening = part10.opening(file.read(OPENING), COLUMNS)
             return _of(*opening, size=os.fstat(file.fileno()).st_size)

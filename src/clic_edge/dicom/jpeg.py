@@ -37,10 +37,10 @@ def clean_codestream(file: bytes) -> Codestream | None:
             continue
         end = at + 2 + int.from_bytes(file[at + 2 : at + 4], "big")
         if marker in _FRAMES:
-            baseline = marker == _BASELINE and file[at + 4] == 8  # noqa: PLR2004 - bits
+            baseline = marker == _BASELINE and file[at + 4 : at + 5] == b"\x08"
             is_rgb |= file[at + 10 : end : 3] == b"RGB"
         if marker == _ADOBE and file[at + 4 : at + 9] == b"Adobe":
-            is_rgb = file[end - 1] == 0
+            is_rgb = file[end - 1 : end] == b"\0"
         if marker == _SCAN:
             end = _end_of_scan(file, end)
         if marker == _ADOBE or marker not in _APPLICATION | {_COMMENT}:

@@ -7,19 +7,20 @@ from dataclasses import asdict, dataclass, fields
 from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-from pydicom import config, dcmread
+from pydicom import config
 from pydicom.datadict import dictionary_VR
-from pydicom.errors import InvalidDicomError
 from pydicom.valuerep import validate_value
 
-from clic_edge.errors import ConfigError
+from clic_edge.dicom import part10
+from clic_edge.dicom.reading import read_header
+from clic_edge.errors import ConfigError, Defect
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from pydicom.dataset import Dataset
 
-_UNREADABLE = (InvalidDicomError, OSError, ValueError, AttributeError, EOFError)
+_UNREADABLE = (Defect, OSError, ValueError, AttributeError, EOFError)
 _SEXES = {"", "M", "F", "O"}
 
 
@@ -83,7 +84,7 @@ def read_form(path: Path) -> Order:
     """
     try:
         form = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError("order-unreadable", f"{path} is no JSON file.") from error
     if not isinstance(form, dict) or not all(isinstance(value, str) for value in form.values()):
         raise ConfigError("order-unreadable", f"{path} is no form: texts by their names.")
@@ -101,7 +102,9 @@ def read_worklist(path: Path) -> Order:
     Raises ConfigError ``order-unreadable``.
     """
     try:
-        entry = dcmread(path, stop_before_pixels=True)
+        content = path.read_bytes()
+        part10.read(content)  # nobody has bounded it yet
+        entry = read_header(content)
         entry.decode()
         return Order(**{name: _text(entry, key) for name, key in _OF_WORKLIST.items()})
     except _UNREADABLE as error:

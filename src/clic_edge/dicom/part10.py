@@ -34,7 +34,7 @@ BULK_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 DEEPEST = 64
 MOST_ELEMENTS = 2_000_000
 """Attributes and items of one instance, at whatever depth: each costs a hundred times its eight bytes."""
-MOST_INFLATED = 1 << 28
+MOST_INFLATED = 1 << 27
 """Bytes: a deflated file that holds more is not taken, for a few could fill the memory."""
 _UNDEFINED = 0xFFFFFFFF
 _HEAD = 8

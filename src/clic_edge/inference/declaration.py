@@ -276,7 +276,7 @@ def read_declaration(path: Path) -> Declaration:
         raise ConfigError("model-incomplete", f"{path.parent} holds no {path.name}.") from error
     except ValidationError as error:
         raise ConfigError("model-declaration", f"{path}: {_first_complaint(error)}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError("model-declaration", f"{path} is no TOML file: {error}.") from error
 
 

@@ -201,7 +201,7 @@ def read_remote(path: Path) -> Remote:
     """Return which network on which server a package names. Raises ConfigError."""
     try:
         return Remote.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValidationError, ValueError) as error:
+    except (OSError, ValidationError, ValueError, RecursionError) as error:
         raise ConfigError(
             "model-declaration",
             f"{path} does not say 'server', 'model' and 'version', each a name.",

@@ -6,6 +6,7 @@ NIfTI may have its axes in any order and direction; DICOM SEG its frames (PS3.3 
 from __future__ import annotations
 
 import math
+import struct
 import zlib
 from typing import TYPE_CHECKING
 
@@ -15,8 +16,9 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.nifti1 import Nifti1Image
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import SegmentationStorage
+from pydicom.errors import BytesLengthException, InvalidDicomError
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import DeflatedExplicitVRLittleEndian, SegmentationStorage
 
 from clic_edge.errors import Defect
 from clic_edge.inference.volume_files import LPS_TO_RAS
@@ -50,6 +52,8 @@ _BROKEN = (
     HeaderDataError,
     WrapStructError,
     InvalidDicomError,
+    BytesLengthException,
+    struct.error,
 )
 
 
@@ -70,7 +74,9 @@ def read_labels(folder: Path, geometry: Geometry, *, segments: int) -> NDArray[n
     if path.stat().st_size > _LARGEST_HEADER + 8 * segments * math.prod(geometry.shape):
         raise Defect("application-output", "The application's result is far too large.")
     try:
-        values = _of_seg(path, geometry) if is_dicom else _of_nifti(path, geometry)
+        values = (
+            _of_seg(path, geometry, segments=segments) if is_dicom else _of_nifti(path, geometry)
+        )
     except _BROKEN as error:
         raise Defect("application-output", "The application's result can't be read.") from error
     if not np.isfinite(values).all():
@@ -97,6 +103,8 @@ def _only(folder: Path) -> tuple[Path, bool]:
 
 def _is_seg(path: Path) -> bool:
     try:
+        if read_file_meta_info(path).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+            return False  # some bytes of it would fill the memory
         header = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=["SOPClassUID"])
     except _BROKEN:
         return False
@@ -120,11 +128,13 @@ def _of_nifti(path: Path, geometry: Geometry) -> NDArray[np.float64]:
     return values[tuple(slice(None, None, -1 if sign < 0 else 1) for sign in signs)]
 
 
-def _of_seg(path: Path, geometry: Geometry) -> NDArray[np.float64]:
+def _of_seg(path: Path, geometry: Geometry, *, segments: int) -> NDArray[np.float64]:
     """Return the number of the segment of each voxel; where two meet, the one of a later frame."""
     seg = pydicom.dcmread(path)
     if (seg.Rows, seg.Columns) != geometry.shape[1:]:
         raise _elsewhere()
+    if int(seg.get("NumberOfFrames", 1)) > segments * geometry.shape[0]:
+        raise Defect("application-output", "The application's result has far too many frames.")
     pixels = seg.pixel_array.reshape(-1, *geometry.shape[1:])
     values = np.zeros(geometry.shape, np.float64)
     for index, number, frame in _frames(seg, geometry):

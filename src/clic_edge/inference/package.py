@@ -114,7 +114,7 @@ def load_package(folder: Path) -> ModelPackage:
     except OSError as error:
         missing = Path(error.filename).name
         raise ConfigError("model-incomplete", f"{folder} holds no readable {missing}.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError("model-digests", f"{folder / DIGESTS} is no JSON file.") from error
     if found != written:
         raise Defect("model-changed", f"The files in {folder} are not those of {DIGESTS}.")

@@ -117,7 +117,7 @@ def verify_signature(folder: Path, keys: Path) -> Signature:
         digests, key_id = (folder / DIGESTS).read_bytes(), str(told["key"])
     except FileNotFoundError as error:
         raise Defect("model-unsigned", f"The model package in {folder} is not signed.") from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise Defect("model-signature", f"{folder / SIGNATURE} is no signature.") from error
     if key_id not in trusted:
         raise Defect(

@@ -186,7 +186,7 @@ def at_most(name: str, found: float | None, limit: float) -> Criterion:
 def _validation(text: str) -> dict[str, object]:
     try:
         report = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ConfigError("validation-report", "The validation report is no JSON.") from error
     if not isinstance(report, dict):
         raise ConfigError("validation-report", "The validation report is no JSON object.")
