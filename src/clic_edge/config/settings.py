@@ -360,7 +360,7 @@ class Settings(Strict):
     @classmethod
     def _a_table_left_out_is_empty(cls, content: object) -> object:
         # A ready-made default would not see the file's folder, from which its paths start.
-        empty = {"appliance": {}, "constancy": {}}
+        empty: dict[str, object] = {"appliance": {}, "constancy": {}}
         return empty | content if isinstance(content, dict) else content
 
 
