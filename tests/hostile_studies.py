@@ -26,9 +26,12 @@ class HostileStudy:
     """What is put in place of the elements of a good image."""
 
     elements: Mapping[int, bytes]
-    state: CaseState
-    code: str
+    state: CaseState | None = None
+    """None where no case comes of it."""
+    code: str = ""
     syntax: str = made.EXPLICIT
+    status: int = 0x0000
+    """What Orthanc answers to its images."""
 
     def files(self, number: int) -> list[bytes]:
         """Return two images, as study `number`."""
@@ -41,13 +44,11 @@ class HostileStudy:
 HOSTILE = {
     "sequences a hundred deep, without lengths": HostileStudy(
         elements={0x00081115: made.nested(100)},
-        state=CaseState.QUARANTINED,
-        code="unreadable-instance",
+        status=0xC000,
     ),
     "sequences a hundred deep, in a private block": HostileStudy(
         elements={0x00091001: made.nested(100, 0x00091001, defined=True)},
-        state=CaseState.QUARANTINED,
-        code="unreadable-instance",
+        status=0xC000,
     ),
     "46341 x 46341 in 32 bytes": HostileStudy(
         elements={tag: made.short(tag, 46341) for tag in (0x00280010, 0x00280011)},
@@ -91,19 +92,21 @@ HOSTILE = {
 }
 
 
-def send_files(files: Sequence[bytes], server: OrthancServer, syntax: str) -> None:
-    """Send files as they are, byte for byte: no library of ours reads them on the way."""
+def send_files(files: Sequence[bytes], server: OrthancServer, syntax: str) -> set[int]:
+    """Send files as they are, byte for byte, and return the answers; no library reads them first."""
     entity = AE(ae_title="ATTACKER")
     entity.add_requested_context(made.MR, syntax)
     association = entity.associate("127.0.0.1", server.dicom_port, ae_title=server.ae_title)
     assert association.is_established
+    answers = set()
     before, _config.STORE_SEND_CHUNKED_DATASET = _config.STORE_SEND_CHUNKED_DATASET, True
     try:
         with tempfile.TemporaryDirectory() as folder:
             for number, content in enumerate(files):
                 path = Path(folder, f"{number}.dcm")
                 path.write_bytes(content)
-                assert association.send_c_store(path).Status == 0x0000
+                answers.add(association.send_c_store(path).Status)
     finally:
         _config.STORE_SEND_CHUNKED_DATASET = before
         association.release()
+    return answers

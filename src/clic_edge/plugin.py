@@ -21,6 +21,7 @@ from queue import Full, Queue
 from typing import TYPE_CHECKING, Protocol
 
 from clic_edge.app import Appliance
+from clic_edge.dicom.nesting import is_deeper
 from clic_edge.errors import ClicEdgeError, Refusal, Transient
 from clic_edge.pacs.orthanc import OrthancArchive
 from clic_edge.pipeline.intake import intake
@@ -34,8 +35,10 @@ STORING = re.compile(r"/instances/?|/.+/studies(/[0-9.]+)?/?")
 """What takes instances over HTTP: Orthanc's own way, and STOW-RS (PS3.18 10.5)."""
 UNKNOWN_RESOURCE = 17  # Orthanc's error code
 WAITING_STUDIES = 100_000
-SUCCESS, OUT_OF_RESOURCES = 0x0000, 0xA700
-"""Statuses of C-STORE (PS3.4 B.2.3); a sender that gets the latter sends again later."""
+SUCCESS, OUT_OF_RESOURCES, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
+"""Statuses of C-STORE (PS3.4 B.2.3); a sender that gets the second sends again later."""
+DEEPEST_STORED = 32
+"""Sequences in each other: Orthanc 1.10 makes JSON of forty, and ends over fifty."""
 RESERVE_MEGABYTES = 1024
 LARGEST_FILE = 256 << 20
 """Bytes that the plugin takes from Orthanc to read a header."""
@@ -91,6 +94,13 @@ class OrthancModule(Protocol):
     def RegisterRestCallback(self, route: str, callback: object) -> None: ...  # noqa: N802, D102 - as above
     def RegisterIncomingCStoreInstanceFilter(self, callback: object) -> None: ...  # noqa: N802, D102 - as above
     def RegisterIncomingHttpRequestFilter(self, callback: object) -> None: ...  # noqa: N802, D102 - as above
+
+
+class ReceivedInstance(Protocol):
+    """An instance that comes by C-STORE, as far as we look at it."""
+
+    def GetInstanceSize(self) -> int: ...  # noqa: N802, D102 - Orthanc's name
+    def GetInstanceData(self) -> bytes: ...  # noqa: N802, D102 - as above
 
 
 class RestOutput(Protocol):
@@ -195,9 +205,20 @@ class Front:
             except Full:
                 self._warn("the list of studies is full; the worker will find the rest")
 
-    def on_c_store(self, _instance: object) -> int:
-        """Return the status for an instance that comes: out of resources where room is short."""
-        return OUT_OF_RESOURCES if self._has_no_room() else SUCCESS
+    def on_c_store(self, instance: ReceivedInstance) -> int:
+        """Return the status for an instance that comes.
+
+        Out of resources where room is short; not understood where sequences lie so deep in each
+        other that Orthanc, asked for them over HTTP, would end.
+        """
+        if self._has_no_room():
+            return OUT_OF_RESOURCES
+        if instance.GetInstanceSize() > LARGEST_FILE:
+            return SUCCESS
+        if is_deeper(bytes(instance.GetInstanceData()), DEEPEST_STORED):
+            self._warn("an instance with sequences too deep in each other is turned away (0xC000)")
+            return NOT_UNDERSTOOD
+        return SUCCESS
 
     def on_http(self, uri: str, **request: object) -> bool:
         """Whether a request is let in: none that brings instances, where room is short."""

@@ -120,6 +120,19 @@ class Output:
         self.status, self.body = 405, allowed
 
 
+@dataclass(kw_only=True)
+class Received:
+    """An instance that comes by C-STORE."""
+
+    content: bytes = field(default_factory=lambda: hostile_files.part10(hostile_files.image(1)))
+
+    def GetInstanceSize(self) -> int:  # noqa: N802, D102 - Orthanc's name
+        return len(self.content)
+
+    def GetInstanceData(self) -> bytes:  # noqa: N802, D102 - as above
+        return self.content
+
+
 @pytest.fixture
 def settings(tmp_path: Path) -> Path:
     """Return the settings of a site whose database a worker has made."""
@@ -327,12 +340,12 @@ def test_images_are_turned_away_before_the_disk_is_full_and_taken_when_there_is_
 ) -> None:
     orthanc.storage, orthanc.reserve = tmp_path, 1 << 30  # no disk has a petabyte free
     short = register(orthanc)
-    assert [short.on_c_store(None) for _ in range(2)] == [OUT_OF_RESOURCES] * 2
+    assert [short.on_c_store(Received()) for _ in range(2)] == [OUT_OF_RESOURCES] * 2
     assert not any(short.on_http(uri, method=POST) for uri in BRINGING)
     (warning,) = orthanc.warnings
     assert "turned away (0xA700)" in warning
     short._reserve = replace(short._reserve, size=1)
-    assert short.on_c_store(None) == SUCCESS
+    assert short.on_c_store(Received()) == SUCCESS
     assert all(short.on_http(uri, method=POST) for uri in BRINGING)
     assert "images are taken" in orthanc.warnings[1]
 
@@ -354,7 +367,7 @@ def test_a_gigabyte_stays_free_unless_orthanc_says_otherwise(orthanc: StandIn) -
 
 def test_a_disk_that_is_away_is_left_to_orthanc(orthanc: StandIn, tmp_path: Path) -> None:
     orthanc.storage, orthanc.reserve = tmp_path / "not-mounted", 1 << 30
-    assert register(orthanc).on_c_store(None) == SUCCESS
+    assert register(orthanc).on_c_store(Received()) == SUCCESS
 
 
 def test_a_large_file_is_left_to_the_worker(orthanc: StandIn, ledger: Ledger) -> None:
@@ -366,3 +379,20 @@ def test_a_large_file_is_left_to_the_worker(orthanc: StandIn, ledger: Ledger) ->
     assert "left-to-worker" in orthanc.warnings[0]
     assert ledger.cases.of_study(STUDY) == ()
     assert _ask(front, "GET").status == 503
+
+
+@pytest.mark.parametrize("defined", [True, False])
+@pytest.mark.parametrize("tag", [0x00081115, 0x00091001])
+def test_sequences_too_deep_for_orthanc_are_turned_away_and_the_sender_is_told(
+    orthanc: StandIn, tag: int, *, defined: bool
+) -> None:
+    front = register(orthanc)
+
+    def answer(depth: int) -> int:
+        nested = {tag: hostile_files.nested(depth, tag, defined=defined)}
+        content = hostile_files.part10(hostile_files.image(1) | nested)
+        return front.on_c_store(Received(content=content))
+
+    assert [answer(depth) for depth in (31, 32, 33, 5000)] == [SUCCESS, SUCCESS, 0xC000, 0xC000]
+    assert "0xC000" in orthanc.warnings[-1]
+    assert front.on_c_store(Received(content=b"no DICOM at all")) == SUCCESS

@@ -51,7 +51,7 @@ def excerpt(content: bytes | mmap, tags: Collection[int]) -> tuple[bytes, Encodi
     """
     kept, last = [], max(tags)
     try:
-        reader, at = _dataset(content)
+        reader, at = dataset_of(content)
         while at + _HEAD <= len(reader.content):
             begin = at
             tag, vr, length, value_at = reader.header(begin)
@@ -73,7 +73,7 @@ def excerpt(content: bytes | mmap, tags: Collection[int]) -> tuple[bytes, Encodi
     return b"".join(kept), reader.encoding
 
 
-def _dataset(content: bytes | mmap) -> tuple[Reader, int]:
+def dataset_of(content: bytes | mmap) -> tuple[Reader, int]:
     """Return what walks the dataset of a file, inflated as far as a header may go, and its start."""
     start, meta = file_meta(content)
     syntax = meta.get(_TRANSFER_SYNTAX, "")

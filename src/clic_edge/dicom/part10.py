@@ -308,7 +308,7 @@ class Reader:
 
     def _defined(self, tag: int, vr: str, *, at: int, end: int, depth: int) -> Element:
         if vr == "SQ" or (vr == "UN" and "SQ" in vrs_of(tag)):
-            items, _ = self._nested(vr).items(at, end, depth + 1)
+            items, _ = self.nested(vr).items(at, end, depth + 1)
             return Element(tag, "SQ", b"", items)
         if tag in BULK_TAGS:
             return Element(tag, vr, memoryview(self.content)[at:end])
@@ -322,10 +322,10 @@ class Reader:
             return Element(tag, vr, value, None, encapsulated=True), stop
         if vr not in {"SQ", "UN"} and self.explicit:
             raise unreadable(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has no length")
-        items, stop = self._nested(vr).items(at, end, depth + 1)
+        items, stop = self.nested(vr).items(at, end, depth + 1)
         return Element(tag, "SQ", b"", items), stop
 
-    def _nested(self, vr: str) -> Reader:
+    def nested(self, vr: str) -> Reader:
         """Return what reads a sequence; one of unknown VR is in implicit little endian (PS3.5 6.2.2)."""
         if vr == "SQ" or not self.explicit:
             return self
@@ -341,7 +341,7 @@ class Reader:
             raise unreadable(f"({tag >> 16:04X},{tag & 0xFFFF:04X}) has no length")
         if depth >= DEEPEST:
             raise unreadable(f"sequences are nested deeper than {DEEPEST}")
-        reader = self._nested(vr)
+        reader = self.nested(vr)
         while True:
             group, number, length = self.plain(self.content, at)
             at += _HEAD
