@@ -17,12 +17,22 @@ from clic_edge.pacs.association import DimsePeer
 from clic_edge.pacs.commitment import CommitmentTerms, CommitmentWitness
 from clic_edge.pacs.encoding import Encoding
 from clic_edge.pacs.holdings import DicomwebHoldings, DimseHoldings
+from clic_edge.pacs.retrieval import DicomwebSource, DimseSource, HereSource
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from clic_edge.config import Destination as DestinationSettings
     from clic_edge.config import DestinationProfile
     from clic_edge.pacs.commitment import Reports
-    from clic_edge.pacs.transport import Destination, Holdings, StudyCensus, Witness
+    from clic_edge.pacs.rest import Rest
+    from clic_edge.pacs.transport import (
+        Destination,
+        Holdings,
+        StudyCensus,
+        StudySource,
+        Witness,
+    )
 
 
 def make_destination(
@@ -86,6 +96,26 @@ def make_holdings(settings: DestinationSettings) -> Holdings | None:
             return DicomwebHoldings(dicomweb_peer(settings))
         case FolderDestination():
             return None
+
+
+def make_source(
+    name: str, destinations: Mapping[str, DestinationSettings], *, rest: Rest
+) -> StudySource:
+    """Return an archive by name: `here`, or a destination, whose studies come into our Orthanc.
+
+    Raises ConfigError ``unknown-name``, ``folder-cannot-send``.
+    """
+    if name == "here":
+        return HereSource(rest)
+    match destinations.get(name):
+        case DimseDestination() as settings:
+            return DimseSource(dimse_peer(settings), rest)
+        case DicomwebDestination() as settings:
+            return DicomwebSource(dicomweb_peer(settings), rest)
+        case FolderDestination():
+            raise ConfigError("folder-cannot-send", "A folder sends no studies; use `here`.")
+        case None:
+            raise ConfigError("unknown-name", f"There is no destination {name}.")
 
 
 def probe_destination(settings: DestinationSettings) -> None:

@@ -135,18 +135,21 @@ def test_every_command_and_option_exists(page: Path) -> None:
 def require_known(words: Sequence[str]) -> None:
     """Assert that the words are a command with options of its own."""
     path: tuple[str, ...] = ()
-    rest = list(words)
+    rest, value_of = list(words), ""
     while rest:
         word = rest.pop(0)
         if word in {"-c", "--config"}:
             rest.pop(0)
         elif word.startswith("-"):
             assert word in options(COMMANDS[path]), words
+            value_of = word
+            continue
         elif (*path, word) in COMMANDS:
             path = (*path, word)
         else:
             assert path, words
-            assert not hasattr(COMMANDS[path], "commands"), words
+            assert value_of or not hasattr(COMMANDS[path], "commands"), words
+        value_of = ""
 
 
 def test_every_command_is_on_a_page_beside_the_reference() -> None:

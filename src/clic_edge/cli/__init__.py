@@ -14,6 +14,7 @@ from clic_edge.cli import (
     acceptance,
     account,
     assessments,
+    batch,
     cases,
     check,
     conformance,
@@ -68,6 +69,7 @@ app.command()(web.web)
 app.command()(folder.route)
 app.command()(folder.run)
 app.add_typer(cases.app, name="cases")
+app.add_typer(batch.app, name="batch")
 app.command()(account.account)
 app.command()(support.support_bundle)
 app.add_typer(pacs.app, name="pacs")

@@ -17,6 +17,7 @@ from clic_edge.ledger.assessments import AssessmentStore
 from clic_edge.ledger.attempts import AttemptStore
 from clic_edge.ledger.attention import AttentionStore
 from clic_edge.ledger.audit import AuditStore
+from clic_edge.ledger.batches import BatchStore
 from clic_edge.ledger.cases import CaseStore
 from clic_edge.ledger.certificates import CertificateStore
 from clic_edge.ledger.charted import ChartedStore
@@ -89,6 +90,7 @@ class Ledger:
     traffic: TrafficStore
     workers: WorkerStore
     deadlines: DeadlineStore
+    batches: BatchStore
 
     @classmethod
     def on(cls, engine: Engine, queue: CaseQueue | None = None) -> Ledger:
@@ -129,4 +131,5 @@ class Ledger:
             traffic=TrafficStore(engine),
             workers=WorkerStore(engine),
             deadlines=DeadlineStore(engine),
+            batches=BatchStore(engine),
         )

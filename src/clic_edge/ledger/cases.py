@@ -96,7 +96,8 @@ class CaseStore:
                 _audit(connection, admission.case_id, state, detail=admission.reason)
                 self._supersede(connection, admission)
                 if state is CaseState.RECEIVED:
-                    first = Priority.URGENT if admission.expedited else admission.priority
+                    is_urgent = admission.expedited and admission.priority is Priority.ROUTINE
+                    first = Priority.URGENT if is_urgent else admission.priority
                     self._enqueue(connection, admission.case_id, 0, priority=first)
             elif admission.expedited:
                 self._expedite(connection, admission.case_id)
@@ -262,7 +263,8 @@ class CaseStore:
             )
         )
         _audit(connection, case.case_id, CaseState.RECEIVED, detail=detail, person=person)
-        priority = Priority.URGENT if expedited else case.priority
+        is_urgent = expedited and case.priority is Priority.ROUTINE
+        priority = Priority.URGENT if is_urgent else case.priority
         self._enqueue(connection, case.case_id, case.attempt + 1, priority=priority)
 
     def _enqueue(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
     from clic_edge.domain.confirmation import Confirmation
@@ -70,6 +70,29 @@ class Destination(Protocol):
             The destination could not be reached or ended the association; nothing is known of
             the objects without a receipt.
 
+        """
+        ...
+
+
+class StudySource(Protocol):
+    """An archive out of which studies are run again: the appliance's own, or a PACS."""
+
+    @property
+    def brings(self) -> bool:
+        """Whether studies have to be brought into the appliance's archive first."""
+        ...
+
+    def find(self, query: Mapping[str, str]) -> Iterator[str]:
+        """Yield the Study Instance UIDs that match attributes of studies (PS3.4 C.2.2.2).
+
+        Raises ConfigError ``bad-query``, Transient where the archive does not answer.
+        """
+        ...
+
+    def fetch(self, study_instance_uid: str) -> str | None:
+        """Bring a study into the appliance's archive and return its handle there, None for none.
+
+        Bringing it again changes nothing. Raises Transient as `find`, and ``retrieve-failed``.
         """
         ...
 

@@ -45,11 +45,23 @@ def intake(
         study = archive.study(study_id)
     except Refusal:
         return ()
+    digest = digest_of([study.study_instance_uid])
+    if not expedited and ledger.batches.has(digest, foreign_instances(study)):
+        return ()  # a batch brought it, and says itself which pipeline runs
     admissions = proposals(study, pipelines, ledger=ledger, expedited=expedited)
     moved_from = _moved_from(study, archive=archive, ledger=ledger) if admissions else ()
     return tuple(
         ledger.cases.admit(replace(admission, moved_from=moved_from)) for admission in admissions
     )
+
+
+def foreign_instances(study: StudySummary) -> int:
+    """Return how many instances a study has that others made."""
+    return sum(one.number_of_instances for one in study.series if not _is_ours(one))
+
+
+def _is_ours(series: SeriesSummary) -> bool:
+    return series.manufacturer.strip().casefold() == OWN_MANUFACTURER
 
 
 def _moved_from(study: StudySummary, *, archive: Archive, ledger: Ledger) -> tuple[str, ...]:
@@ -101,7 +113,7 @@ def propose(
     """Return the cases that a study asks for as it is now."""
     if study.unread:
         return (_refused(study, (), code=study.unread.code, reason=study.unread.sentence),)
-    foreign = [s for s in study.series if s.manufacturer.strip().casefold() != OWN_MANUFACTURER]
+    foreign = [one for one in study.series if not _is_ours(one)]
     if not foreign:
         return ()
     study_digest = digest_of([study.study_instance_uid])
