@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 from fastapi import FastAPI
-from lines import Shelf, a_ledger, a_pipeline, a_series, a_study
+from lines import Shelf, a_ledger, a_line, a_pipeline, a_series, a_study
 from signed_in import PHYSICIST, browser
 
 from clic_edge.accounting.books import Books, Peer
@@ -21,7 +21,10 @@ from clic_edge.domain.result import Receipt, ResultKind, ResultObject
 from clic_edge.errors import Transient
 from clic_edge.ledger.alarms import WantedAlarms
 from clic_edge.pacs.transport import AskedStudy, HeldStudy, Holding
+from clic_edge.pipeline.delivery import deliver_again
 from clic_edge.pipeline.intake import intake
+from clic_edge.pipeline.intervening import send_again
+from clic_edge.pipeline.line import ReadyDestination
 from clic_edge.web import accounting, alarms, api
 from clic_edge.web.rendering import Pages
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from clic_edge.domain.accounting import DayAccount, Difference
+    from clic_edge.pipeline.line import Line
 
 TODAY = datetime.now(UTC).date()
 TOMORROW = datetime.now(UTC) + timedelta(days=1)
@@ -74,6 +78,23 @@ class Pacs:
     objects: dict[str, set[str]] = field(default_factory=dict)
     moved: set[str] = field(default_factory=set)
     down: bool = False
+    refuses: bool = False
+
+    def deliver(self, results: Sequence[ResultObject]) -> tuple[Receipt, ...]:
+        """Take what is sent, for the one study that was delivered, or refuse it."""
+        taken = not self.refuses
+        if taken:
+            self.objects["good"] = {one.sop_instance_uid for one in results}
+        status = "0x0000" if taken else "0xA700"
+        return tuple(
+            Receipt(
+                destination="pacs",
+                sop_instance_uid=one.sop_instance_uid,
+                accepted=taken,
+                status=status,
+            )
+            for one in results
+        )
 
     def look(self, studies: Sequence[AskedStudy]) -> Iterator[Holding | None]:
         """Yield what was put there."""
@@ -84,6 +105,18 @@ class Pacs:
             patient = "another" if name in self.moved else f"of {name}"
             held = self.objects.get(name)
             yield Holding(patient_id=patient, objects=frozenset(held)) if held else None
+
+
+@dataclass(kw_only=True)
+class Kept(Shelf):
+    """A shelf that keeps a result."""
+
+    result_kept: ResultObject
+
+    def result(self, sop_instance_uid: str, kind: str = "") -> ResultObject:
+        """Return it."""
+        assert (sop_instance_uid, kind) == (self.result_kept.sop_instance_uid, ResultKind.SR)
+        return self.result_kept
 
 
 class Day:
@@ -125,6 +158,14 @@ class Day:
         """Return what the PACS says of the one result."""
         uid = self.result.sop_instance_uid
         return Receipt(destination="pacs", sop_instance_uid=uid, accepted=accepted, status="0x0000")
+
+    def line(self) -> Line:
+        """Return a line that delivers to the PACS what the archive keeps."""
+        line = a_line(*PIPELINES, shelf=Kept(studies=self.shelf.studies, result_kept=self.result))
+        takes = frozenset({self.result.kind})
+        pacs = ReadyDestination(name="pacs", transport=self.pacs, takes=takes)
+        (brain,) = line.pipelines
+        return replace(line, ledger=self.ledger, pipelines=(replace(brain, destinations=(pacs,)),))
 
     @property
     def books(self) -> Books:
@@ -185,6 +226,22 @@ def test_a_result_that_the_pacs_lost_rings_until_it_is_there_again(day: Day) -> 
     day.kept()
     assert day.open_alarms() == ["result-missing pacs"]
     day.pacs.objects["good"] = {"2.25.1"}
+    assert day.kept() == ()
+    assert day.open_alarms() == []
+
+
+def test_what_the_pacs_lost_is_sent_again_at_a_persons_word(day: Day) -> None:
+    day.pacs.objects.clear()
+    (lost,) = day.kept()
+    send_again(day.ledger, lost.case_id, person="Ida", reason="the disk is back")
+    (asked,) = day.kept()
+    assert (asked.kind, asked.destination) == ("receipt-missing", "pacs")
+    day.pacs.refuses = True
+    deliver_again(day.line())
+    assert kinds(day.kept()) == ["receipt-missing"]
+    day.pacs.refuses = False
+    send_again(day.ledger, lost.case_id, person="Ida", reason="its quota is raised")
+    deliver_again(day.line())
     assert day.kept() == ()
     assert day.open_alarms() == []
 

@@ -228,9 +228,7 @@ def _unreceipted(entry: Entry) -> set[str]:
     """
     own = {one.sop_instance_uid for one in entry.results if one.kind not in STAYS}
     receipts = [one for one in entry.receipts if one.sop_instance_uid in own]
-    if not any(one.accepted for one in receipts):
-        return {""}
-    return {one.destination for one in receipts if not one.accepted}
+    return {one.destination for one in receipts if not one.accepted} if receipts else {""}
 
 
 def _series(study: _Study) -> frozenset[str]:

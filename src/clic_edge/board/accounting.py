@@ -48,6 +48,8 @@ class EntryLine:
     code: str
     reason: str
     objects: tuple[ReceiptedObject, ...]
+    accepted: int
+    """Receipts of destinations that have accepted one of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +174,7 @@ def _line(entry: Entry) -> EntryLine:
         outcome=Outcome.of(case),
         code=case.code,
         reason=case.reason,
+        accepted=sum(one.accepted for one in entry.receipts),
         objects=tuple(
             ReceiptedObject(
                 kind=row.kind,

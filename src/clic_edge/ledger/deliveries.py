@@ -204,7 +204,7 @@ class DeliveryStore:
         delivered = sa.select(sa.literal(1)).where(
             cases.c.case_id == case_id, cases.c.state == CaseState.DELIVERED
         )
-        which = receipts.c.sop_instance_uid.in_(own) & receipts.c.accepted & delivered.exists()
+        which = receipts.c.sop_instance_uid.in_(own) & delivered.exists()
         values = {"accepted": False, "status": AGAIN, "received_at": now}
         with self._engine.begin() as connection:
             count = connection.execute(receipts.update().where(which).values(**values)).rowcount

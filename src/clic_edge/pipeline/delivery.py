@@ -101,7 +101,7 @@ def _deliver_to(
     if not rows:
         return None
     missing = [_kept(line, row) for row in rows]
-    if kind is None:  # of a case that runs; what is told of one that has ended, any worker tells
+    if not case.state.is_end:  # what is told of a case that has ended, any worker tells
         line.require_held(case)
     try:
         receipts = destination.transport.deliver(missing)
