@@ -125,6 +125,14 @@ def test_an_operation_answers_as_its_description_says(
     asking(program, path, method, examples=6, number=1)()
 
 
+@pytest.mark.parametrize("depth", [900, 100_000])
+def test_a_body_of_arrays_in_arrays_is_answered_by_name(program: TestClient, depth: int) -> None:
+    head = {"Content-Type": "application/json"}
+    answer = program.post(f"{PATH}/annotations", content="[" * depth, headers=head)
+    assert answer.status_code in {400, 422}
+    assert answer.json()["code"].startswith("request-")
+
+
 def main(seconds: float) -> None:
     """Ask for so long, each round with other values."""
     end, number = time.monotonic() + seconds, secrets.randbelow(2**32)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import hostile_files as made
+import lines
 import pytest
 from sites import pipeline_toml
 
@@ -16,12 +18,24 @@ from clic_edge.domain.limits import StudyLimits
 from clic_edge.errors import Refusal
 from clic_edge.pacs.orthanc import OrthancArchive
 from clic_edge.pipeline.intake import NO_PIPELINE, propose
+from clic_edge.pipeline.reconcile import CURSOR
+from clic_edge.pipeline.worker import HEARTBEAT, Worker
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from clic_edge.config import Pipeline
+    from clic_edge.domain.study import StudySummary
     from clic_edge.ledger.cases import Admission
+
+
+class Poisoned(lines.Shelf):
+    """An archive over one of whose studies an error comes that nobody foresaw."""
+
+    def study(self, study_id: str) -> StudySummary:
+        """Fail as no archive should."""
+        raise OverflowError(study_id)
+
 
 LIMITS = StudyLimits(study_series=3, series_instances=4, series_mib=1)
 
@@ -132,3 +146,13 @@ def test_a_header_is_read_in_every_encoding(pipelines: tuple[Pipeline, ...]) -> 
     for syntax in (made.EXPLICIT, made.DEFLATED):
         file = made.part10(made.image(1), syntax)
         assert proposed(Shelf(file=file), pipelines).pipeline == "hippocampus"
+
+
+def test_a_study_over_which_an_unforeseen_error_comes_does_not_end_the_worker() -> None:
+    line = lines.a_line(shelf=Poisoned(studies={"study": lines.a_study()}))
+    worker = SimpleNamespace(
+        _line=line, _pace=SimpleNamespace(instance="worker"), _rescue=lambda: None
+    )
+    Worker.look_for_missed(worker)
+    assert line.ledger.records.cursor(HEARTBEAT) > 0
+    assert line.ledger.records.cursor(CURSOR) == 0, "the study is looked at again"
