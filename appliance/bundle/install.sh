@@ -127,8 +127,10 @@ look_first() {
 	[ -n "$certificate" ] && arguments+=(--certificate "$certificate" --certificate-key "$certificate_key")
 	why=$(borrowed python3.11 -I "$here/preflight.py" "${arguments[@]}" 2>&1) || refuse "$why"
 	if [ ! -f "$etc/clic-edge.toml" ] && [ -z "$backup" ]; then
-		[[ $pacs =~ ^[^@[:space:]]{1,16}@[^@:[:space:]]+:[0-9]{1,5}$ ]] ||
+		[[ $pacs =~ ^[A-Za-z0-9_.-]{1,16}@[A-Za-z0-9.-]+:[0-9]{1,5}$ ]] ||
 			refuse "Say which PACS takes the results: --pacs AETITLE@HOST:PORT."
+		[[ ${name:-$(hostname)} =~ ^[A-Za-z0-9_.-]{1,64}$ ]] ||
+			refuse "Say what this appliance is called, in letters, digits, points and dashes: --name NAME."
 	fi
 	if [ -n "$backup" ]; then
 		[ ! -f "$etc/clic-edge.toml" ] || refuse "A site is here already; a backup is restored on a machine without one."
@@ -194,7 +196,6 @@ make_site() {
 	mkdir -p "$etc/tls"
 	if [ -n "$backup" ]; then
 		"$release/venv/bin/clic-edge" restore "$backup" --keys "$keys" --passphrase-file "$passphrase" --into "$etc"
-		own_restored
 	fi
 	copy_missing "$release/configs" "$etc"
 	copy_missing "$release/models" "$state/models"

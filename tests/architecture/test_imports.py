@@ -42,6 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"config", "deid", "dicom", "inference", "ledger", "pacs", "pipeline", "results"}
     | {"training", "validation"},
     "conformance": VALUES | {"config", "drawing", "pacs", "reporting"},
+    "backup": VALUES | {"config", "deid", "ledger"},
     "accounts": VALUES | {"config", "ledger"},
     "web": VALUES
     | {"accounts", "board", "config", "drawing", "drift", "ledger", "pacs", "pipeline"}

@@ -326,6 +326,18 @@ def test_a_person_can_retry_what_waits_was_refused_or_quarantined(
     assert queue.put_in[-1] == ("c1", 1)
 
 
+def test_a_case_whose_study_had_gone_runs_when_the_study_is_back_and_no_other_refused_one(
+    ledger: Ledger, queue: RecordingQueue
+) -> None:
+    ledger.cases.admit(admission())
+    ledger.cases.close(begun(ledger), CaseState.REFUSED, code="study-gone", reason="gone")
+    back = ledger.cases.admit(admission())
+    assert (back.state, back.attempt, back.code) == (CaseState.RECEIVED, 1, "")
+    assert queue.put_in[-1] == ("c1", 1)
+    ledger.cases.close(begun(ledger, attempt=1), CaseState.REFUSED, code="tilt", reason="no")
+    assert ledger.cases.admit(admission()).state is CaseState.REFUSED
+
+
 @pytest.mark.parametrize("end", [CaseState.DELIVERED, CaseState.SUPERSEDED])
 def test_what_is_delivered_cannot_be_run_again(ledger: Ledger, end: CaseState) -> None:
     ledger.cases.admit(admission())

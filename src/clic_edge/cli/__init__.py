@@ -14,6 +14,7 @@ from clic_edge.cli import (
     acceptance,
     account,
     assessments,
+    backup,
     batch,
     cases,
     check,
@@ -64,6 +65,8 @@ app = typer.Typer(
 app.command()(demo.demo)
 app.command()(site.serve)
 app.command()(check.check)
+app.command()(backup.backup)
+app.command()(backup.restore)
 app.command()(workers.workers)
 app.command()(web.web)
 app.command()(folder.route)
@@ -95,6 +98,12 @@ app.command()(export.export)
 app.command()(dicomize.dicomize)
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"clic-edge {__version__}\n")
+        raise typer.Exit
+
+
 @app.callback()
 def common(
     context: typer.Context,
@@ -111,13 +120,14 @@ def common(
     ] = None,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
     version: Annotated[
-        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Print the version.", is_eager=True, callback=_print_version
+        ),
     ] = False,
 ) -> None:
     """Options that every command takes."""
-    if version:
-        sys.stdout.write(f"clic-edge {__version__}\n")
-        raise typer.Exit
+    del version  # it has been printed
     context.obj = Context(settings=settings, debug=debug)
     if not debug:
         sys.excepthook = _one_sentence

@@ -9,13 +9,13 @@ from typing import Annotated
 
 import typer
 
+from clic_edge.cli.backup import told_when_it_fails
 from clic_edge.cli.console import note, stdout
 from clic_edge.cli.context import appliance_of, opened
 from clic_edge.cli.ledger_export import write_csv, write_parquet
 from clic_edge.cli.predictions import since_moment
 from clic_edge.config.toml import nearest
-from clic_edge.domain.notice import Notice, NoticeKind, Urgency
-from clic_edge.errors import ClicEdgeError, ConfigError
+from clic_edge.errors import ConfigError
 from clic_edge.ledger.backup import back_up, restore
 from clic_edge.ledger.export import TABLES
 from clic_edge.pipeline.retention import retention_of
@@ -35,20 +35,8 @@ def backup(
     Example: `clic-edge ledger backup /backup/clic-edge-2026-11-21.backup`
     """
     appliance = opened(context)
-    try:
+    with told_when_it_fails(appliance):
         done = back_up(appliance.engine, file)
-    except ClicEdgeError as error:
-        now = datetime.now(UTC)
-        notice = Notice(
-            kind=NoticeKind.BACKUP_FAILED,
-            key=f"{now:%Y-%m-%d} {error.code}",
-            at=now,
-            urgency=Urgency.ERROR,
-            about=appliance.settings.appliance.name,
-            detail=error.code,
-        )
-        appliance.ledger.notices.put(notice)
-        raise
     held = "" if done.cases is None else f", {done.cases} cases"
     stdout.print(f"{done.path}: {done.size:,} bytes{held}, SHA-256 {done.digest}", soft_wrap=True)
 

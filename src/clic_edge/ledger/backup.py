@@ -100,7 +100,7 @@ def restore(engine: Engine, path: Path) -> str:
 
     """
     digest = _checked(path)
-    _require_empty(engine)
+    require_empty(engine)
     try:
         if engine.dialect.name == "sqlite":
             target = Path(engine.url.database or "")
@@ -157,7 +157,8 @@ def _checked(path: Path) -> str:
     return digest
 
 
-def _require_empty(engine: Engine) -> None:
+def require_empty(engine: Engine) -> None:
+    """Return where no ledger is. Raises ConfigError ``ledger-there``."""
     if engine.dialect.name == "sqlite":
         target = Path(engine.url.database or "")
         # A log that is left behind would be played into the restored file.

@@ -30,6 +30,8 @@ RETRYABLE = (
     CaseState.REFUSED,
     CaseState.QUARANTINED,
 )
+_GONE = "study-gone"
+"""Why a case was refused whose study the archive has no more."""
 _STALE = "late images made a new case"
 COLUMNS = [cases.c[name] for name in Case.__dataclass_fields__]
 
@@ -101,6 +103,8 @@ class CaseStore:
                     self._enqueue(connection, admission.case_id, 0, priority=first)
             elif admission.expedited:
                 self._expedite(connection, admission.case_id)
+            else:
+                self._run_what_is_back(connection, admission.case_id)
             return _one(connection, admission.case_id)
 
     def _supersede(self, connection: sa.Connection, admission: Admission) -> None:
@@ -135,6 +139,13 @@ class CaseStore:
         case = _one(connection, case_id)
         if case.state in (CaseState.RECEIVED, CaseState.WAITING):
             self._again(connection, case, "asked to run now")
+
+    def _run_what_is_back(self, connection: sa.Connection, case_id: str) -> None:
+        """Run a case whose study had gone from the archive: after a restore, it was sent again."""
+        case = _one(connection, case_id)
+        if case.state is CaseState.REFUSED and case.code == _GONE and case.series_ids:
+            set_aside(connection, case_id)
+            self._again(connection, case, "the study is back", expedited=case.expedited)
 
     def begin(self, case_id: str, attempt: int) -> Case | None:
         """Mark an attempt as running; None when it is not the case's current attempt.
