@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING
 
 from servers import wait_for
@@ -27,9 +28,8 @@ def send(host: Host, study: str) -> None:
 
 def states(host: Host) -> list[str]:
     """Return the state of each case, as the command line prints it."""
-    ended = host.run("clic-edge cases list")
-    known = ("received", "running", "waiting", "delivered", "refused", "quarantined", "superseded")
-    return [word for line in ended.stdout.splitlines() for word in line.split() if word in known]
+    listed = host.run("clic-edge cases list").stdout.splitlines()
+    return [line.split()[2] for line in listed if re.match(r"[0-9a-f]{32} ", line)]
 
 
 def await_states(host: Host, *expected: str) -> None:

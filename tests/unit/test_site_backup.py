@@ -7,6 +7,7 @@ import re
 import shutil
 import tarfile
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,6 +18,7 @@ from clic_edge.backup.sealing import seal, unseal
 from clic_edge.config import load_settings
 from clic_edge.deid.keys import create_key, load_key
 from clic_edge.errors import ConfigError, Defect
+from clic_edge.ledger.backup import back_up
 from clic_edge.ledger.cases import Admission, CaseStore
 from clic_edge.ledger.database import migrate, open_engine
 
@@ -53,7 +55,9 @@ class Bench:
         """Write both files."""
         settings = load_settings(self.settings)
         engine = open_engine(settings.appliance.database)
-        site = Site(settings_path=self.settings, settings=settings, engine=engine)
+        site = Site(
+            settings_path=self.settings, settings=settings, copy_ledger=partial(back_up, engine)
+        )
         back_up_site(site, self.out, keys=self.keys, passphrase=PASSPHRASE)
         engine.dispose()
 

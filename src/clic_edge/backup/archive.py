@@ -20,15 +20,13 @@ from clic_edge.backup.parts import parts_of
 from clic_edge.backup.sealing import seal
 from clic_edge.deid.keys import load_key
 from clic_edge.errors import ConfigError, Transient
-from clic_edge.ledger.backup import back_up
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from sqlalchemy.engine import Engine
+    from collections.abc import Callable, Iterator
 
     from clic_edge.backup.parts import Parts
     from clic_edge.config import Settings
+    from clic_edge.ledger.backup import Backup
 
 MANIFEST: Final = "manifest.json"
 LEDGER: Final = "ledger.backup"
@@ -61,7 +59,8 @@ class Site:
 
     settings_path: Path
     settings: Settings
-    engine: Engine
+    copy_ledger: Callable[[Path], Backup]
+    """As `ledger.backup.back_up` of its database."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +82,7 @@ def back_up_site(
     Raises
     ------
     ConfigError
-        ``backup-there``; ``passphrase-short``; as `load_key` and `ledger.backup.back_up`.
+        ``backup-there``; ``passphrase-short``; as `load_key` and `copy_ledger`.
     Transient
         ``backup-failed``: it could not be written; nothing is left of it.
 
@@ -97,7 +96,7 @@ def back_up_site(
         with _private(keys) as stream:
             stream.write(seal(_packed(parts), passphrase, key_id=key_id))
     with _private(out) as stream, _beside(out) as work:
-        ledger = back_up(site.engine, work / LEDGER)
+        ledger = site.copy_ledger(work / LEDGER)
         files = {LEDGER: ledger.path, **{one.name: one.path for one in parts.plain}}
         manifest = _manifest(site, files, key_id=key_id)
         with tarfile.open(fileobj=stream, mode="w") as tar:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,6 +15,7 @@ from clic_edge.cli.context import DEFAULT_SETTINGS, context_of, opened
 from clic_edge.config import read_secret
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 from clic_edge.errors import ClicEdgeError, ConfigError
+from clic_edge.ledger.backup import back_up
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,7 +52,7 @@ def backup(
     site = Site(
         settings_path=context_of(context).settings_path,
         settings=appliance.settings,
-        engine=appliance.engine,
+        copy_ledger=partial(back_up, appliance.engine),
     )
     passphrase = read_secret(passphrase_file) if passphrase_file else ""
     with told_when_it_fails(appliance):
