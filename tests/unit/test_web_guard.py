@@ -436,7 +436,7 @@ def test_each_route_that_changes_something_lets_its_role_in_and_no_lesser(
         if methods(route) & CHANGING and path not in OWN
     }
     assert {path for path, role in changing.items() if role is Role.ADMINISTRATOR} == {
-        *("/accounts", "/accounts/change", "/accounts/revoke"),
+        *("/accounts", "/accounts/change", "/accounts/revoke", "/support-bundle"),
     }
     assert "/api/v1/models/move" in changing
     for name, has in ((OTHER, Role.VIEWER), ("medical", Role.PHYSICIST)):
