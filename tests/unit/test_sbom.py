@@ -11,10 +11,13 @@ from pathlib import Path
 import jsonschema_rs
 import pytest
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "appliance"))
+
+import sbom
+
 from clic_edge.inference.package import load_package
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-SCRIPT = ROOT / "appliance" / "sbom.py"
 CONTROL = """Package: odd
 Version: 1.0+x
 Architecture: all
@@ -25,8 +28,9 @@ Description: nothing
 
 
 def written(out: Path, *options: str) -> dict[str, object]:
-    command = [sys.executable, str(SCRIPT), str(out), *options]
-    subprocess.run(command, check=True, capture_output=True)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sys, "argv", ["sbom", str(out), *options])
+        sbom.main()
     return json.loads(out.read_text())
 
 
