@@ -76,7 +76,7 @@ def main() -> None:
 
 def measure(server: PostgresServer, workers: int, *, waits: float, each: int) -> Measured:
     """Return what so many workers did with `each` cases for every one of them."""
-    database = _new_database(server, f"boxes_{workers}")
+    database = new_database(server, f"boxes_{workers}")
     with tempfile.TemporaryDirectory(prefix="clic-edge-boxes-") as made:
         folder = Path(made)
         write_package(folder / "models" / "hippocampus")
@@ -88,7 +88,7 @@ def measure(server: PostgresServer, workers: int, *, waits: float, each: int) ->
             reconcile_seconds=30,
         )
         with running_site(folder / "site", options) as site, ExitStack() as running:
-            pids = [running.enter_context(_worker(site, n, waits)) for n in range(workers)]
+            pids = [running.enter_context(worker(site, n, waits)) for n in range(workers)]
             before = sum(map(_cpu, pids))
             studies = [_sent(site, number) for number in range(workers * each)]
             cases = [_done(site, study) for study in studies]
@@ -105,7 +105,8 @@ def measure(server: PostgresServer, workers: int, *, waits: float, each: int) ->
             )
 
 
-def _new_database(server: PostgresServer, name: str) -> str:
+def new_database(server: PostgresServer, name: str) -> str:
+    """Return the URL of a new database of a server."""
     engine = sa.create_engine(server.url, isolation_level="AUTOCOMMIT")
     with engine.connect() as connection:
         connection.execute(sa.text(f"CREATE DATABASE {name}"))
@@ -113,7 +114,8 @@ def _new_database(server: PostgresServer, name: str) -> str:
     return f"{server.url.rpartition('/')[0]}/{name}"
 
 
-def _worker(site: Site, number: int, waits: float) -> ExitStack:
+def worker(site: Site, number: int, waits: float) -> _Pid:
+    """Return a worker with a name of its own, not yet running."""
     text = site.settings.read_text()
     text = text.replace(f"metrics_port = {site.metrics_port}", "")
     named = text.replace("[appliance]", f'[appliance]\nname = "worker-{number}"')

@@ -75,6 +75,10 @@ def _beats(site: Site, name: str) -> int:
     return next(one.beats for one in site.ledger.workers.all() if one.run.name == name)
 
 
+def _running(site: Site, name: str) -> int:
+    return next(one.running for one in site.ledger.workers.all() if one.run.name == name)
+
+
 @pytest.mark.parametrize("number", [1, 2])
 def test_a_worker_host_dies(site: Site, number: int, told: Callable[[Outcome], None]) -> None:
     point, step = list(STEPS.items())[number - 1]
@@ -120,9 +124,7 @@ def test_a_worker_host_stands_still_and_wakes(site: Site, told: Callable[[Outcom
         sign.unlink()
         os.kill(pid, signal.SIGCONT)
         wait_for(lambda: _beats(site, "frozen") > before + 6, "it beats again, and has gone on")
-        wait_for(
-            lambda: not any(one.running for one in site.ledger.workers.all()), "nothing is in hand"
-        )
+        wait_for(lambda: not _running(site, "frozen"), "it has nothing in hand")
         found = account(site, studies)
     told(
         Outcome(

@@ -8,19 +8,22 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from ledgers import make_tables
 from lines import Shelf, a_ledger, a_pipeline, a_series, a_study
+from observed import BEGIN, log, observations
 
 from clic_edge.domain.batch import Batch, BatchState, Progress, StudyState
 from clic_edge.domain.case import CaseState, Priority
 from clic_edge.domain.standing import ModelState, Placement
 from clic_edge.errors import ConfigError, Transient
+from clic_edge.ledger import Ledger
+from clic_edge.ledger.database import open_engine
 from clic_edge.pipeline.batch import Run, parse_query, require_shadow
 from clic_edge.pipeline.intake import intake
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
-
-    from clic_edge.ledger import Ledger
+    from pathlib import Path
 
 TODAY = date(2026, 5, 4)
 PIPELINE = a_pipeline()
@@ -241,3 +244,21 @@ def test_rows_of_a_batch_hold_no_uid(ledger: Ledger) -> None:
     assert rows
     assert "1.2.3.0" not in str(rows)
     assert timedelta(0) < datetime.now(UTC) - ledger.batches.all()[0].created_at
+
+
+def test_the_monitor_leaves_out_what_a_batch_made(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/ledger.sqlite")
+    make_tables(engine)
+    ledger = Ledger.on(engine)
+    log(engine, observations(9))
+    until = datetime.now(UTC) + timedelta(days=999)
+
+    def watched() -> int:
+        return len(ledger.observations.of_model("d" * 64, after=None, until=until))
+
+    assert watched()
+    (case_id, *_) = (row.case_id for row in ledger.predictions.rows(BEGIN))
+    a_run(ledger, a_drawer(0))
+    ledger.batches.enlist("b1", ["e" * 64])
+    ledger.batches.put("b1", "e" * 64, StudyState.RUNNING, case_id=case_id)
+    assert not watched()

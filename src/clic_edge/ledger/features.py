@@ -20,6 +20,7 @@ from clic_edge.domain.constancy import CONSTANCY_MARK
 from clic_edge.domain.feature import Feature
 from clic_edge.domain.feature_table import FeatureTable
 from clic_edge.domain.monitoring import Stratum
+from clic_edge.ledger.batch_tables import batch_studies
 from clic_edge.ledger.feature_tables import feature_names, feature_values
 from clic_edge.ledger.schema import cases, predictions
 from clic_edge.ledger.sql import insert_once
@@ -54,11 +55,16 @@ class Names:
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def of_phantom(case_id: sa.Column[str]) -> sa.ColumnElement[bool]:
-    """Return that a case is of constancy: the monitor knows nothing of it, it is no patient's."""
+def unwatched(case_id: sa.Column[str]) -> sa.ColumnElement[bool]:
+    """Return that the monitor knows nothing of a case: it is no patient's, or of a batch.
+
+    A batch is of other days than that on which it runs.
+    """
     phantom = cases.c.pipeline.startswith(CONSTANCY_MARK, autoescape=True)
     # Case by case: there are few in a span that is looked at, and many in all.
-    return sa.select(sa.literal(1)).where(cases.c.case_id == case_id, phantom).exists()
+    is_phantom = sa.select(sa.literal(1)).where(cases.c.case_id == case_id, phantom).exists()
+    own = batch_studies.c.case_id == case_id
+    return is_phantom | sa.select(sa.literal(1)).where(own).exists()
 
 
 def write_features(
@@ -170,7 +176,7 @@ class FeatureStore:
         chosen = (predictions.c.model_digest == model_digest) & (predictions.c.created_at <= until)
         if after is not None:
             chosen &= predictions.c.created_at > after
-        chosen &= ~of_phantom(predictions.c.case_id)
+        chosen &= ~unwatched(predictions.c.case_id)
         own = [predictions.c[name] for name in ("prediction_id", "created_at", *_STRATUM)]
         query = sa.select(*[*own, *VALUES]).join(feature_values).where(chosen)
         with self._engine.connect() as connection:

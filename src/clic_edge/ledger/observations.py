@@ -11,7 +11,7 @@ from clic_edge.domain.feature import Feature
 from clic_edge.domain.monitoring import EVERY, Observation, Stratum
 from clic_edge.domain.standing import STOPPED_CODES
 from clic_edge.ledger.feature_tables import feature_values
-from clic_edge.ledger.features import VALUES, embedding_in, of_phantom, unpacker
+from clic_edge.ledger.features import VALUES, embedding_in, unpacker, unwatched
 from clic_edge.ledger.schema import assessments, predictions, series_refusals
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ def _of_predictions(
     chosen = (
         (predictions.c.model_digest == model_digest)
         & _within(predictions.c.created_at, span)
-        & ~of_phantom(predictions.c.case_id)
+        & ~unwatched(predictions.c.case_id)
     )
     own = [predictions.c[name] for name in ("created_at", *Stratum.__slots__)]
     query = sa.select(*[*own, *VALUES, feature_values.c.embedding]).join(feature_values)
@@ -112,7 +112,7 @@ def _of_refusals(
         .where(series_refusals.c.model_digest == model_digest)
         .where(series_refusals.c.code.not_in(STOPPED_CODES))
         .where(_within(series_refusals.c.at, span))
-        .where(~of_phantom(series_refusals.c.case_id))
+        .where(~unwatched(series_refusals.c.case_id))
     )
     for row in connection.execute(query):
         features = _refused(refused=not row.withheld, failed=row.withheld)

@@ -184,4 +184,5 @@ class Run:
         case = self.ledger.cases.admit(quiet)
         was_there = case.case_id in known and case.state.is_end
         state = StudyState.KNOWN if was_there else StudyState.RUNNING
-        put(name, digest, state, instances=here, case_id=case.case_id)
+        own = None if was_there else case.case_id
+        put(name, digest, state, instances=here, case_id=own)
