@@ -12,9 +12,12 @@ from lines import STUDY_ID, Shelf, a_ledger, a_line, a_pipeline, a_series, a_stu
 
 from clic_edge.deid.page_key import PageKey
 from clic_edge.domain.case import CaseState
+from clic_edge.errors import Defect
+from clic_edge.pipeline.delivery import deliver
 from clic_edge.pipeline.intake import NO_PIPELINE, intake, propose
 from clic_edge.pipeline.invitation import invitation, invited
 from clic_edge.pipeline.reconcile import CURSOR, reconcile
+from clic_edge.pipeline.stages import accept
 from clic_edge.pipeline.supersession import superseded
 
 if TYPE_CHECKING:
@@ -93,6 +96,20 @@ def test_a_study_that_lies_under_two_patients_changes_nothing_by_itself() -> Non
     shelf.studies["right"] = a_study(study_id="right")
     intake("right", PIPELINES[:1], archive=shelf, ledger=ledger)
     assert ledger.cases.case(old).state is CaseState.DELIVERED  # it lies under both: a person knows
+
+
+def test_nothing_of_a_study_that_lies_under_two_patients_leaves_until_one_is_deleted() -> None:
+    shelf = Shelf(studies={"first": a_study(study_id="first")})
+    line = a_line(PIPELINES[0], shelf=shelf)
+    _delivered(line.ledger, shelf, "first")
+    shelf.studies["second"] = a_study(study_id="second")
+    (second,) = intake("second", PIPELINES[:1], archive=shelf, ledger=line.ledger)
+    for stage in (accept, deliver):
+        with pytest.raises(Defect) as caught:
+            stage(line, second)
+        assert caught.value.code == "study-of-two-patients"
+    del shelf.studies["first"]
+    accept(line, second)
 
 
 def test_a_study_that_left_its_first_patient_is_a_new_case_in_its_place() -> None:

@@ -12,7 +12,7 @@ from clic_edge.domain.case import CaseState
 from clic_edge.domain.confirmation import is_proven
 from clic_edge.domain.standing import ModelState
 from clic_edge.errors import Defect, Refusal, Transient
-from clic_edge.pipeline.supersession import superseded
+from clic_edge.pipeline.supersession import require_one_patient, superseded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -36,8 +36,10 @@ def deliver(line: Line, case: Case) -> None:
         ``case-elsewhere``: another worker has the case.
 
     """
-    if superseded(line, case, line.archive.study(case.study_id)):
+    study = line.archive.study(case.study_id)
+    if superseded(line, case, study):
         return
+    require_one_patient(line, study)
     _require_speaker(line, case)
     if not line.ledger.deliveries.results(case.case_id):
         raise Defect("nothing-to-deliver", "The case has no result object, so it is not delivered.")
@@ -104,7 +106,8 @@ def _deliver_to(
     if not case.state.is_end:  # what is told of a case that has ended, any worker tells
         line.require_held(case)
     try:
-        receipts = destination.transport.deliver(missing)
+        with line.turns.turn(destination.name):
+            receipts = destination.transport.deliver(missing)
     except Transient as hindrance:
         return hindrance
     line.ledger.deliveries.receive(receipts)
@@ -147,9 +150,10 @@ def _confirm_at(line: Line, case: Case, destination: ReadyDestination) -> Transi
         return None
     study = line.archive.study(case.study_id)
     try:
-        confirmations = destination.witness.confirm(
-            asked, study_instance_uid=study.study_instance_uid
-        )
+        with line.turns.turn(f"{destination.name}, asked what it holds,"):
+            confirmations = destination.witness.confirm(
+                asked, study_instance_uid=study.study_instance_uid
+            )
     except Transient as hindrance:
         return hindrance
     line.ledger.deliveries.receive(tuple(one.receipt for one in confirmations))

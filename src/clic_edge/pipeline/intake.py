@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -49,9 +49,9 @@ def intake(
     if not expedited and ledger.batches.has(digest, foreign_instances(study)):
         return ()  # a batch brought it, and says itself which pipeline runs
     admissions = proposals(study, pipelines, ledger=ledger, expedited=expedited)
-    moved_from = _moved_from(study, archive=archive, ledger=ledger) if admissions else ()
+    gone = told_apart(study, archive=archive, ledger=ledger).gone if admissions else ()
     return tuple(
-        ledger.cases.admit(replace(admission, moved_from=moved_from)) for admission in admissions
+        ledger.cases.admit(replace(admission, moved_from=gone)) for admission in admissions
     )
 
 
@@ -64,17 +64,22 @@ def _is_ours(series: SeriesSummary) -> bool:
     return series.manufacturer.strip().casefold() == OWN_MANUFACTURER
 
 
-def _moved_from(study: StudySummary, *, archive: Archive, ledger: Ledger) -> tuple[str, ...]:
-    """Return the handles under which the study lay before it was filed under another patient.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OtherHandles:
+    """The handles that a study had under other patients, as far as cases know."""
 
-    While it lies under both nothing is concluded: which patient is the right one, a person knows.
-    """
+    there: tuple[str, ...]
+    """Those under which it still lies: which patient is the right one, a person knows."""
+    gone: tuple[str, ...]
+    """Those from which it was moved here."""
+
+
+def told_apart(study: StudySummary, *, archive: Archive, ledger: Ledger) -> OtherHandles:
+    """Return under which other patients a study lies, or lay. Raises Transient as the archive."""
     digest = digest_of([study.study_instance_uid])
-    return tuple(
-        handle
-        for handle in ledger.cases.other_handles(digest, study.study_id)
-        if _is_gone(archive, handle)
-    )
+    handles = ledger.cases.other_handles(digest, study.study_id)
+    gone = tuple(handle for handle in handles if _is_gone(archive, handle))
+    return OtherHandles(there=tuple(one for one in handles if one not in gone), gone=gone)
 
 
 def _is_gone(archive: Archive, study_id: str) -> bool:

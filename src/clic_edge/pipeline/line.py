@@ -13,6 +13,7 @@ from clic_edge.pipeline.invitation import invitation
 from clic_edge.pipeline.phantoms import ready_for_constancy
 from clic_edge.pipeline.precedence import Precedence
 from clic_edge.pipeline.standing import cast
+from clic_edge.pipeline.turns import Turns
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -113,6 +114,8 @@ class Line:
     """Of what a reader reads in the results."""
     phantoms: Destination | None = None
     """Where everything goes that is made of a constancy study; None where there are none."""
+    turns: Turns = field(default_factory=Turns, repr=False)
+    """So that a destination that hangs does not take every place of the worker."""
     pages_url: str = ""
     """By what a reader's browser reaches the appliance's pages; empty where it can't."""
 

@@ -18,7 +18,7 @@ from clic_edge.ledger.shadows import ShadowFailure
 from clic_edge.pipeline.completeness import require_complete
 from clic_edge.pipeline.line import Line, ReadyPipeline
 from clic_edge.pipeline.seeing import Clock, Part, free_texts, parts_of, read_series
-from clic_edge.pipeline.supersession import superseded
+from clic_edge.pipeline.supersession import require_one_patient, superseded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,10 +30,13 @@ Stage = Callable[[Line, Case], None]
 
 
 def accept(line: Line, case: Case) -> None:
-    """Let a case in whose study is complete and still what was routed."""
+    """Let a case in whose study is complete, of one patient, and still what was routed."""
     pipeline = line.pipeline(case.pipeline)
     study = line.archive.study(case.study_id)
-    if not superseded(line, case, study) and not case.expedited:
+    if superseded(line, case, study):
+        return
+    require_one_patient(line, study)
+    if not case.expedited:
         require_complete(study, pipeline)
 
 

@@ -1,12 +1,12 @@
-"""Is a case still what its study asks for?"""
+"""Is a case still what its study asks for, and of one patient?"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from clic_edge.domain.case import CaseState
-from clic_edge.errors import Refusal
-from clic_edge.pipeline.intake import propose
+from clic_edge.errors import Defect, Refusal
+from clic_edge.pipeline.intake import propose, told_apart
 
 if TYPE_CHECKING:
     from clic_edge.domain.case import Case
@@ -37,3 +37,21 @@ def superseded(line: Line, case: Case, study: StudySummary) -> bool:
         line.ledger.cases.admit(now)
     line.ledger.cases.close(case, CaseState.SUPERSEDED, reason="late images made a new case")
     return True
+
+
+def require_one_patient(line: Line, study: StudySummary) -> None:
+    """Return where the archive has the Study Instance UID of a study under one patient only.
+
+    A PACS files by that UID: what is found in one patient's images could be read as another's.
+
+    Raises
+    ------
+    Defect
+        ``study-of-two-patients``: which of them is the right one, a person knows.
+
+    """
+    if told_apart(study, archive=line.archive, ledger=line.ledger).there:
+        raise Defect(
+            "study-of-two-patients",
+            "The archive has the study under another patient too; delete the wrong one there.",
+        )
