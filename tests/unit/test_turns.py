@@ -22,6 +22,12 @@ def test_cases_for_other_destinations_do_not_wait() -> None:
         pass
 
 
+def test_an_urgent_case_does_not_wait_behind_one_that_is_not() -> None:
+    of = Turns()
+    with of.turn("pacs", "background"), of.turn("pacs", "urgent"):
+        pass
+
+
 def test_a_case_waits_for_the_one_before_it_that_leaves_soon(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -106,7 +106,7 @@ def _deliver_to(
     if not case.state.is_end:  # what is told of a case that has ended, any worker tells
         line.require_held(case)
     try:
-        with line.turns.turn(destination.name):
+        with line.turns.turn(destination.name, _queue(case)):
             receipts = destination.transport.deliver(missing)
     except Transient as hindrance:
         return hindrance
@@ -150,7 +150,7 @@ def _confirm_at(line: Line, case: Case, destination: ReadyDestination) -> Transi
         return None
     study = line.archive.study(case.study_id)
     try:
-        with line.turns.turn(f"{destination.name}, asked what it holds,"):
+        with line.turns.turn(f"{destination.name}, asked what it holds,", _queue(case)):
             confirmations = destination.witness.confirm(
                 asked, study_instance_uid=study.study_instance_uid
             )
@@ -198,6 +198,11 @@ def _raise_first(hindrances: Iterable[Transient | None]) -> None:
 def _rows(line: Line, case: Case, destination: ReadyDestination) -> list[ResultRow]:
     results = line.ledger.deliveries.results(case.case_id)
     return [row for row in results if row.kind in destination.takes]
+
+
+def _queue(case: Case) -> str:
+    """Return what tells the queues apart that a case may come from."""
+    return f"{case.priority} {'again' if case.attempt else 'first'}"
 
 
 def _receipts(line: Line, case: Case, destination: ReadyDestination) -> dict[str, Receipt]:

@@ -1,4 +1,4 @@
-"""Whose turn it is to talk to a destination: one that hangs takes one place of a worker, not all."""
+"""Whose turn it is at a destination: one that hangs takes one place of each queue, and not all."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 PATIENCE_SECONDS: Final = 2.0
 """How long a case may be at a destination until the others no longer wait for it to leave."""
-_ASK_AGAIN: Final = timedelta(seconds=15)
+_ASK_AGAIN: Final = timedelta(seconds=5)
 
 
 class Turns:
-    """One case at a time at each destination, of one worker; shared by its threads.
+    """One case of each queue at a time at a destination, of one worker; shared by its threads.
 
     A worker has few places for cases. A PACS that answers after half a minute, or never, would
     take them all as its cases come in, and cases for other destinations would wait behind them.
@@ -27,12 +27,12 @@ class Turns:
 
     def __init__(self) -> None:
         self._news = threading.Condition()
-        self._there: dict[str, float] = {}
-        """Since when somebody is at a destination."""
+        self._there: dict[tuple[str, str], float] = {}
+        """Since when a case of a queue is at a destination."""
         self._ailing: set[str] = set()
 
     @contextmanager
-    def turn(self, name: str) -> Iterator[None]:
+    def turn(self, name: str, queue: str = "") -> Iterator[None]:
         """Talk to a destination; what is raised as Transient within says that it is in trouble.
 
         Raises
@@ -41,13 +41,14 @@ class Turns:
             ``destination-busy``: another case is there and gets no answer, or none soon.
 
         """
+        place = name, queue
         with self._news:
-            while name in self._there:
-                left = self._there[name] + PATIENCE_SECONDS - monotonic()
+            while place in self._there:
+                left = self._there[place] + PATIENCE_SECONDS - monotonic()
                 if left <= 0 or name in self._ailing:
                     raise self._busy(name)
                 self._news.wait(left)
-            self._there[name] = monotonic()
+            self._there[place] = monotonic()
         try:
             yield
             self._ailing.discard(name)
@@ -56,7 +57,7 @@ class Turns:
             raise
         finally:
             with self._news:
-                del self._there[name]
+                del self._there[place]
                 self._news.notify_all()
 
     def _busy(self, name: str) -> Transient:
