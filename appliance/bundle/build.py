@@ -174,6 +174,7 @@ def main() -> None:
     for path in files[:LARGEST]:
         print(f"  {path.stat().st_size / 1e6:6,.1f} MB  {path.relative_to(folder)}")
     print(f"The site is told, by another way: --trust {_digest(folder / KEYRING)}")
+    shutil.rmtree(folder)
     if not asked.key:
         print("This is a development key. For a release: make bundle KEY=release.pem")
 

@@ -56,9 +56,10 @@ def _signed(
     hashed = _subpacket(_CREATED, struct.pack(">I", at)) + more
     hashed += _subpacket(_FINGERPRINT, b"\x04" + fingerprint)
     head = struct.pack(">BBBBH", 4, kind, _EDDSA, _SHA512, len(hashed)) + hashed
-    digest = hashlib.sha512(content + head + struct.pack(">BBI", 4, 0xFF, len(head))).digest()
-    signed, issuer = key.sign(digest), _subpacket(_ISSUER, fingerprint[-8:])
-    body = head + struct.pack(">H", len(issuer)) + issuer + digest[:2]
+    over = hashlib.sha512(content)  # not joined: an archive is most of a gigabyte
+    over.update(head + struct.pack(">BBI", 4, 0xFF, len(head)))
+    signed, issuer = key.sign(over.digest()), _subpacket(_ISSUER, fingerprint[-8:])
+    body = head + struct.pack(">H", len(issuer)) + issuer + over.digest()[:2]
     return _packet(_SIGNATURE, body + _number(signed[:32]) + _number(signed[32:]))
 
 
