@@ -16,7 +16,7 @@ STUDY ?=
 VIEWER_TGZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-drift viewer check test faults servers sbom audit fuzz bundle test-install bench clean debian browser promtool
+.PHONY: help setup demo demo-drift viewer check test faults doors servers sbom audit fuzz bundle test-install bench clean debian browser promtool
 
 help: ## explain these commands
 	@echo "clic-edge: clinical AI beside the PACS"
@@ -73,10 +73,13 @@ define tested
 endef
 
 check: setup ## format, lint, types and the fast tests, in under a minute
-	$(call tested,-q -n 2 -m "not servers and not slow and not faults and not install")
+	$(call tested,-q -n 2 -m "not servers and not slow and not faults and not install and not doors")
 
 test: setup browser promtool ## all tests, with real servers, in under ten minutes
-	$(call tested,-n 3 -m "not faults and not install")
+	$(call tested,-n 3 -m "not faults and not install and not doors")
+
+doors: setup ## knock on every port of the appliance without credentials
+	@$(BIN)/pytest -m doors tests/acceptance/test_ports.py
 
 faults: setup ## break a running appliance in every way, and write docs/reference/faults.md
 	@CLIC_EDGE_FAULTS_PAGE=1 $(BIN)/pytest -n 2 --dist loadscope --timeout 900 -m faults $(or $(ONLY),tests/faults)

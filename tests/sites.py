@@ -113,6 +113,7 @@ class SiteOptions:
     packages: tuple[Path, ...] = ()
     """Folders with packages of third parties."""
     reconcile_seconds: float = 0.5
+    unknown_senders: str = "take"
     more: str = ""
     """TOML at the end of the settings."""
 
@@ -365,6 +366,8 @@ unsigned_models = {str(options.unsigned).lower()}
 deid_profiles = "{ROOT / "configs" / "deid"}"
 [orthanc]
 url = "{site.orthanc.url}"
+[senders]
+unknown = "{options.unknown_senders}"
 [worker]
 metrics_port = {site.metrics_port}
 reconcile_seconds = {options.reconcile_seconds}

@@ -4,8 +4,8 @@ It never infers, never touches pixels, and never keeps Orthanc waiting: a callba
 study's identifier on a list in memory and returns. What is lost with that list (a crash, a
 database that is away) the worker finds in Orthanc's change log.
 
-It also turns images away before a disk is full: Orthanc 1.10 answers success to a file whose last
-bytes found no room.
+It refuses images of senders whom nobody has allowed, and turns images away before a disk is full:
+Orthanc 1.10 answers success to a file whose last bytes found no room.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import json
 import os
 import re
 import threading
+import time
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,23 +26,28 @@ from clic_edge.dicom.nesting import is_deeper
 from clic_edge.errors import ClicEdgeError, Refusal, Transient
 from clic_edge.pacs.orthanc import OrthancArchive
 from clic_edge.pipeline.intake import intake
+from clic_edge.pipeline.senders import Answer, Doorkeeper
 from clic_edge.pipeline.status import study_status
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from clic_edge.pipeline.senders import Caller
 
 ROUTE = "/clic-edge/studies/([0-9a-f-]{44})"
 STORING = re.compile(r"/instances/?|/.+/studies(/[0-9.]+)?/?")
 """What takes instances over HTTP: Orthanc's own way, and STOW-RS (PS3.18 10.5)."""
 UNKNOWN_RESOURCE = 17  # Orthanc's error code
 WAITING_STUDIES = 100_000
-SUCCESS, OUT_OF_RESOURCES, NOT_UNDERSTOOD = 0x0000, 0xA700, 0xC000
-"""Statuses of C-STORE (PS3.4 B.2.3); a sender that gets the second sends again later."""
+CALLER_ROUTE = "/clic-edge/caller"
+"""Where `senders.lua` tells who brings the instance on which a filter is about to decide."""
 DEEPEST_STORED = 32
 """Sequences in each other: Orthanc 1.10 makes JSON of forty, and ends over fifty."""
 RESERVE_MEGABYTES = 1024
 LARGEST_FILE = 256 << 20
 """Bytes that the plugin takes from Orthanc to read a header."""
+_NOTES_SECONDS = 1.0
+"""Between two looks at who tried to send."""
 
 BUTTON = """
 $('#study').live('pagebeforecreate', function() {
@@ -187,7 +193,10 @@ class Front:
         self._turns_away = False
         self._inner = InnerRest(orthanc)
         self._stable: Queue[str] = Queue(WAITING_STUDIES)
-        threading.Thread(target=self._take_in_for_ever, daemon=True).start()
+        self._callers: dict[int, Caller] = {}
+        """By thread: a filter runs in the thread in which `senders.lua` told of its caller."""
+        for work in (self._take_in_for_ever, self._write_down_for_ever):
+            threading.Thread(target=work, daemon=True).start()
 
     @cached_property
     def _appliance(self) -> Appliance:
@@ -196,6 +205,15 @@ class Front:
     @property
     def _archive(self) -> OrthancArchive:
         return OrthancArchive(self._inner, self._appliance.limits)
+
+    @cached_property
+    def _door(self) -> Doorkeeper:
+        appliance = self._appliance
+        return Doorkeeper(
+            lambda: appliance.ledger.senders,
+            listed=appliance.settings.senders.callers,
+            takes_all=appliance.settings.senders.unknown == "take",
+        )
 
     def on_change(self, change: int, _level: int, resource: str) -> None:
         """Remember a stable study; returns at once."""
@@ -208,17 +226,33 @@ class Front:
     def on_c_store(self, instance: ReceivedInstance) -> int:
         """Return the status for an instance that comes.
 
-        Out of resources where room is short; not understood where sequences lie so deep in each
-        other that Orthanc, asked for them over HTTP, would end.
+        Not authorized where nobody has allowed its sender; out of resources where room is short;
+        not understood where sequences lie so deep in each other that Orthanc, asked for them over
+        HTTP, would end.
         """
+        caller = self._callers.pop(threading.get_ident(), None)
         if self._has_no_room():
-            return OUT_OF_RESOURCES
-        if instance.GetInstanceSize() > LARGEST_FILE:
-            return SUCCESS
+            return Answer.OUT_OF_RESOURCES
+        try:
+            answer = self._door.answer(caller)
+        except Exception as error:  # noqa: BLE001 - the plugin: Orthanc goes on whatever happens
+            name = error.code if isinstance(error, ClicEdgeError) else type(error).__name__
+            self._warn(f"nobody knows who may send ({name}); images are turned away (0xA700)")
+            return Answer.OUT_OF_RESOURCES
+        if answer is not Answer.SUCCESS or instance.GetInstanceSize() > LARGEST_FILE:
+            return answer
         if is_deeper(bytes(instance.GetInstanceData()), DEEPEST_STORED):
             self._warn("an instance with sequences too deep in each other is turned away (0xC000)")
-            return NOT_UNDERSTOOD
-        return SUCCESS
+            return Answer.NOT_UNDERSTOOD
+        return Answer.SUCCESS
+
+    def on_caller(self, output: RestOutput, _uri: str, **request: object) -> None:
+        """Remember who brings the instance that this thread is about to decide on."""
+        body = request.get("body")
+        told = body.decode(errors="replace") if isinstance(body, bytes) else ""
+        address, _, ae_title = told.partition(" ")
+        self._callers[threading.get_ident()] = (ae_title.strip(), address)
+        output.AnswerBuffer("{}", "application/json")
 
     def on_http(self, uri: str, **request: object) -> bool:
         """Whether a request is let in: none that brings instances, where room is short."""
@@ -273,6 +307,14 @@ class Front:
                 name = error.code if isinstance(error, ClicEdgeError) else type(error).__name__
                 self._warn(f"a study could not be queued ({name}); the worker will find it")
 
+    def _write_down_for_ever(self) -> None:
+        while True:
+            time.sleep(_NOTES_SECONDS)
+            try:
+                self._door.write_down()
+            except ClicEdgeError:
+                continue  # no settings, or no ledger: the next instance says so
+
     def _take_in(self, study_id: str, *, expedited: bool) -> None:
         appliance = self._appliance
         intake(
@@ -300,5 +342,6 @@ def register(orthanc: OrthancModule) -> Front:
     orthanc.RegisterIncomingCStoreInstanceFilter(front.on_c_store)
     orthanc.RegisterIncomingHttpRequestFilter(front.on_http)
     orthanc.RegisterRestCallback(ROUTE, front.on_request)
+    orthanc.RegisterRestCallback(CALLER_ROUTE, front.on_caller)
     orthanc.ExtendOrthancExplorer(BUTTON)
     return front

@@ -18,10 +18,9 @@ from sites import ROOT, pipeline_toml
 from clic_edge import plugin
 from clic_edge.app import Appliance
 from clic_edge.domain.case import CaseState
+from clic_edge.pipeline.senders import Answer
 from clic_edge.plugin import (
     BUTTON,
-    OUT_OF_RESOURCES,
-    SUCCESS,
     UNKNOWN_RESOURCE,
     Front,
     register,
@@ -143,6 +142,7 @@ def settings(tmp_path: Path) -> Path:
         f'[appliance]\nstate_dir = "{tmp_path}"\nmodels = "{ROOT / "models"}"\n'
         f'deid_profiles = "{ROOT / "configs" / "deid"}"\n'
         f'[destinations.pacs]\nkind = "folder"\npath = "{tmp_path}"\n'
+        '[senders]\nlisted = ["CT1@192.0.2.7"]\n'
     )
     make_tables(Appliance.open(path).engine)
     run_dbos_database_migrations(f"sqlite:///{tmp_path}/clic-edge.sqlite")
@@ -193,6 +193,7 @@ def test_it_registers_a_callback_a_route_and_a_button(orthanc: StandIn) -> None:
         "c-store": front.on_c_store,
         "http": front.on_http,
         plugin.ROUTE: front.on_request,
+        plugin.CALLER_ROUTE: front.on_caller,
     }
     assert orthanc.script == BUTTON
 
@@ -332,6 +333,32 @@ def test_the_settings_lie_in_etc_unless_orthanc_says_otherwise(orthanc: StandIn)
     assert str(register(orthanc)._settings_path) == "/etc/clic-edge/clic-edge.toml"
 
 
+def bring(front: Front, who: str = "192.0.2.7 CT1", content: bytes = b"") -> int:
+    """Return the answer to an instance of a caller, as `senders.lua` tells of it."""
+    if who:
+        front.on_caller(Output(), plugin.CALLER_ROUTE, method="POST", body=who.encode())
+    return front.on_c_store(Received(content=content))
+
+
+def test_images_of_a_sender_that_nobody_allowed_are_refused_and_it_is_remembered(
+    orthanc: StandIn, ledger: Ledger
+) -> None:
+    front = register(orthanc)
+    assert bring(front) == Answer.SUCCESS
+    for who in ("192.0.2.8 CT1", "192.0.2.7 CT2", "192.0.2.7 CT2", ""):
+        assert bring(front, who) == Answer.NOT_AUTHORIZED
+    wait_for(lambda: len(ledger.senders.all()) == 2, "both are remembered")
+    assert {(one.ae_title, one.address): one.instances for one in ledger.senders.all()} == {
+        ("CT1", "192.0.2.8"): 1,
+        ("CT2", "192.0.2.7"): 2,
+    }
+
+
+def test_nobody_is_let_in_for_want_of_settings(orthanc: StandIn, settings: Path) -> None:
+    settings.write_text("nonsense")
+    assert bring(register(orthanc)) == Answer.OUT_OF_RESOURCES
+
+
 BRINGING = ("/instances", "/dicom-web/studies", "/dicom-web/studies/1.2.3")
 
 
@@ -340,12 +367,12 @@ def test_images_are_turned_away_before_the_disk_is_full_and_taken_when_there_is_
 ) -> None:
     orthanc.storage, orthanc.reserve = tmp_path, 1 << 30  # no disk has a petabyte free
     short = register(orthanc)
-    assert [short.on_c_store(Received()) for _ in range(2)] == [OUT_OF_RESOURCES] * 2
+    assert [bring(short) for _ in range(2)] == [Answer.OUT_OF_RESOURCES] * 2
     assert not any(short.on_http(uri, method=POST) for uri in BRINGING)
     (warning,) = orthanc.warnings
     assert "turned away (0xA700)" in warning
     short._reserve = replace(short._reserve, size=1)
-    assert short.on_c_store(Received()) == SUCCESS
+    assert bring(short) == Answer.SUCCESS
     assert all(short.on_http(uri, method=POST) for uri in BRINGING)
     assert "images are taken" in orthanc.warnings[1]
 
@@ -367,7 +394,7 @@ def test_a_gigabyte_stays_free_unless_orthanc_says_otherwise(orthanc: StandIn) -
 
 def test_a_disk_that_is_away_is_left_to_orthanc(orthanc: StandIn, tmp_path: Path) -> None:
     orthanc.storage, orthanc.reserve = tmp_path / "not-mounted", 1 << 30
-    assert register(orthanc).on_c_store(Received()) == SUCCESS
+    assert bring(register(orthanc)) == Answer.SUCCESS
 
 
 def test_a_large_file_is_left_to_the_worker(orthanc: StandIn, ledger: Ledger) -> None:
@@ -391,8 +418,8 @@ def test_sequences_too_deep_for_orthanc_are_turned_away_and_the_sender_is_told(
     def answer(depth: int) -> int:
         nested = {tag: hostile_files.nested(depth, tag, defined=defined)}
         content = hostile_files.part10(hostile_files.image(1) | nested)
-        return front.on_c_store(Received(content=content))
+        return bring(front, content=content)
 
-    assert [answer(depth) for depth in (31, 32, 33, 5000)] == [SUCCESS, SUCCESS, 0xC000, 0xC000]
+    assert [answer(depth) for depth in (31, 32, 33, 5000)] == [0, 0, 0xC000, 0xC000]
     assert "0xC000" in orthanc.warnings[-1]
-    assert front.on_c_store(Received(content=b"no DICOM at all")) == SUCCESS
+    assert bring(front, content=b"no DICOM at all") == Answer.SUCCESS

@@ -437,6 +437,7 @@ def test_each_route_that_changes_something_lets_its_role_in_and_no_lesser(
     }
     assert {path for path, role in changing.items() if role is Role.ADMINISTRATOR} == {
         *("/accounts", "/accounts/change", "/accounts/revoke", "/support-bundle"),
+        *("/senders/allow", "/senders/forget"),
     }
     assert "/api/v1/models/move" in changing
     for name, has in ((OTHER, Role.VIEWER), ("medical", Role.PHYSICIST)):

@@ -35,6 +35,7 @@ from clic_edge.cli import (
     predictions,
     report,
     retrain,
+    senders,
     site,
     support,
     train,
@@ -92,6 +93,7 @@ app.command()(model.validate)
 app.command()(train.train)
 app.command()(retrain.retrain)
 app.add_typer(users.app, name="users")
+app.add_typer(senders.app, name="senders")
 app.add_typer(viewer.app, name="viewer")
 app.add_typer(deid.app, name="deid")
 app.command()(export.export)

@@ -119,6 +119,28 @@ class Orthanc(Strict):
     """TLS of its DICOM port; without it, DICOM comes in the clear."""
 
 
+def _caller(text: str) -> str:
+    ae_title, at, address = text.partition("@")
+    if not at or not ae_title.strip() or not address.strip():
+        raise PydanticCustomError("caller", "should be such as 'CT1@192.0.2.7'")
+    return text
+
+
+class Senders(Strict):
+    """Who may send studies by C-STORE."""
+
+    unknown: Literal["refuse", "take"] = "refuse"
+    """What becomes of what somebody sends whom nobody has allowed."""
+    listed: Annotated[tuple[Annotated[str, AfterValidator(_caller)], ...], Field(strict=False)] = ()
+    """Who may send beside those whom an administrator allows: ``AE_TITLE@ADDRESS``."""
+
+    @property
+    def callers(self) -> tuple[tuple[str, str], ...]:
+        """AE title and address of those who are listed."""
+        parts = (text.partition("@") for text in self.listed)
+        return tuple((ae_title.strip(), address.strip()) for ae_title, _, address in parts)
+
+
 class Worker(Strict):
     """How the worker works through the cases."""
 
@@ -340,6 +362,7 @@ class Settings(Strict):
 
     appliance: Appliance = Field(default_factory=Appliance)
     orthanc: Orthanc = Field(default_factory=Orthanc)
+    senders: Senders = Field(default_factory=Senders)
     worker: Worker = Field(default_factory=Worker)
     web: Web = Field(default_factory=Web)
     runtimes: Runtimes = Field(default_factory=Runtimes)

@@ -37,6 +37,7 @@ from clic_edge.ledger.predictions import PredictionStore
 from clic_edge.ledger.pruning import PruneStore
 from clic_edge.ledger.records import RecordStore
 from clic_edge.ledger.search import SearchStore
+from clic_edge.ledger.senders import SenderStore
 from clic_edge.ledger.sessions import SessionStore
 from clic_edge.ledger.shadows import ShadowStore
 from clic_edge.ledger.standing import StandingStore
@@ -81,6 +82,7 @@ class Ledger:
     withdrawals: WithdrawalStore
     accounting: AccountingStore
     accounts: AccountStore
+    senders: SenderStore
     sessions: SessionStore
     attempts: AttemptStore
     attention: AttentionStore
@@ -122,6 +124,7 @@ class Ledger:
             withdrawals=WithdrawalStore(engine),
             accounting=AccountingStore(engine),
             accounts=AccountStore(engine),
+            senders=SenderStore(engine),
             sessions=SessionStore(engine),
             attempts=AttemptStore(engine),
             attention=AttentionStore(engine),

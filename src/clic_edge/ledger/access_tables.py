@@ -57,3 +57,18 @@ api_tokens = sa.Table(
     sa.Column("used_at", UtcDateTime),
     sa.Column("revoked_at", UtcDateTime),
 )
+
+senders = sa.Table(
+    "senders",
+    metadata,
+    sa.Column("ae_title", sa.String(16), primary_key=True),
+    sa.Column("address", sa.String(64), primary_key=True),
+    sa.Column("first_at", UtcDateTime, nullable=False),
+    sa.Column("last_at", UtcDateTime, nullable=False),
+    sa.Column("instances", sa.BigInteger, nullable=False),
+    sa.Column("name", sa.String(200), nullable=False),
+    sa.Column("reason", sa.String(200), nullable=False),
+    sa.Column("allowed_by", sa.String(64), nullable=False),
+    sa.Column("allowed_at", UtcDateTime),
+)
+"""Who may send, and who was seen: `allowed_at` is empty of those who may not."""

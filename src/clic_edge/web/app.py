@@ -43,6 +43,7 @@ from clic_edge.web import (
     pictures,
     preferences,
     reports,
+    senders,
     support,
     viewer,
 )
@@ -114,7 +115,7 @@ def create_app(
         app.include_router(one.router(site.watch, pages))
     app.include_router(reports.router(_shelf(site), pages))
     app.include_router(preferences.router(ledger.accounts.set_language))
-    for page in (accounting, alarms, attention, audit):
+    for page in (accounting, alarms, attention, audit, senders):
         app.include_router(page.router(ledger, pages))
     app.include_router(viewer.router(site.viewer_folder))
     app.include_router(dicomweb.router(archive))
@@ -165,6 +166,7 @@ def _programs(
         attention.api(ledger),
         alarms.api(ledger),
         audit.api(ledger),
+        senders.api(ledger),
         case.api(ledger),
         seen,
         *(one.api(site.watch) for one in _MODEL_PAGES),

@@ -25,5 +25,6 @@ MENU: Final = (
     Entry(name="reports", path="/reports"),
     Entry(name="alarms", path="/alarms"),
     Entry(name="audit", path="/audit", role=Role.PHYSICIST),
+    Entry(name="senders", path="/senders", role=Role.ADMINISTRATOR),
     Entry(name="accounts", path="/accounts", role=Role.ADMINISTRATOR),
 )

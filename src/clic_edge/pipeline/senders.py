@@ -1,0 +1,103 @@
+"""Who may bring instances to the appliance: decided at the door, for each that comes by C-STORE."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from datetime import UTC, datetime
+from enum import IntEnum
+from typing import TYPE_CHECKING, Final
+
+from clic_edge.errors import Transient
+from clic_edge.ledger.database import DatabaseFailed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from clic_edge.ledger.senders import SenderStore
+
+_FRESH_SECONDS: Final = 5.0
+_STRANGER_SECONDS: Final = 1.0
+"""How long a list is believed: of who is on it, and of who is not."""
+_LONGEST_TITLE, _LONGEST_ADDRESS = 16, 64
+_MOST_NAMES: Final = 1000
+"""Of strangers that wait to be written down."""
+
+Caller = tuple[str, str]
+"""AE title, and the address of the other end."""
+
+
+class Answer(IntEnum):
+    """Statuses of C-STORE (PS3.4 B.2.3, PS3.7 annex C)."""
+
+    SUCCESS = 0x0000
+    NOT_AUTHORIZED = 0x0124
+    OUT_OF_RESOURCES = 0xA700
+    """A sender that gets this sends again later."""
+    NOT_UNDERSTOOD = 0xC000
+
+
+class Doorkeeper:
+    """Knows who may send; remembers who tried and may not. Safe to ask from several threads."""
+
+    def __init__(
+        self, store: Callable[[], SenderStore], *, listed: Iterable[Caller], takes_all: bool
+    ) -> None:
+        self._store = store
+        self._listed = frozenset(listed)
+        self._takes_all = takes_all
+        self._allowed: frozenset[Caller] | None = None
+        self._read_at = -_FRESH_SECONDS
+        self._lock = threading.Lock()
+        self._strangers = Counter[Caller]()
+
+    def answer(self, caller: Caller | None) -> Answer:
+        """Return the answer to an instance; None for a caller means that nobody knows who it is."""
+        if self._takes_all:
+            if caller:
+                self._note(caller)
+            return Answer.SUCCESS
+        if caller is None:
+            return Answer.NOT_AUTHORIZED
+        if caller in self._listed:
+            return Answer.SUCCESS
+        allowed = self._list(caller)
+        if allowed is None:
+            return Answer.OUT_OF_RESOURCES
+        if caller in allowed:
+            return Answer.SUCCESS
+        self._note(caller)
+        return Answer.NOT_AUTHORIZED
+
+    def write_down(self) -> None:
+        """Write who tried into the ledger; what can't be written now is kept for the next time."""
+        with self._lock:
+            strangers, self._strangers = self._strangers, Counter()
+        try:
+            for caller in list(strangers):
+                store = self._store()
+                if not (self._takes_all and caller in (self._list(caller) or ())):
+                    store.saw(*caller, instances=strangers[caller], at=datetime.now(UTC))
+                del strangers[caller]
+        except (DatabaseFailed, Transient):
+            with self._lock:
+                self._strangers += strangers
+
+    def _note(self, caller: Caller) -> None:
+        ae_title, address = caller
+        with self._lock:
+            if caller in self._strangers or len(self._strangers) < _MOST_NAMES:
+                self._strangers[ae_title[:_LONGEST_TITLE], address[:_LONGEST_ADDRESS]] += 1
+
+    def _list(self, caller: Caller) -> frozenset[Caller] | None:
+        """Return who may send; what was read last while the ledger is away, None before that."""
+        is_known = self._allowed is not None and caller in self._allowed
+        patience = _FRESH_SECONDS if is_known else _STRANGER_SECONDS
+        if time.monotonic() - self._read_at > patience:
+            try:
+                self._allowed = self._store().allowed()
+            except (DatabaseFailed, Transient):
+                return self._allowed
+            self._read_at = time.monotonic()
+        return self._allowed
