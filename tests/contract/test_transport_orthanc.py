@@ -22,7 +22,7 @@ from servers import (
 )
 
 from clic_edge.config.archive import archive_configuration
-from clic_edge.config.settings import Orthanc
+from clic_edge.config.receiving import Orthanc
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.errors import Defect, Refusal, Transient
 from clic_edge.pacs.orthanc import OrthancArchive

@@ -23,6 +23,8 @@ def start_pacs(host: Host) -> None:
 def send(host: Host, study: str) -> None:
     """Send a study to the appliance by C-STORE."""
     wait_for(lambda: host.run("echoscu 127.0.0.1 4242").returncode == 0, "Orthanc answers")
+    allow = "clic-edge senders allow MODALITY 127.0.0.1 --name scanner --why tested --by tester"
+    wait_for(lambda: host.run(allow).returncode == 0, "the sender is allowed")
     host.done(f"storescu -aet MODALITY -aec CLICEDGE 127.0.0.1 4242 +sd /shared/{study}")
 
 

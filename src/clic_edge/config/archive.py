@@ -2,7 +2,7 @@
 
 import json
 
-from clic_edge.config.settings import Orthanc
+from clic_edge.config.receiving import Orthanc
 
 
 def archive_configuration(orthanc: Orthanc, password: str) -> str:
