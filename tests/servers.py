@@ -32,7 +32,6 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
 
-_SENDERS = Path(__file__).parents[1] / "orthanc-plugins" / "senders.lua"
 PLUGINS = Path("/usr/share/orthanc/plugins")
 POSTGRES_BINARIES = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
 START_SECONDS = 120.0
@@ -214,7 +213,6 @@ def _orthanc_environment(
         "CLIC_EDGE_ORTHANC_AE_TITLE": options.ae_title,
         "CLIC_EDGE_ORTHANC_STABLE_AGE": str(options.stable_age),
         "CLIC_EDGE_ORTHANC_PLUGIN": str(options.python_plugin or os.devnull),
-        "CLIC_EDGE_ORTHANC_SENDERS": str(_SENDERS),
     }
 
 

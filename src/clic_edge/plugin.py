@@ -16,7 +16,7 @@ import re
 import threading
 import time
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from queue import Full, Queue
 from typing import TYPE_CHECKING, Protocol
@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 from clic_edge.app import Appliance
 from clic_edge.dicom.nesting import is_deeper
 from clic_edge.errors import ClicEdgeError, Refusal, Transient
+from clic_edge.pacs.connected import connected
 from clic_edge.pacs.orthanc import OrthancArchive
 from clic_edge.pipeline.intake import intake
 from clic_edge.pipeline.senders import Answer, Doorkeeper
@@ -32,15 +33,11 @@ from clic_edge.pipeline.status import study_status
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from clic_edge.pipeline.senders import Caller
-
 ROUTE = "/clic-edge/studies/([0-9a-f-]{44})"
 STORING = re.compile(r"/instances/?|/.+/studies(/[0-9.]+)?/?")
 """What takes instances over HTTP: Orthanc's own way, and STOW-RS (PS3.18 10.5)."""
 UNKNOWN_RESOURCE = 17  # Orthanc's error code
 WAITING_STUDIES = 100_000
-CALLER_ROUTE = "/clic-edge/caller"
-"""Where `senders.lua` tells who brings the instance on which a filter is about to decide."""
 DEEPEST_STORED = 32
 """Sequences in each other: Orthanc 1.10 makes JSON of forty, and ends over fifty."""
 RESERVE_MEGABYTES = 1024
@@ -105,6 +102,7 @@ class OrthancModule(Protocol):
 class ReceivedInstance(Protocol):
     """An instance that comes by C-STORE, as far as we look at it."""
 
+    def GetInstanceRemoteAet(self) -> str: ...  # noqa: N802, D102 - Orthanc's name
     def GetInstanceSize(self) -> int: ...  # noqa: N802, D102 - Orthanc's name
     def GetInstanceData(self) -> bytes: ...  # noqa: N802, D102 - as above
 
@@ -186,15 +184,16 @@ class Reserve:
 class Front:
     """The callbacks; the appliance opens at its first use, and again after a failure."""
 
-    def __init__(self, orthanc: OrthancModule, settings_path: Path, reserve: Reserve) -> None:
+    def __init__(
+        self, orthanc: OrthancModule, settings_path: Path, reserve: Reserve, *, dicom_port: int
+    ) -> None:
         self._orthanc = orthanc
         self._settings_path = settings_path
         self._reserve = reserve
         self._turns_away = False
         self._inner = InnerRest(orthanc)
         self._stable: Queue[str] = Queue(WAITING_STUDIES)
-        self._callers: dict[int, Caller] = {}
-        """By thread: a filter runs in the thread in which `senders.lua` told of its caller."""
+        self._connected = partial(connected, dicom_port)
         for work in (self._take_in_for_ever, self._write_down_for_ever):
             threading.Thread(target=work, daemon=True).start()
 
@@ -230,11 +229,11 @@ class Front:
         not understood where sequences lie so deep in each other that Orthanc, asked for them over
         HTTP, would end.
         """
-        caller = self._callers.pop(threading.get_ident(), None)
         if self._has_no_room():
             return Answer.OUT_OF_RESOURCES
         try:
-            answer = self._door.answer(caller)
+            title = instance.GetInstanceRemoteAet().strip()
+            answer = self._door.answer(title, *self._connected())
         except Exception as error:  # noqa: BLE001 - the plugin: Orthanc goes on whatever happens
             name = error.code if isinstance(error, ClicEdgeError) else type(error).__name__
             self._warn(f"nobody knows who may send ({name}); images are turned away (0xA700)")
@@ -245,14 +244,6 @@ class Front:
             self._warn("an instance with sequences too deep in each other is turned away (0xC000)")
             return Answer.NOT_UNDERSTOOD
         return Answer.SUCCESS
-
-    def on_caller(self, output: RestOutput, _uri: str, **request: object) -> None:
-        """Remember who brings the instance that this thread is about to decide on."""
-        body = request.get("body")
-        told = body.decode(errors="replace") if isinstance(body, bytes) else ""
-        address, _, ae_title = told.partition(" ")
-        self._callers[threading.get_ident()] = (ae_title.strip(), address)
-        output.AnswerBuffer("{}", "application/json")
 
     def on_http(self, uri: str, **request: object) -> bool:
         """Whether a request is let in: none that brings instances, where room is short."""
@@ -337,11 +328,11 @@ def register(orthanc: OrthancModule) -> Front:
     """Register the callbacks with Orthanc, which is handed in so that a test can stand in for it."""
     configuration = json.loads(orthanc.GetConfiguration())
     settings = configuration.get("ClicEdge", {}).get("Settings", "/etc/clic-edge/clic-edge.toml")
-    front = Front(orthanc, Path(settings), Reserve.of(configuration))
+    port = int(configuration.get("DicomPort", 4242))
+    front = Front(orthanc, Path(settings), Reserve.of(configuration), dicom_port=port)
     orthanc.RegisterOnChangeCallback(front.on_change)
     orthanc.RegisterIncomingCStoreInstanceFilter(front.on_c_store)
     orthanc.RegisterIncomingHttpRequestFilter(front.on_http)
     orthanc.RegisterRestCallback(ROUTE, front.on_request)
-    orthanc.RegisterRestCallback(CALLER_ROUTE, front.on_caller)
     orthanc.ExtendOrthancExplorer(BUTTON)
     return front

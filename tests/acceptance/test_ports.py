@@ -37,9 +37,9 @@ ORTHANCS = (
     *("/", "/app/explorer.html", "/system", "/statistics", "/changes", "/plugins", "/modalities"),
     *("/patients", "/studies", "/series", "/instances", "/jobs", "/tools/now", "/tools/log-level"),
     *("/dicom-web/studies", "/dicom-web/servers", "/wado?requestType=WADO", "/ui/app/"),
-    *(f"/clic-edge/studies/{'-'.join(['01234567'] * 5)}", "/clic-edge/caller", "/webdav/"),
+    *(f"/clic-edge/studies/{'-'.join(['01234567'] * 5)}", "/webdav/"),
 )
-POSTED = ("/instances", "/tools/find", "/tools/shutdown", "/dicom-web/studies", "/clic-edge/caller")
+POSTED = ("/instances", "/tools/find", "/tools/shutdown", "/dicom-web/studies")
 PAGES = (
     "/",
     "/cases",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from clic_edge.domain.sender import Sender
 from clic_edge.errors import ConfigError, Transient
 from clic_edge.ledger import Ledger
 from clic_edge.ledger import senders as table
+from clic_edge.pacs.connected import connected
 from clic_edge.pipeline.senders import Answer, Doorkeeper
 
 if TYPE_CHECKING:
@@ -103,16 +105,37 @@ def door(ledger: Ledger, *, takes_all: bool = False) -> Doorkeeper:
 def test_the_door_lets_in_who_is_listed_or_allowed_and_nobody_else(ledger: Ledger) -> None:
     ledger.senders.allow(sender())
     asked = door(ledger)
-    assert asked.answer(CT) is Answer.SUCCESS
-    assert asked.answer(("PACS", "192.0.2.1")) is Answer.SUCCESS
-    for stranger in (("CT1", "192.0.2.1"), ("PACS", "192.0.2.7"), ("", ""), None):
-        assert asked.answer(stranger) is Answer.NOT_AUTHORIZED
+    assert asked.answer(*CT) is Answer.SUCCESS
+    assert asked.answer("PACS", "192.0.2.1") is Answer.SUCCESS
+    assert asked.answer("CT1", "192.0.2.66", CT[1]) is Answer.SUCCESS  # one of both it is
+    for stranger in (("CT1", "192.0.2.1"), ("PACS", "192.0.2.7"), ("", ""), ("CT1",)):
+        assert asked.answer(*stranger) is Answer.NOT_AUTHORIZED
+
+
+def test_of_several_who_are_connected_the_one_that_nobody_knows_is_remembered(
+    ledger: Ledger,
+) -> None:
+    ledger.senders.allow(sender())
+    asked = door(ledger)
+    assert asked.answer("MR1", CT[1], "192.0.2.66") is Answer.NOT_AUTHORIZED
+    asked.write_down()
+    assert [one.address for one in ledger.senders.all()] == ["192.0.2.66", CT[1]]
+
+
+def test_the_kernel_knows_who_is_connected_to_a_port() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert connected(port) == frozenset()
+        with socket.create_connection(("127.0.0.1", port)):
+            assert connected(port) == {"127.0.0.1"}
 
 
 def test_a_site_that_takes_all_remembers_who_came_all_the_same(ledger: Ledger) -> None:
     ledger.senders.allow(sender())
     asked = door(ledger, takes_all=True)
-    assert [asked.answer(one) for one in (CT, ("MR1", "192.0.2.8"), None)] == [Answer.SUCCESS] * 3
+    assert [asked.answer(*one) for one in (CT, ("MR1", "192.0.2.8"), ("X",))] == [
+        Answer.SUCCESS
+    ] * 3
     asked.write_down()
     assert {one.ae_title: one.instances for one in ledger.senders.all()} == {"CT1": 0, "MR1": 1}
 
@@ -122,8 +145,8 @@ def test_strangers_are_asked_to_come_again_while_nobody_can_tell_who_may_send() 
         raise Transient("database-away", "It is away.")
 
     asked = Doorkeeper(away, listed=[CT], takes_all=False)
-    assert asked.answer(CT) is Answer.SUCCESS
-    assert asked.answer(("MR1", "192.0.2.8")) is Answer.OUT_OF_RESOURCES
+    assert asked.answer(*CT) is Answer.SUCCESS
+    assert asked.answer("MR1", "192.0.2.8") is Answer.OUT_OF_RESOURCES
 
 
 def test_who_was_allowed_goes_on_while_the_ledger_is_away(ledger: Ledger) -> None:
@@ -136,11 +159,11 @@ def test_who_was_allowed_goes_on_while_the_ledger_is_away(ledger: Ledger) -> Non
         return stores[0]
 
     asked = Doorkeeper(store, listed=(), takes_all=False)
-    assert asked.answer(CT) is Answer.SUCCESS
+    assert asked.answer(*CT) is Answer.SUCCESS
     stores.clear()
     asked._read_at -= 3600
-    assert asked.answer(CT) is Answer.SUCCESS
-    assert asked.answer(("MR1", "192.0.2.8")) is Answer.NOT_AUTHORIZED
+    assert asked.answer(*CT) is Answer.SUCCESS
+    assert asked.answer("MR1", "192.0.2.8") is Answer.NOT_AUTHORIZED
     asked.write_down()  # is kept for the next time
     stores.append(ledger.senders)
     asked.write_down()

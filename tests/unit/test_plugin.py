@@ -124,6 +124,10 @@ class Received:
     """An instance that comes by C-STORE."""
 
     content: bytes = field(default_factory=lambda: hostile_files.part10(hostile_files.image(1)))
+    ae_title: str = "CT1"
+
+    def GetInstanceRemoteAet(self) -> str:  # noqa: N802, D102 - Orthanc's name
+        return self.ae_title
 
     def GetInstanceSize(self) -> int:  # noqa: N802, D102 - Orthanc's name
         return len(self.content)
@@ -193,7 +197,6 @@ def test_it_registers_a_callback_a_route_and_a_button(orthanc: StandIn) -> None:
         "c-store": front.on_c_store,
         "http": front.on_http,
         plugin.ROUTE: front.on_request,
-        plugin.CALLER_ROUTE: front.on_caller,
     }
     assert orthanc.script == BUTTON
 
@@ -334,10 +337,10 @@ def test_the_settings_lie_in_etc_unless_orthanc_says_otherwise(orthanc: StandIn)
 
 
 def bring(front: Front, who: str = "192.0.2.7 CT1", content: bytes = b"") -> int:
-    """Return the answer to an instance of a caller, as `senders.lua` tells of it."""
-    if who:
-        front.on_caller(Output(), plugin.CALLER_ROUTE, method="POST", body=who.encode())
-    return front.on_c_store(Received(content=content))
+    """Return the answer to an instance of a caller, as the kernel and Orthanc tell of it."""
+    address, _, ae_title = who.partition(" ")
+    front._connected = lambda: frozenset({address} - {""})
+    return front.on_c_store(Received(content=content, ae_title=ae_title))
 
 
 def test_images_of_a_sender_that_nobody_allowed_are_refused_and_it_is_remembered(

@@ -52,22 +52,25 @@ class Doorkeeper:
         self._lock = threading.Lock()
         self._strangers = Counter[Caller]()
 
-    def answer(self, caller: Caller | None) -> Answer:
-        """Return the answer to an instance; None for a caller means that nobody knows who it is."""
+    def answer(self, ae_title: str, *addresses: str) -> Answer:
+        """Return the answer to an instance of an AE title, which comes from one of the addresses.
+
+        Orthanc 1.10 tells its plugin no address: those of all who are connected are handed in. One
+        that may send under this title is enough; else those that nobody allowed are remembered.
+        """
+        callers = {(ae_title, address) for address in addresses}
         if self._takes_all:
-            if caller:
-                self._note(caller)
+            self._note(callers)
             return Answer.SUCCESS
-        if caller is None:
-            return Answer.NOT_AUTHORIZED
-        if caller in self._listed:
+        if callers & self._listed:
             return Answer.SUCCESS
-        allowed = self._list(caller)
+        allowed = self._list(callers)
         if allowed is None:
             return Answer.OUT_OF_RESOURCES
-        if caller in allowed:
+        if callers & allowed:
             return Answer.SUCCESS
-        self._note(caller)
+        trusted = {address for _, address in allowed | self._listed}
+        self._note({one for one in callers if one[1] not in trusted} or callers)
         return Answer.NOT_AUTHORIZED
 
     def write_down(self) -> None:
@@ -77,22 +80,23 @@ class Doorkeeper:
         try:
             for caller in list(strangers):
                 store = self._store()
-                if not (self._takes_all and caller in (self._list(caller) or ())):
+                if not (self._takes_all and caller in (self._list({caller}) or ())):
                     store.saw(*caller, instances=strangers[caller], at=datetime.now(UTC))
                 del strangers[caller]
         except (DatabaseFailed, Transient):
             with self._lock:
                 self._strangers += strangers
 
-    def _note(self, caller: Caller) -> None:
-        ae_title, address = caller
+    def _note(self, callers: Iterable[Caller]) -> None:
         with self._lock:
-            if caller in self._strangers or len(self._strangers) < _MOST_NAMES:
-                self._strangers[ae_title[:_LONGEST_TITLE], address[:_LONGEST_ADDRESS]] += 1
+            for ae_title, address in callers:
+                one = ae_title[:_LONGEST_TITLE], address[:_LONGEST_ADDRESS]
+                if one in self._strangers or len(self._strangers) < _MOST_NAMES:
+                    self._strangers[one] += 1
 
-    def _list(self, caller: Caller) -> frozenset[Caller] | None:
+    def _list(self, callers: set[Caller]) -> frozenset[Caller] | None:
         """Return who may send; what was read last while the ledger is away, None before that."""
-        is_known = self._allowed is not None and caller in self._allowed
+        is_known = self._allowed is not None and bool(callers & self._allowed)
         patience = _FRESH_SECONDS if is_known else _STRANGER_SECONDS
         if time.monotonic() - self._read_at > patience:
             try:
