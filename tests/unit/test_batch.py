@@ -209,6 +209,24 @@ def test_what_a_batch_brings_makes_no_other_cases_until_new_images_come(ledger: 
     assert taken_in() == 2
 
 
+@pytest.mark.parametrize(("silence", "cases"), [(0.0, 2), (100_000.0, 0)])
+def test_a_study_that_came_by_itself_lately_gets_its_own_cases_beside_the_batch(
+    ledger: Ledger, silence: float, cases: int
+) -> None:
+    drawer = a_drawer(1)
+    drawer.brings = False
+    run = a_run(ledger, drawer)
+    ledger.batches.enlist("b1", run._enlist())
+    (digest,) = ledger.batches.pending("b1", 1)
+    drawer.fetch("1.2.3.0")
+    study = drawer.shelf.studies["1.2.3.0"]
+    drawer.shelf.studies["1.2.3.0"] = replace(study, seconds_since_last_instance=silence)
+    run._admit(digest, "1.2.3.0")
+    both, shelf = (PIPELINE, a_pipeline("other", description="T1")), drawer.shelf
+    taken = intake("1.2.3.0", both, archive=shelf, ledger=ledger)  # type: ignore[arg-type]
+    assert len(taken) == cases
+
+
 def test_a_study_that_the_rule_does_not_take_and_one_that_was_done_are_no_new_cases(
     ledger: Ledger,
 ) -> None:

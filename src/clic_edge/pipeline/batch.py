@@ -17,6 +17,7 @@ from clic_edge.domain.case import Priority
 from clic_edge.domain.standing import ModelState
 from clic_edge.domain.study import digest_of
 from clic_edge.errors import ConfigError, Refusal, Transient
+from clic_edge.pipeline.deadlines import OLD
 from clic_edge.pipeline.intake import NO_PIPELINE, foreign_instances, propose
 
 if TYPE_CHECKING:
@@ -169,7 +170,9 @@ class Run:
     def _admit(self, digest: str, handle: str) -> None:
         put, name = self.ledger.batches.put, self.batch.batch_id
         study = self.archive.study(handle)
-        here = foreign_instances(study)
+        # What came by itself lately may still wait for its own cases, and is not the batch's.
+        is_past = self.source.brings or study.seconds_since_last_instance > OLD.total_seconds()
+        here = foreign_instances(study) if is_past else None
         wanted = [
             one
             for one in propose(study, (self.pipeline,), expedited=True)
