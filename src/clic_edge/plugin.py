@@ -5,7 +5,8 @@ study's identifier on a list in memory and returns. What is lost with that list 
 database that is away) the worker finds in Orthanc's change log.
 
 It refuses images of senders whom nobody has allowed, and turns images away before a disk is full:
-Orthanc 1.10 answers success to a file whose last bytes found no room.
+Orthanc 1.10 answers success to a file whose last bytes found no room, and gives no answer at all
+where nothing can be written.
 """
 
 from __future__ import annotations
@@ -170,7 +171,10 @@ class Reserve:
 
     @property
     def is_touched(self) -> bool:
-        """Whether there is less than that; a folder that can't be asked is Orthanc's to complain of."""
+        """Whether there is less than that, or nothing can be written.
+
+        A folder that can't be asked is Orthanc's to complain of.
+        """
         return any(map(self._is_short, self.folders))
 
     def _is_short(self, folder: Path) -> bool:
@@ -178,7 +182,8 @@ class Reserve:
             disk = os.statvfs(folder)
         except OSError:
             return False
-        return disk.f_bavail * disk.f_frsize < self.size
+        is_read_only = bool(disk.f_flag & os.ST_RDONLY)
+        return is_read_only or disk.f_bavail * disk.f_frsize < self.size
 
 
 class Front:
@@ -255,11 +260,12 @@ class Front:
         turns_away = self._reserve.is_touched
         if turns_away != self._turns_away:
             self._turns_away = turns_away
-            room = f"{self._reserve.size >> 20} MB free on Orthanc's disks"
+            room = f"{self._reserve.size >> 20} MB"
             self._warn(
-                f"less than {room}; images are turned away (0xA700) until there is room"
+                f"a disk of Orthanc's is read-only or has less than {room} free; images are turned "
+                "away (0xA700)"
                 if turns_away
-                else f"again more than {room}; images are taken"
+                else f"Orthanc's disks have {room} free again; images are taken"
             )
         return turns_away
 

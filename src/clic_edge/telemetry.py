@@ -220,7 +220,7 @@ def account_hindered(*, destination: str, code: str) -> None:
 
 
 def clock_jumped(*, seconds: float) -> None:
-    """Say that the wall clock was moved by hours at once; nothing expires for a day."""
+    """Say that the wall clock was moved by ten minutes or more at once; nothing expires for a day."""
     _tell("clock-jumped", "error", seconds=round(seconds))
 
 

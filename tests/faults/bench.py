@@ -10,6 +10,7 @@ import ast
 import re
 from collections import Counter
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -99,7 +100,8 @@ def account(site: Site, studies: Iterable[str], pacs: OrthancServer | None = Non
 
 def _predictions(site: Site, case_id: str) -> int:
     case = site.ledger.cases.case(case_id)
-    rows = site.ledger.predictions.rows(case.received_at)
+    since = case.received_at - timedelta(days=2)  # the clock may have been set back
+    rows = site.ledger.predictions.rows(since)
     return [row.case_id for row in rows].count(case_id)
 
 

@@ -41,6 +41,7 @@ from sites import (
 from clic_edge.app import Appliance
 from clic_edge.domain.case import CaseState
 from clic_edge.ledger.database import migrate, open_engine
+from clic_edge.pipeline.reconcile import CURSOR
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -92,6 +93,13 @@ class Box:
         wait_for(sign.exists, f"the case comes to {point}", CASE_SECONDS)
         yield study_id
         sign.unlink(missing_ok=True)  # the scenario may have let it go on
+
+    def await_taken_in(self, study_id: str) -> None:
+        """Wait until the worker has read all that Orthanc's log tells of a study."""
+        orthanc, records = self.orthanc.now, self.site.ledger.records
+        wait_for(lambda: orthanc.get(f"/studies/{study_id}")["IsStable"], "the study is stable")
+        last = orthanc.get("/changes?last")["Last"]
+        wait_for(lambda: records.cursor(CURSOR) >= last, "the log is read", CASE_SECONDS)
 
     def await_ends(self, *studies: str, state: CaseState = CaseState.DELIVERED) -> None:
         """Wait until each study has a case in the state, and none that has not ended."""

@@ -8,27 +8,26 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
 from faults.bench import Outcome, account
 from faults.boxes import Box, box, light_study
 from faults.disks import SmallDisk, small_disk
-from pynetdicom import AE
-from servers import OrthancServer, wait_for
-from sites import SiteOptions, study_handle
+from faults.senders import offer
+from servers import wait_for
+from sites import SiteOptions, command_line, study_handle
 
 from clic_edge.domain.case import CaseState
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
-
-    from pydicom.dataset import Dataset
 
 pytestmark = [pytest.mark.servers, pytest.mark.faults]
 
-PLACES = ("storage", "index", "ledger", "results", "temporary")
+PLACES = ("storage", "index", "ledger", "results", "temporary", "reports")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
     with ExitStack() as stack:
         disks = {
             place: stack.enter_context(small_disk(folder / place, megabytes=size))
-            for place, size in zip(PLACES, (64, 64, 256, 16, 16), strict=True)
+            for place, size in zip(PLACES, (64, 64, 256, 16, 16, 16), strict=True)
         }
         options = SiteOptions(
             database=f"sqlite:///{folder}/ledger/clic-edge.sqlite",
@@ -60,17 +59,6 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
         for process in (here.orthanc, here.worker, here.web):
             process.start()
         yield Disks(box=here, disks=disks)
-
-
-def offer(datasets: Sequence[Dataset], server: OrthancServer) -> set[int]:
-    """Send a study and return the statuses that its sender is told."""
-    ae = AE("MODALITY")
-    ae.add_requested_context(datasets[0].SOPClassUID, datasets[0].file_meta.TransferSyntaxUID)
-    association = ae.associate("127.0.0.1", server.dicom_port, ae_title=server.ae_title)
-    assert association.is_established
-    statuses = {association.send_c_store(ds).Status for ds in datasets}
-    association.release()
-    return statuses
 
 
 @pytest.mark.parametrize(
@@ -193,5 +181,33 @@ def test_a_full_folder_of_temporary_files_holds_up_nothing(
             end=found.end,
             lost=found.lost,
             doubled=found.doubled,
+        )
+    )
+
+
+def test_a_report_that_finds_no_room_leaves_nothing_behind_and_is_made_later(
+    here: Disks, told: Callable[[Outcome], None]
+) -> None:
+    study_id = here.box.send(61)
+    here.box.await_ends(study_id)
+    disk, month = here.disks["reports"], datetime.now(UTC).strftime("%Y-%m")
+    out = disk.folder / "out"
+    out.mkdir()
+    words = ("report", "month", "brightness", "--month", month, "--out", str(out))
+    with disk.full():
+        refused = command_line("-c", str(here.box.site.settings), *words)
+        assert (refused.returncode, "out-unwritable" in refused.stderr) == (2, True)
+        assert list(out.iterdir()) == []
+    made = command_line("-c", str(here.box.site.settings), *words)
+    assert made.returncode == 0, made.stderr
+    found = account(here.box.site, [study_id])
+    told(
+        Outcome(
+            fault="The disk is full",
+            where="the folder of reports",
+            end=found.end,
+            lost=found.lost,
+            doubled=found.doubled,
+            note="the report is refused (`out-unwritable`) and made when asked again; the worker tries by itself every ten minutes",
         )
     )

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+
+import pytest
 
 from clic_edge import telemetry
 from clic_edge.domain.case import Case, CaseState
+from clic_edge.pacs.orthanc import OrthancArchive
 from clic_edge.pipeline.clock import Clock, misdated
-
-if TYPE_CHECKING:
-    import pytest
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 YEAR = timedelta(days=365)
@@ -85,3 +85,44 @@ def test_a_case_that_a_clock_ahead_told_to_wait_a_year_is_found() -> None:
 
     cases = [waiting(NOW + YEAR), waiting(NOW + timedelta(hours=1)), waiting(None)]
     assert misdated(cases, latest=NOW + timedelta(days=14)) == (cases[0],)
+
+
+@dataclass(kw_only=True)
+class Rest:
+    """Orthanc with one study, as far as its silence is asked for."""
+
+    now: str
+
+    def get(self, path: str) -> bytes:
+        """Answer as Orthanc does."""
+        if path == "/tools/now":
+            return self.now.encode()
+        return b"""{"LastUpdate": "20261121T120000", "Series": [],
+                    "MainDicomTags": {"StudyInstanceUID": "1.2.3"}}"""
+
+    def post(self, path: str, body: bytes) -> bytes:
+        """Nothing is written."""
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("now", "silence"),
+    [("20261121T120007", 7), ("20261121T115959", 0), ("20261121T110000", math.inf)],
+    ids=["later", "rounded", "set back"],
+)
+def test_a_study_whose_last_image_lies_ahead_of_a_clock_that_was_set_back_is_silent(
+    now: str, silence: float
+) -> None:
+    assert OrthancArchive(Rest(now=now)).study("a").seconds_since_last_instance == silence
+
+
+def test_that_the_clock_was_set_back_is_known_until_somebody_has_looked_at_what_waits() -> None:
+    machine = Machine()
+    clock = machine.clock()
+    machine.wall += timedelta(hours=1)
+    clock.look()
+    assert not clock.went_back
+    machine.wall -= timedelta(hours=1)
+    for _ in range(2):
+        clock.look()
+        assert clock.went_back

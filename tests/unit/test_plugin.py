@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -426,3 +427,14 @@ def test_sequences_too_deep_for_orthanc_are_turned_away_and_the_sender_is_told(
     assert [answer(depth) for depth in (31, 32, 33, 5000)] == [0, 0, 0xC000, 0xC000]
     assert "0xC000" in orthanc.warnings[-1]
     assert bring(front, content=b"no DICOM at all") == Answer.SUCCESS
+
+
+def test_images_are_turned_away_where_nothing_can_be_written(
+    orthanc: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orthanc.storage = tmp_path
+    front = register(orthanc)
+    assert bring(front) == Answer.SUCCESS
+    read_only = SimpleNamespace(f_flag=os.ST_RDONLY, f_bavail=1 << 40, f_frsize=4096)
+    monkeypatch.setattr(os, "statvfs", lambda _: read_only)
+    assert bring(front) == Answer.OUT_OF_RESOURCES

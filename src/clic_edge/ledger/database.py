@@ -17,6 +17,7 @@ from alembic.script import ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.exc import (
     ArgumentError,
+    DatabaseError,
     DataError,
     NoSuchModuleError,
     OperationalError,
@@ -25,7 +26,7 @@ from sqlalchemy.exc import (
 )
 from sqlalchemy.pool import StaticPool
 
-from clic_edge.errors import ConfigError, Transient
+from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.ledger.sql import begin_writing
 
 if TYPE_CHECKING:
@@ -112,6 +113,8 @@ def migrate(engine: Engine) -> None:
     ------
     ConfigError
         ``database-newer``: a newer version of clic-edge has migrated this database.
+    Defect
+        ``database-damaged``: it is no database any more, or a part of it can't be read.
     Transient
         ``database-away``: the database could not be reached.
 
@@ -126,6 +129,12 @@ def migrate(engine: Engine) -> None:
             command.upgrade(config, "head")
     except OperationalError as error:
         raise database_away() from error
+    except DatabaseError as error:
+        raise Defect(
+            "database-damaged",
+            "The ledger's database is damaged; put back the last backup with "
+            "`clic-edge ledger restore`.",
+        ) from error
 
 
 def require_ledger(engine: Engine) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
 CHANGES_PAGE = 1000
 _WHOLE = 1 << 20
 """Bytes: a file that is smaller is read to its end, which keeps the connection."""
+_UNREST = timedelta(minutes=1)
+"""Further ahead than this no second lies that was rounded."""
 
 
 class _StudyTags(BaseModel):
@@ -111,7 +114,7 @@ class OrthancArchive:
         return StudySummary(
             study_id=study_id,
             study_instance_uid=study.tags.study_instance_uid,
-            seconds_since_last_instance=max(0.0, (now - _time(study.last_update)).total_seconds()),
+            seconds_since_last_instance=_silence(_time(study.last_update), now),
             series=tuple(sorted(series, key=by_number)),
             unread=too_many,
         )
@@ -243,6 +246,11 @@ def _parsed(body: bytes, answer: type[_Answer]) -> _Answer:
     except ValidationError:
         # Not chained: pydantic quotes the answer, and the answer names a patient.
         raise Transient("archive-unreachable", "The archive's answer is not Orthanc's.") from None
+
+
+def _silence(last: datetime, now: datetime) -> float:
+    """Return the seconds since the last instance: endless where the clock was set back behind it."""
+    return math.inf if last - now > _UNREST else max(0.0, (now - last).total_seconds())
 
 
 def _time(text: str) -> datetime:

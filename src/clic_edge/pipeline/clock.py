@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from clic_edge.domain.case import Case
 
-JUMP: Final = timedelta(hours=1)
+JUMP: Final = timedelta(minutes=10)
 """A clock that is led by NTP never moves so far at once."""
 _DISTRUSTED: Final = timedelta(days=1)
 _LOCAL: Final = Path("/etc/localtime")
@@ -76,6 +76,8 @@ class Clock:
         self._since_boot = since_boot
         self._looked = (wall(), since_boot())
         self._jumped: float | None = None
+        self.went_back = False
+        """Whether it was set back, and nobody has looked yet at moments that now lie too far ahead."""
 
     def look(self, tell: Callable[[timedelta], None] | None = None) -> datetime:
         """Return the wall clock's moment; say it where the clock jumped since the last look.
@@ -84,6 +86,7 @@ class Clock:
         """
         (wall_before, boot_before), now = self._looked, (self._wall(), self._since_boot())
         jump = now[0] - wall_before - timedelta(seconds=now[1] - boot_before)
+        self.went_back |= jump <= -JUMP
         if abs(jump) >= JUMP:
             telemetry.clock_jumped(seconds=jump.total_seconds())
             self._jumped = now[1]

@@ -133,6 +133,10 @@ class Presence:
             self._queue.let_go(dropped)
         return self._queue.stranded(cases, lines=self._lines)
 
+    def deadly(self, cases: Collection[Case]) -> tuple[Case, ...]:
+        """Return those at which workers died as often as they may."""
+        return self._queue.deadly(cases)
+
     @contextmanager
     def among_others(self, stop: threading.Event) -> Iterator[None]:
         """Take this worker's name and beat while something runs within; then say that it ended.

@@ -33,6 +33,8 @@ QUEUES = (URGENT, FIRST_ATTEMPTS, RETRIES, BACKGROUND)
 """Each has places of its own in a worker."""
 LINE_VERSION = "2"
 """Version of the line's stages, not of the package: an upgrade takes over cases in flight."""
+DEATHS = 4
+"""So often may a worker die at one attempt of a case until a person has to look."""
 _UNDER_WAY = ["ENQUEUED", "PENDING", "DELAYED"]
 
 
@@ -94,6 +96,19 @@ class DurableQueue:
         )
         lost = wanted.keys() - {workflow.workflow_id for workflow in held}
         return tuple(wanted[name] for name in sorted(lost))
+
+    def deadly(self, cases: Iterable[Case]) -> tuple[Case, ...]:
+        """Return those at whose attempt workers have died `DEATHS` times."""
+        wanted = {workflow_id(case.case_id, case.attempt): case for case in cases}
+        if not wanted:
+            return ()
+        given_up = self._client.list_workflows(
+            workflow_ids=list(wanted),
+            status="MAX_RECOVERY_ATTEMPTS_EXCEEDED",
+            load_input=False,
+            load_output=False,
+        )
+        return tuple(wanted[workflow.workflow_id] for workflow in given_up)
 
     def held_by(self, worker: str) -> tuple[str, ...]:
         """Return the workflows that a worker has begun and not ended, of whatever line."""

@@ -15,8 +15,9 @@ from dbos import DBOS
 
 from clic_edge import telemetry
 from clic_edge.deid.crosswalk import drop_expired
+from clic_edge.domain.case import CaseState
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
-from clic_edge.errors import ClicEdgeError
+from clic_edge.errors import ClicEdgeError, Defect
 from clic_edge.ledger.database import DatabaseFailed
 from clic_edge.ledger.pruning import KEEP_ALL
 from clic_edge.ledger.records import HEARTBEAT
@@ -24,7 +25,7 @@ from clic_edge.pipeline.clock import Clock, misdated
 from clic_edge.pipeline.delivery import deliver_again
 from clic_edge.pipeline.monitoring import patrol
 from clic_edge.pipeline.process import process
-from clic_edge.pipeline.queue import LINE_VERSION, QUEUES, WORKFLOW, workflow_id
+from clic_edge.pipeline.queue import DEATHS, LINE_VERSION, QUEUES, WORKFLOW, workflow_id
 from clic_edge.pipeline.reconcile import reconcile
 from clic_edge.pipeline.retention import tidy
 from clic_edge.pipeline.returned import send_assessments, take_back
@@ -126,7 +127,7 @@ class Worker:
         )
         line = self._line
 
-        @DBOS.workflow(name=WORKFLOW)
+        @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=DEATHS - 1)
         def process_case(case_id: str, attempt: int) -> str:
             with self._presence.at_work(workflow_id(case_id, attempt)):
                 return process(case_id, attempt, line=line, step=step)
@@ -199,13 +200,33 @@ class Worker:
 
     def _rescue(self) -> None:
         line = self._line
+        self._set_apart()
         under_way = line.ledger.cases.under_way()
         lost = self._presence.stranded(under_way)
         stranded = {case.case_id: case for case in lost}
-        latest = datetime.now(UTC) + line.patience.give_up_after
+        patience = timedelta() if self._clock.went_back else line.patience.give_up_after
+        latest = datetime.now(UTC) + patience
         stranded |= {case.case_id: case for case in misdated(under_way, latest=latest)}
         for case in stranded.values():
             line.ledger.cases.rescue(case)
+        self._clock.went_back = False
+
+    def _set_apart(self) -> None:
+        """Quarantine the cases that kill workers, before they hold up the others."""
+        cases = self._line.ledger.cases
+        died = Defect(
+            "worker-died",
+            f"The worker died {DEATHS} times while it ran this case; look whether memory was "
+            "short, then retry.",
+        )
+        for case in self._presence.deadly(cases.under_way()):
+            cases.close(case, CaseState.QUARANTINED, code=died.code, reason=died.sentence)
+            telemetry.case_moved(
+                case_id=case.case_id,
+                pipeline=case.pipeline,
+                state=CaseState.QUARANTINED,
+                code=died.code,
+            )
 
     def _tell_jump(self, by: timedelta) -> None:
         now = datetime.now(UTC)
@@ -215,7 +236,7 @@ class Worker:
             at=now,
             urgency=Urgency.ERROR,
             about=self._pace.name,
-            detail=f"{by / timedelta(hours=1):+.0f}",
+            detail=f"{by / timedelta(minutes=1):+.0f}",
         )
         with suppress(DatabaseFailed):  # the log has it
             self._line.ledger.notices.put(notice)

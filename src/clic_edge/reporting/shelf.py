@@ -113,9 +113,16 @@ def write_whole(path: Path, content: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(name).chmod(0o640)
-        Path(name).replace(path)
+        part = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.chmod(0o640)
+            part.replace(path)
+        except OSError:
+            part.unlink()  # a disk that is full is not to be filled with attempts
+            raise
     except OSError as error:
         raise ConfigError("out-unwritable", f"{path} cannot be made: {error.strerror}.") from error
