@@ -36,6 +36,7 @@ from sites import (
     patient,
     pipeline_toml,
     plan_site,
+    study_handle,
 )
 
 from clic_edge.app import Appliance
@@ -84,10 +85,16 @@ class Box:
         """Send a small study that the light model takes; return Orthanc's handle of it."""
         return self.site.send(light_study(number))
 
+    def hold(self, point: str, number: int) -> None:
+        """Let the case of study `number` wait at a point, when it comes there."""
+        asked = self.holds / "asked"
+        asked.write_text(study_handle(light_study(number)[0]))
+        asked.replace(self.holds / point)  # at once: nobody reads a part of it
+
     @contextmanager
     def held(self, point: str, number: int) -> Iterator[str]:
         """Send a study, and yield its handle while its case waits at a point of `held_at`."""
-        (self.holds / point).touch()
+        self.hold(point, number)
         study_id = self.send(number)
         sign = self.holds / f"{point}.held"
         wait_for(sign.exists, f"the case comes to {point}", CASE_SECONDS)
@@ -100,6 +107,14 @@ class Box:
         wait_for(lambda: orthanc.get(f"/studies/{study_id}")["IsStable"], "the study is stable")
         last = orthanc.get("/changes?last")["Last"]
         wait_for(lambda: records.cursor(CURSOR) >= last, "the log is read", CASE_SECONDS)
+
+    def await_hindered(self, study_id: str, code: str) -> None:
+        """Wait until a case of the study is hindered by what has the code."""
+        wait_for(
+            lambda: code in {case.code for case in self.site.cases(study_id)},
+            f"a case says {code}",
+            CASE_SECONDS,
+        )
 
     def await_ends(self, *studies: str, state: CaseState = CaseState.DELIVERED) -> None:
         """Wait until each study has a case in the state, and none that has not ended."""

@@ -2,8 +2,8 @@
 
     held_at.py SETTINGS HOLDS
 
-The first case that comes to a point whose file is in HOLDS takes the file away, leaves
-``POINT.held`` in its place, and waits until that is gone. After a restart nothing is held.
+A file POINT in HOLDS names a study. Its case, once it comes to that point, takes the file away,
+leaves ``POINT.held`` in its place, and waits until that is gone. After a restart nothing is held.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,32 +31,43 @@ from clic_edge.pipeline.worker import durably
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-
-def hold(holds: Path, point: str) -> None:
-    """Wait here, if this point is asked for and no other case has come to it."""
-    held = holds / f"{point}.held"
-    try:
-        (holds / point).rename(held)
-    except FileNotFoundError:
-        return
-    while held.exists():
-        time.sleep(0.02)
+    from clic_edge.ledger import Ledger
 
 
-def step(holds: Path, name: str, stage: Callable[[], str]) -> str:
-    """Run a stage durably, once nothing holds it."""
-    hold(holds, name)
-    return durably(name, stage)
+@dataclass(frozen=True, kw_only=True)
+class Holds:
+    """Where cases are held, and who knows of which study a case is."""
+
+    folder: Path
+    ledger: Ledger
+
+    def hold(self, point: str) -> None:
+        """Wait here, if this point is asked for by the study of this thread's case."""
+        asked, held = self.folder / point, self.folder / f"{point}.held"
+        case_id = (DBOS.workflow_id or "").rpartition("-")[0]
+        try:
+            if asked.read_text() != self.ledger.cases.case(case_id).study_id:
+                return
+        except FileNotFoundError:
+            return
+        asked.rename(held)
+        while held.exists():
+            time.sleep(0.02)
+
+    def step(self, name: str, stage: Callable[[], str]) -> str:
+        """Run a stage durably, once nothing holds it."""
+        self.hold(name)
+        return durably(name, stage)
 
 
-def before(holds: Path, owner: type, method: str, point: str, *, call: int = 1) -> None:
+def before(holds: Holds, owner: type, method: str, point: str, *, call: int = 1) -> None:
     """Hold before the `call`-th call of a method, counted for each attempt."""
     original, calls = getattr(owner, method), dict[str | None, int]()
 
     def watched(*arguments: object, **named: object) -> object:
         calls[DBOS.workflow_id] = calls.get(DBOS.workflow_id, 0) + 1
         if calls[DBOS.workflow_id] == call:
-            hold(holds, point)
+            holds.hold(point)
         return original(*arguments, **named)
 
     setattr(owner, method, watched)
@@ -64,7 +75,9 @@ def before(holds: Path, owner: type, method: str, point: str, *, call: int = 1) 
 
 def main() -> None:
     """Work until killed."""
-    settings, holds = map(Path, sys.argv[1:])
+    settings, folder = map(Path, sys.argv[1:])
+    appliance = Appliance.open(settings)
+    holds = Holds(folder=folder, ledger=appliance.ledger)
     before(holds, OnnxRuntime, "predict", "de-identified")
     before(holds, PredictionStore, "log", "predicted")
     before(holds, DeliveryStore, "record", "written")
@@ -72,7 +85,7 @@ def main() -> None:
     before(holds, DeliveryStore, "receive", "sent")
     before(holds, DeliveryStore, "receive", "confirming", call=2)
     telemetry.configure_logging("debug")
-    serve(Appliance.open(settings), threading.Event(), partial(step, holds))
+    serve(appliance, threading.Event(), holds.step)
 
 
 main()

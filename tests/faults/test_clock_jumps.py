@@ -18,7 +18,6 @@ from servers import wait_for
 from sites import SiteOptions
 
 from clic_edge.domain.account import Role
-from clic_edge.domain.case import CaseState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -66,7 +65,7 @@ def test_a_clock_that_jumps_loses_no_case_and_holds_none_up(
     add_account(box.site.ledger, "Vera", Role.VIEWER)
     here.shelf.touch()  # no folder, so nothing can be put there
     retried = box.send(number)
-    box.site.await_case(retried, CaseState.WAITING)
+    box.await_hindered(retried, "destination-unreachable")
     with signed_in(box.web.now, "Vera") as browser, box.held("predict", number + 1) as held:
         unstable = box.send(number + 2)
         here.clock.jump(jump)

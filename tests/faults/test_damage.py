@@ -126,7 +126,7 @@ def test_a_case_that_kills_its_worker_each_time_is_set_apart(
 ) -> None:
     other = None
     for death in range(DEATHS):
-        (here.holds / "de-identified").touch()
+        here.hold("de-identified", 21)
         with working(here):
             if not death:
                 study_id = here.send(21)

@@ -94,8 +94,7 @@ def test_results_wait_while_orthanc_has_no_room_for_them(
 ) -> None:
     with here.box.held("write", 21) as study_id, here.disks["storage"].full():
         (here.box.holds / "write.held").unlink()
-        case = here.box.site.await_case(study_id, CaseState.WAITING)
-        assert case.code == "archive-unreachable"
+        here.box.await_hindered(study_id, "archive-unreachable")
     here.box.await_ends(study_id)
     found = account(here.box.site, [study_id])
     told(
@@ -145,9 +144,9 @@ def test_a_folder_that_is_full_gets_its_results_when_it_has_room(
 ) -> None:
     with here.disks["results"].full():
         study_id = here.box.send(41)
-        case = here.box.site.await_case(study_id, CaseState.WAITING)
-        assert case.code == "destination-unreachable"
+        here.box.await_hindered(study_id, "destination-unreachable")
     here.box.await_ends(study_id)
+    case = here.box.site.await_case(study_id, CaseState.DELIVERED)
     rows = here.box.site.ledger.deliveries.results(case.case_id)
     files = {file.name for file in here.disks["results"].folder.glob("*.dcm")}
     assert {f"{row.kind}-{row.sop_instance_uid}.dcm" for row in rows} <= files
