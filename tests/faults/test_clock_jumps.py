@@ -90,7 +90,7 @@ def test_a_clock_that_jumps_loses_no_case_and_holds_none_up(
                 end=found.end,
                 lost=found.lost,
                 doubled=found.doubled,
-                note=f"people are told (`clock-jumped`); {session}; nothing is pruned for a day",
+                note=f"people get the notice `clock-jumped`; {session}; nothing is pruned for a day",
             )
         )
 
