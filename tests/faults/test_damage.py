@@ -160,9 +160,10 @@ def test_a_ledger_that_lost_its_last_commits_comes_to_the_same_results(
     here: Box, told: Callable[[Outcome], None]
 ) -> None:
     with working(here), here.held("finish", 31) as study_id:
-        here.orthanc.kill()  # nobody closes the database, which would take in the log
+        # Who closes the database last takes the log in, so nobody may: we go first, they are killed.
+        _appliance(here.site.settings).engine.dispose()
+        here.orthanc.kill()
         here.worker.kill()
-        _appliance(here.site.settings).engine.dispose()  # nor we
     log = here.site.folder / "clic-edge.sqlite-wal"
     content = log.read_bytes()
     assert len(content) > 20 * 4096
