@@ -2,8 +2,9 @@
 
     held_at.py SETTINGS HOLDS
 
-A file POINT in HOLDS names a study. Its case, once it comes to that point, takes the file away,
-leaves ``POINT.held`` in its place, and waits until that is gone. After a restart nothing is held.
+A file POINT in HOLDS names a study, or none. The first case (of that study) that comes to the point
+takes the file away, leaves ``POINT.held`` in its place, and waits until that is gone. After a
+restart nothing is held.
 """
 
 from __future__ import annotations
@@ -46,11 +47,12 @@ class Holds:
         asked, held = self.folder / point, self.folder / f"{point}.held"
         case_id = (DBOS.workflow_id or "").rpartition("-")[0]
         try:
-            if asked.read_text() != self.ledger.cases.case(case_id).study_id:
+            study_id = asked.read_text()
+            if study_id and study_id != self.ledger.cases.case(case_id).study_id:
                 return
+            asked.rename(held)
         except FileNotFoundError:
             return
-        asked.rename(held)
         while held.exists():
             time.sleep(0.02)
 
