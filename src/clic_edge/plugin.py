@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from clic_edge.app import Appliance
 from clic_edge.dicom.nesting import is_deeper
+from clic_edge.domain.constancy import PHANTOM_AE_TITLE
 from clic_edge.errors import ClicEdgeError, Refusal, Transient
 from clic_edge.pacs.connected import connected
 from clic_edge.pacs.orthanc import OrthancArchive
@@ -44,6 +45,8 @@ DEEPEST_STORED = 32
 RESERVE_MEGABYTES = 1024
 LARGEST_FILE = 256 << 20
 """Bytes that the plugin takes from Orthanc to read a header."""
+_OURSELVES = tuple((PHANTOM_AE_TITLE, address) for address in ("127.0.0.1", "::1"))
+"""Who sends phantoms: this machine itself."""
 _NOTES_SECONDS = 1.0
 """Between two looks at who tried to send."""
 
@@ -215,7 +218,7 @@ class Front:
         appliance = self._appliance
         return Doorkeeper(
             lambda: appliance.ledger.senders,
-            listed=appliance.settings.senders.callers,
+            listed=(*appliance.settings.senders.callers, *_OURSELVES),
             takes_all=appliance.settings.senders.unknown == "take",
         )
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 from pydantic import TypeAdapter
 
+PHANTOM_AE_TITLE = "CLICEDGE-QA"
+"""As which the appliance sends phantoms to itself."""
 RESERVED_PATIENT = "CLICEDGE-QA-"
 """How the Patient ID of every constancy study begins, and that of no patient may."""
 CONSTANCY_MARK = "qa:"

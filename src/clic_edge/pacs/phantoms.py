@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 import httpx
 from pydantic import BaseModel, Field, ValidationError
 
-from clic_edge.domain.constancy import RESERVED_PATIENT
+from clic_edge.domain.constancy import PHANTOM_AE_TITLE, RESERVED_PATIENT
 from clic_edge.errors import Defect, Transient
 from clic_edge.pacs.association import DimsePeer
 from clic_edge.pacs.storing import store
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from clic_edge.pacs.rest import OrthancPeer
 
-CALLING_AE_TITLE = "CLICEDGE-QA"
 _GROUP = 8
 
 
@@ -54,7 +53,7 @@ class PhantomShelf:
             host=self._host,
             port=system.port,
             called_ae_title=system.ae_title,
-            calling_ae_title=CALLING_AE_TITLE,
+            calling_ae_title=PHANTOM_AE_TITLE,
             timeout_s=self._peer.timeout_s,
         )
         store(files, peer)
