@@ -78,6 +78,7 @@ def _there(client: socket.socket, server: socket.socket, wire: Wire, over: threa
                 over.wait(len(piece) / wire.bytes_per_s)
             if wire.stops_after is not None and carried >= wire.stops_after:
                 over.wait()
+                break
     _end(client, server)
 
 
@@ -90,6 +91,7 @@ def _back(server: socket.socket, client: socket.socket, wire: Wire, over: thread
             carried += len(piece)
             if left < len(piece):
                 over.wait()
+                break
     _end(client, server)
 
 

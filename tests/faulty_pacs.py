@@ -12,7 +12,7 @@ from itertools import cycle
 from typing import TYPE_CHECKING
 
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, generate_uid
 from pynetdicom import AE, build_role, evt
 from pynetdicom.pdu import P_DATA_TF
 from pynetdicom.sop_class import (
@@ -52,6 +52,10 @@ class Commitment:
     """Ends the association of the request instead of reporting on it."""
     proposes_roles: bool = True
     """Says that it is the SCP when it opens an association; some PACS do not."""
+    strays: bool = False
+    """Reports first on a transaction that nobody asked for."""
+    holds_all: bool = False
+    """Says of everything that it holds it: it is the PACS of before, started again."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -222,7 +226,8 @@ def _report(association: Association, request: Dataset, fault: Fault, pacs: Faul
     assert commitment
     committed, failed = [], []
     for one in request.ReferencedSOPSequence:
-        (committed if one.ReferencedSOPInstanceUID in held else failed).append(one)
+        is_held = commitment.holds_all or one.ReferencedSOPInstanceUID in held
+        (committed if is_held else failed).append(one)
     for item in failed:
         item.FailureReason = commitment.reason
     request.ReferencedSOPSequence = committed
@@ -232,7 +237,10 @@ def _report(association: Association, request: Dataset, fault: Fault, pacs: Faul
         association = _own_association(commitment)
     if not association.is_established:  # nobody is there any more
         return
-    for _ in range(commitment.reports):
+    asked = request.TransactionUID
+    strays = [generate_uid()] if commitment.strays else []
+    for transaction in (*strays, *[asked] * commitment.reports):
+        request.TransactionUID = transaction
         status, _ = association.send_n_event_report(
             request,
             2 if failed else 1,

@@ -19,7 +19,7 @@ from sites import ours_in
 from clic_edge.domain.case import CaseState
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from servers import OrthancServer
     from sites import Site
@@ -73,12 +73,21 @@ class Account:
     doubled: int
 
 
-def account(site: Site, studies: Iterable[str], pacs: OrthancServer | None = None) -> Account:
-    """Return what became of studies, from the ledger and from the content of the PACS."""
+def account(
+    site: Site,
+    studies: Iterable[str],
+    pacs: OrthancServer | None = None,
+    *,
+    elsewhere: Collection[str] = (),
+) -> Account:
+    """Return what became of studies, from the ledger and from the content of the PACS.
+
+    `elsewhere` are the SOP Instance UIDs of what other PACS hold.
+    """
     ends, lost, doubled = Counter[str](), 0, 0
     for study_id in studies:
         every = site.cases(study_id)
-        valid = [case for case in every if case.state is not CaseState.SUPERSEDED]
+        valid = [case for case in every if not site.ledger.cases.is_superseded(case.case_id)]
         lost += not any(case.state.is_end for case in valid)
         by_pipeline = Counter(case.pipeline for case in valid)
         doubled += sum(by_pipeline.values()) - len(by_pipeline)
@@ -92,7 +101,7 @@ def account(site: Site, studies: Iterable[str], pacs: OrthancServer | None = Non
             for row in deliveries.results(case.case_id)
         }
         held = ours_in(pacs or site.pacs, study_id).keys()
-        lost += len(owed - held)
+        lost += len(owed - held - {*elsewhere})
         doubled += len(held - due)
         doubled += sum(_predictions(site, case.case_id) > len(case.series_ids) for case in valid)
     return Account(end=", ".join(sorted(ends)), lost=lost, doubled=doubled)

@@ -1,0 +1,343 @@
+"""A sender errs, or what it sends does.
+
+While it does a study of another sender comes in and is delivered.
+"""
+
+from __future__ import annotations
+
+import io
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import pytest
+from factories import Stack, make_datasets
+from faults.bench import Account, Outcome
+from faults.peers import STEADY, Here, light_study, site_with
+from model_packages import known_labels, volume_of
+from pydicom import dcmread
+from pydicom.uid import generate_uid
+from pynetdicom import AE
+from pynetdicom.sop_class import MRImageStorage
+from servers import send_datasets, wait_for
+from sites import CASE_SECONDS, ours_in, patient, pipeline_toml, study_handle
+
+from clic_edge.domain.case import CaseState
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from pydicom.dataset import Dataset
+
+pytestmark = [pytest.mark.servers, pytest.mark.faults]
+COUNTED = pipeline_toml(
+    "counted", 'expected_from = "pacs"', description='"^counted$"', quiet_seconds="0"
+)
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
+    with site_with(tmp_path_factory.mktemp("senders"), {}, {"counted": COUNTED}) as here:
+        yield here
+
+
+def _outcome(fault: str, where: str, found: Account, note: str = "") -> Outcome:
+    return Outcome(
+        fault=fault,
+        where=where,
+        end=found.end,
+        lost=found.lost,
+        doubled=found.doubled,
+        note=note,
+    )
+
+
+def _only_delivered(here: Here, study_id: str) -> None:
+    here.await_quiet(study_id)
+    last = here.site.cases(study_id)[-1]
+    (results,) = {len(here.site.ledger.deliveries.results(last.case_id))}
+    assert results == 3
+
+
+def test_a_sender_that_stops_halfway_and_comes_back(
+    here: Here, told: Callable[[Outcome], None]
+) -> None:
+    datasets = here.study("counted")
+    half = len(datasets) // 2
+    send_datasets(datasets, here.site.pacs)
+    association = _associated(here, "MODALITY")
+    for ds in datasets[:half]:
+        association.send_c_store(ds)
+    association.abort()
+    study_id = study_handle(datasets[0])
+    here.await_told(study_id, f"{half} of the {len(datasets)} instances that the PACS reports")
+    other = here.await_beside(study_id)
+    here.site.send(datasets)
+    _only_delivered(here, study_id)
+    found = here.account([study_id, other])
+    told(
+        _outcome(
+            "A sender aborts after half of a study, and sends all of it later",
+            "the pipeline asks the PACS how many images there are",
+            found,
+            "the case waits (`study-incomplete`) and takes the whole",
+        )
+    )
+
+
+def test_a_sender_that_stops_halfway_where_nobody_can_be_asked(
+    here: Here, told: Callable[[Outcome], None]
+) -> None:
+    datasets = here.study(STEADY)
+    study_id = here.site.send(datasets[: len(datasets) // 2])
+    here.site.await_case(study_id, CaseState.DELIVERED, CaseState.REFUSED)
+    half = here.site.cases(study_id)[-1]
+    here.site.send(datasets)
+    wait_for(
+        lambda: here.site.cases(study_id)[-1].case_id != half.case_id,
+        "the whole is a new case",
+        CASE_SECONDS,
+    )
+    _only_delivered(here, study_id)
+    assert here.site.ledger.cases.is_superseded(half.case_id)
+    told(
+        _outcome(
+            "A sender stops after half of a study, and sends all of it when the half is reported",
+            "the pipeline waits for a quiet time only",
+            here.account([study_id]),
+            "a new case on the whole supersedes the half's, and its results name those",
+        )
+    )
+
+
+def test_the_same_study_five_times_at_once(here: Here, told: Callable[[Outcome], None]) -> None:
+    number = next(here.numbers)
+    with ThreadPoolExecutor(5) as senders:
+        # Each has datasets of its own: pynetdicom writes into what it sends.
+        studies = [light_study(number, STEADY) for _ in range(5)]
+        (study_id,) = set(senders.map(here.site.send, studies))
+    other = here.send(STEADY)
+    here.await_quiet(study_id, other)
+    told(
+        _outcome(
+            "The same study is sent five times at once",
+            "on five associations",
+            here.account([study_id, other]),
+            "one case on the whole, whatever came first",
+        )
+    )
+
+
+def test_four_studies_interleaved_and_out_of_order(
+    here: Here, told: Callable[[Outcome], None]
+) -> None:
+    studies = [here.study(STEADY) for _ in range(4)]
+    slices = [ds for number in range(len(studies[0])) for ds in (s[number] for s in studies)]
+    slices.sort(key=lambda ds: hash((ds.InstanceNumber * 7) % 5))
+    with ThreadPoolExecutor(4) as senders:
+        parts = [slices[number::4] for number in range(4)]
+        list(senders.map(lambda part: send_datasets(part, here.site.orthanc), parts))
+    ids = [study_handle(study[0]) for study in studies]
+    here.await_quiet(*ids)
+    told(
+        _outcome(
+            "Slices of four studies come interleaved and out of order",
+            "on four associations",
+            here.account(ids),
+        )
+    )
+
+
+def test_one_study_instance_uid_under_two_patients(
+    here: Here, told: Callable[[Outcome], None]
+) -> None:
+    datasets = here.study(STEADY)
+    first = here.site.send(datasets)
+    here.await_quiet(first)
+    for ds in datasets:
+        ds.PatientID, ds.PatientName = f"{ds.PatientID}X", "Anden^Patient"
+    second = here.site.send(datasets)
+    case = here.site.await_case(second, CaseState.QUARANTINED)
+    other = here.send(STEADY)
+    here.site.await_case(other, CaseState.DELIVERED)
+    assert case.code == "study-of-two-patients"
+    assert ours_in(here.site.pacs, second) == {}, "nothing of it is in the PACS"
+    # A person finds out that the first was wrong, deletes it, and runs the case again.
+    here.site.orthanc.delete(f"/studies/{first}")
+    here.site.ledger.cases.retry(case.case_id)
+    here.await_quiet(second)
+    for file in ours_in(here.site.pacs, second).values():
+        assert str(dcmread(io.BytesIO(file)).PatientName) == "Anden^Patient"
+    told(
+        _outcome(
+            "Two studies have one Study Instance UID and different patients",
+            "the second comes when the first is delivered",
+            here.account([second, other]),
+            "the second is quarantined (`study-of-two-patients`) and nothing of it sent, until a "
+            "person has deleted the wrong one",
+        )
+    )
+
+
+def test_one_sop_instance_uid_with_other_content(
+    here: Here, told: Callable[[Outcome], None]
+) -> None:
+    datasets = here.study(STEADY)
+    study_id = here.site.send(datasets)
+    here.await_quiet(study_id)
+    before = ours_in(here.site.pacs, study_id)
+    for ds in datasets:
+        ds.PixelData = bytes(len(ds.PixelData))
+    here.site.send(datasets)
+    other = here.send(STEADY)
+    here.await_quiet(study_id, other)
+    assert ours_in(here.site.pacs, study_id) == before
+    told(
+        _outcome(
+            "A study comes again with the same SOP Instance UIDs and other pixels",
+            "when the first is delivered",
+            here.account([study_id, other]),
+            "the first copy stays, in Orthanc and in the results",
+        )
+    )
+
+
+def test_a_sender_that_opens_a_hundred_associations(
+    here: Here, told: Callable[[Outcome], None]
+) -> None:
+    associations = [_associated(here, f"MANY{number}") for number in range(100)]
+    opened = sum(one.is_established for one in associations)
+    other = here.send(STEADY)
+    here.await_quiet(other)
+    for one in associations:
+        one.abort()
+    assert opened
+    told(
+        _outcome(
+            "A sender opens a hundred associations and sends nothing",
+            "at Orthanc's port",
+            here.account([other]),
+        )
+    )
+
+
+def test_images_that_come_after_the_result(here: Here, told: Callable[[Outcome], None]) -> None:
+    number = next(here.numbers)
+    stack = Stack(patient=patient(number), description=STEADY)
+    voxels = volume_of(known_labels()).voxels
+    datasets = make_datasets(stack, voxels)
+    study_id = here.site.send(datasets[:-1])
+    first = here.site.await_case(study_id, CaseState.DELIVERED)
+    here.site.send(datasets[-1:])
+    wait_for(
+        lambda: here.site.cases(study_id)[-1].case_id != first.case_id,
+        "the late image makes a new case",
+        CASE_SECONDS,
+    )
+    here.await_quiet(study_id)
+    assert here.site.ledger.cases.is_superseded(first.case_id)
+    told(
+        _outcome(
+            "An image comes when the study's result is delivered",
+            "one slice",
+            here.account([study_id]),
+            "the first case is superseded; the new results name those that they replace",
+        )
+    )
+
+
+@pytest.mark.parametrize("point", ["predicted", "half sent"])
+def test_a_study_that_is_deleted_in_orthanc_while_it_runs(
+    here: Here, point: str, told: Callable[[Outcome], None]
+) -> None:
+    holds = here.folder / "holds"
+    (holds / point).touch()
+    study_id = here.send(STEADY)
+    sign = holds / f"{point}.held"
+    wait_for(sign.exists, f"the case comes to {point}", CASE_SECONDS)
+    here.site.orthanc.delete(f"/studies/{study_id}")
+    other = here.send(STEADY)
+    here.site.await_case(other, CaseState.DELIVERED)
+    sign.unlink()
+    wait_for(
+        lambda: all(case.state.is_end for case in here.site.cases(study_id)),
+        "the case ends",
+        CASE_SECONDS,
+    )
+    told(
+        _outcome(
+            "A study is deleted in Orthanc while its case runs",
+            {"predicted": "as its prediction is logged", "half sent": "between two objects"}[point],
+            here.account([study_id, other]),
+            f"`{here.site.cases(study_id)[-1].code or 'delivered: all was read before'}`",
+        )
+    )
+
+
+def test_our_own_results_come_back(here: Here, told: Callable[[Outcome], None]) -> None:
+    study_id = here.send(STEADY)
+    here.await_quiet(study_id)
+    cases, results = here.site.cases(study_id), _results(here, study_id)
+    _resend(here, results)
+    # And of a study that Orthanc no longer has.
+    gone = here.send(STEADY)
+    here.await_quiet(gone)
+    alone = _results(here, gone)
+    here.site.orthanc.delete(f"/studies/{gone}")
+    _resend(here, alone)
+    other = here.send(STEADY)
+    here.await_quiet(study_id, gone, other)
+    assert here.site.cases(study_id) == cases, "no new case of what we wrote"
+    assert len(here.site.cases(gone)) == 1
+    told(
+        _outcome(
+            "The PACS sends our own results back to us",
+            "with the study in Orthanc, and without",
+            here.account([study_id, gone, other]),
+            "no case is made of them",
+        )
+    )
+
+
+def test_results_of_another_ai(here: Here, told: Callable[[Outcome], None]) -> None:
+    study_id = here.send(STEADY)
+    here.await_quiet(study_id)
+    case = here.site.cases(study_id)[-1]
+    foreign = _results(here, study_id)
+    for ds in foreign:
+        ds.Manufacturer = "Another AI"
+        ds.SeriesInstanceUID, ds.SOPInstanceUID = generate_uid(), generate_uid()
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID
+    send_datasets(foreign, here.site.orthanc)
+    other = here.send(STEADY)
+    here.await_quiet(study_id, other)
+    assert [one.case_id for one in here.site.cases(study_id)] == [case.case_id]
+    told(
+        _outcome(
+            "Results of another AI come into a study that we have reported on",
+            "SEG and SR",
+            here.account([study_id, other]),
+            "the case stays as it is",
+        )
+    )
+
+
+def _associated(here: Here, calling: str):  # noqa: ANN202 - pynetdicom has no types
+    ae = AE(calling)
+    ae.connection_timeout = ae.acse_timeout = 2
+    ae.add_requested_context(MRImageStorage)
+    return ae.associate("127.0.0.1", here.site.orthanc.dicom_port, ae_title="CLICEDGE")
+
+
+def _results(here: Here, study_id: str) -> list[Dataset]:
+    return [dcmread(io.BytesIO(file)) for file in ours_in(here.site.pacs, study_id).values()]
+
+
+def _resend(here: Here, results: Sequence[Dataset]) -> None:
+    assert results
+    send_datasets(results, here.site.orthanc)
+    study_id = study_handle(results[0])
+    wait_for(
+        lambda: bool(here.site.orthanc.get(f"/studies/{study_id}")["IsStable"]),  # type: ignore[index] # JSON
+        "Orthanc finds the study stable",
+        CASE_SECONDS,
+    )
