@@ -13,7 +13,7 @@ from faults.boxes import HELD_AT
 from faulty_pacs import Fault, FaultyPacs, faulty_pacs
 from model_packages import known_labels, volume_of, write_package
 from servers import wait_for
-from sites import CASE_SECONDS, Site, SiteOptions, patient, pipeline_toml, running_site
+from sites import CASE_SECONDS, ROOT, Site, SiteOptions, patient, pipeline_toml, running_site
 
 from clic_edge.domain.case import CaseState
 from clic_edge.pacs.transport import STORED
@@ -130,12 +130,19 @@ def site_with(
         destinations="".join(_toml(folder, name, one) for name, one in destinations.items()),
         models=folder / "models",
         unsigned=True,
+        orthanc={"DicomThreadsCount": _threads()},
     )
     (folder / "holds").mkdir()
     with running_site(folder / "site", options) as site:
         script = (str(HELD_AT), str(site.settings), str(folder / "holds"))
         with site.worker(script=script):
             yield Here(site=site, folder=folder, numbers=iter(range(1, 10_000)))
+
+
+def _threads() -> int:
+    """Return how many senders the appliance's Orthanc hears at a time, as it is shipped."""
+    shipped = (ROOT / "appliance" / "orthanc.json").read_text()
+    return int(shipped.partition('"DicomThreadsCount" : ')[2].partition(",")[0])
 
 
 def _toml(folder: Path, name: str, destination: Destination) -> str:

@@ -210,7 +210,7 @@ def test_a_sender_that_opens_a_hundred_associations(
     here.await_quiet(other)
     for one in associations:
         one.abort()
-    assert opened
+    assert opened == len(associations)
     told(
         _outcome(
             "A sender opens a hundred associations and sends nothing",
