@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from clic_edge import __version__
 from clic_edge.domain.accounting import bounds
 from clic_edge.domain.monitoring import Severity
+from clic_edge.domain.pressure import Pressure
 from clic_edge.domain.standing import ModelState
 from clic_edge.drift.design import is_provisional
 from clic_edge.errors import ClicEdgeError
@@ -133,11 +134,16 @@ DUE: Final = Family(
     help="Results that were due in the last 31 days.",
     labels=("pipeline", "result"),
 )
+PRESSURE: Final = Family(
+    name="clic_edge_intake_pressure",
+    help="1 for what weighs on the intake now, 0 for what does not.",
+    labels=("pressure",),
+)
 FAMILIES: Final = (
     *(UP, BUILD, HEARD, OPEN, CASES, ENDS, OLDEST, RECEIPTS, MODELS, ALARMS, REFERENCES),
     *(PROVISIONAL, CONSTANCY_AT, CONSTANCY_PASSED, DISK_FREE, DISK_SIZE, EXPIRY, NOTICES),
     *(DIFFERENCES, ACCOUNTED),
-    *(LATE, DUE),
+    *(LATE, DUE, PRESSURE),
 )
 
 
@@ -198,6 +204,8 @@ class LedgerCollector(Collector):
         if gauges.accounted:
             yield _metric(ACCOUNTED, [((), bounds(gauges.accounted)[1].timestamp())])
         yield from self._of_deadlines()
+        weighs = {one.pressure for one in self._ledger.pressure.standing()}
+        yield _metric(PRESSURE, [((one,), float(one in weighs)) for one in Pressure])
 
     def _of_deadlines(self) -> Iterator[Metric]:
         alarms = [one.risk for one in self._ledger.deadlines.alarms()]

@@ -6,21 +6,23 @@ database that is away) the worker finds in Orthanc's change log.
 
 It refuses images of senders whom nobody has allowed, and turns images away before a disk is full:
 Orthanc 1.10 answers success to a file whose last bytes found no room, and gives no answer at all
-where nothing can be written.
+where nothing can be written. So it does with new studies while the queue is full, where the site
+says so.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import threading
 import time
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
-from queue import Full, Queue
-from typing import TYPE_CHECKING, Protocol
+from queue import Empty, Full, Queue
+from typing import Protocol
 
 from clic_edge.app import Appliance
 from clic_edge.dicom.nesting import is_deeper
@@ -28,12 +30,10 @@ from clic_edge.domain.constancy import PHANTOM_AE_TITLE
 from clic_edge.errors import ClicEdgeError, Refusal, Transient
 from clic_edge.pacs.connected import connected
 from clic_edge.pacs.orthanc import OrthancArchive
+from clic_edge.pipeline.capacity import Capacity, Reserve, study_handle
 from clic_edge.pipeline.intake import intake
 from clic_edge.pipeline.senders import Answer, Doorkeeper
 from clic_edge.pipeline.status import study_status
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 ROUTE = "/clic-edge/studies/([0-9a-f-]{44})"
 STORING = re.compile(r"/instances/?|/.+/studies(/[0-9.]+)?/?")
@@ -42,7 +42,8 @@ UNKNOWN_RESOURCE = 17  # Orthanc's error code
 WAITING_STUDIES = 100_000
 DEEPEST_STORED = 32
 """Sequences in each other: Orthanc 1.10 makes JSON of forty, and ends over fifty."""
-RESERVE_MEGABYTES = 1024
+LOOK_SECONDS = 2.0
+"""How often the ledger is asked whether the queue is full."""
 LARGEST_FILE = 256 << 20
 """Bytes that the plugin takes from Orthanc to read a header."""
 _OURSELVES = tuple((PHANTOM_AE_TITLE, address) for address in ("127.0.0.1", "::1"))
@@ -109,6 +110,7 @@ class ReceivedInstance(Protocol):
     def GetInstanceRemoteAet(self) -> str: ...  # noqa: N802, D102 - Orthanc's name
     def GetInstanceSize(self) -> int: ...  # noqa: N802, D102 - Orthanc's name
     def GetInstanceData(self) -> bytes: ...  # noqa: N802, D102 - as above
+    def GetInstanceSimplifiedJson(self) -> str: ...  # noqa: N802, D102 - as above
 
 
 class RestOutput(Protocol):
@@ -153,42 +155,6 @@ class InnerRest:
         raise NotImplementedError
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reserve:
-    """What stays free on the disks that Orthanc writes to."""
-
-    folders: tuple[Path, ...]
-    size: int
-    """In bytes."""
-
-    @classmethod
-    def of(cls, configuration: Mapping[str, object]) -> Reserve:
-        """Return the reserve that Orthanc's configuration asks for, a gigabyte otherwise."""
-        ours = configuration.get("ClicEdge")
-        asked = ours.get("ReserveMegabytes") if isinstance(ours, dict) else None
-        named = (configuration.get(f"{one}Directory") for one in ("Storage", "Index"))
-        return cls(
-            folders=tuple(Path(one) for one in named if isinstance(one, str)),
-            size=(asked if isinstance(asked, int) else RESERVE_MEGABYTES) << 20,
-        )
-
-    @property
-    def is_touched(self) -> bool:
-        """Whether there is less than that, or nothing can be written.
-
-        A folder that can't be asked is Orthanc's to complain of.
-        """
-        return any(map(self._is_short, self.folders))
-
-    def _is_short(self, folder: Path) -> bool:
-        try:
-            disk = os.statvfs(folder)
-        except OSError:
-            return False
-        is_read_only = bool(disk.f_flag & os.ST_RDONLY)
-        return is_read_only or disk.f_bavail * disk.f_frsize < self.size
-
-
 class Front:
     """The callbacks; the appliance opens at its first use, and again after a failure."""
 
@@ -197,12 +163,11 @@ class Front:
     ) -> None:
         self._orthanc = orthanc
         self._settings_path = settings_path
-        self._reserve = reserve
-        self._turns_away = False
+        self._capacity = Capacity(reserve, self._warn)
         self._inner = InnerRest(orthanc)
         self._stable: Queue[str] = Queue(WAITING_STUDIES)
         self._connected = partial(connected, dicom_port)
-        for work in (self._take_in_for_ever, self._write_down_for_ever):
+        for work in (self._work_for_ever, self._write_down_for_ever):
             threading.Thread(target=work, daemon=True).start()
 
     @cached_property
@@ -233,11 +198,11 @@ class Front:
     def on_c_store(self, instance: ReceivedInstance) -> int:
         """Return the status for an instance that comes.
 
-        Not authorized where nobody has allowed its sender; out of resources where room is short;
-        not understood where sequences lie so deep in each other that Orthanc, asked for them over
-        HTTP, would end.
+        Not authorized where nobody has allowed its sender; out of resources where room is short,
+        or the queue is full; not understood where sequences lie so deep in each other that Orthanc,
+        asked for them over HTTP, would end.
         """
-        if self._has_no_room():
+        if not self._capacity.has_room():
             return Answer.OUT_OF_RESOURCES
         try:
             title = instance.GetInstanceRemoteAet().strip()
@@ -246,31 +211,34 @@ class Front:
             name = error.code if isinstance(error, ClicEdgeError) else type(error).__name__
             self._warn(f"nobody knows who may send ({name}); images are turned away (0xA700)")
             return Answer.OUT_OF_RESOURCES
-        if answer is not Answer.SUCCESS or instance.GetInstanceSize() > LARGEST_FILE:
+        if answer is not Answer.SUCCESS:
             return answer
-        if is_deeper(bytes(instance.GetInstanceData()), DEEPEST_STORED):
+        if instance.GetInstanceSize() > LARGEST_FILE:
+            is_taken = self._capacity.takes_new_studies
+        elif is_deeper(bytes(instance.GetInstanceData()), DEEPEST_STORED):
             self._warn("an instance with sequences too deep in each other is turned away (0xC000)")
             return Answer.NOT_UNDERSTOOD
-        return Answer.SUCCESS
+        else:
+            is_taken = self._capacity.takes_new_studies or self._is_begun(instance)
+        return Answer.SUCCESS if is_taken else Answer.OUT_OF_RESOURCES
+
+    def _is_begun(self, instance: ReceivedInstance) -> bool:
+        """Whether Orthanc holds images of its study: half a study helps nobody."""
+        tags = json.loads(instance.GetInstanceSimplifiedJson())
+        names = (str(tags.get(name) or "") for name in ("PatientID", "StudyInstanceUID"))
+        try:
+            return self._inner.get(f"/studies/{study_handle(*names)}") is not None
+        except Transient:
+            return True
 
     def on_http(self, uri: str, **request: object) -> bool:
-        """Whether a request is let in: none that brings instances, where room is short."""
+        """Whether a request is let in: none that brings instances, where room is short.
+
+        A full queue turns nothing away here: it is the worker who brings results, to empty it.
+        """
         # Not a word, as in the callbacks of routes.
         brings = request["method"] == self._orthanc.HttpMethod.POST and STORING.fullmatch(uri)
-        return not (brings and self._has_no_room())
-
-    def _has_no_room(self) -> bool:
-        turns_away = self._reserve.is_touched
-        if turns_away != self._turns_away:
-            self._turns_away = turns_away
-            room = f"{self._reserve.size >> 20} MB"
-            self._warn(
-                f"a disk of Orthanc's is read-only or has less than {room} free; images are turned "
-                "away (0xA700)"
-                if turns_away
-                else f"Orthanc's disks have {room} free again; images are taken"
-            )
-        return turns_away
+        return not brings or self._capacity.has_room()
 
     def on_request(self, output: RestOutput, _uri: str, **request: object) -> None:
         """Answer GET with the state of a study's cases; POST runs them now."""
@@ -297,15 +265,28 @@ class Front:
         )
         return json.dumps(asdict(status), default=str)
 
-    def _take_in_for_ever(self) -> None:
+    def _work_for_ever(self) -> None:
         while True:
-            study_id = self._stable.get()
-            try:
-                self._take_in(study_id, expedited=False)
-            except Exception as error:  # noqa: BLE001 - the plugin: Orthanc goes on whatever happens
-                # Its text may quote a dataset, or a URL; the worker finds the study by itself.
-                name = error.code if isinstance(error, ClicEdgeError) else type(error).__name__
-                self._warn(f"a study could not be queued ({name}); the worker will find it")
+            self._look()
+            looked = time.monotonic()
+            while (left := looked + LOOK_SECONDS - time.monotonic()) > 0:
+                with suppress(Empty):
+                    self._try_to_take_in(self._stable.get(timeout=left))
+
+    def _try_to_take_in(self, study_id: str) -> None:
+        try:
+            self._take_in(study_id, expedited=False)
+        except Exception as error:  # noqa: BLE001 - the plugin: Orthanc goes on whatever happens
+            # Its text may quote a dataset, or a URL; the worker finds the study by itself.
+            name = error.code if isinstance(error, ClicEdgeError) else type(error).__name__
+            self._warn(f"a study could not be queued ({name}); the worker will find it")
+
+    def _look(self) -> None:
+        try:
+            appliance = self._appliance
+            self._capacity.look(appliance.ledger, appliance.settings.intake, datetime.now(UTC))
+        except Exception:  # noqa: BLE001 - as above; whoever takes in the next study says why
+            self._capacity.let_in()
 
     def _write_down_for_ever(self) -> None:
         while True:

@@ -156,6 +156,7 @@ def exported(told: str) -> set[str]:
         'clic_edge_open_cases{state="waiting"} 0.0',
         'clic_edge_ledger_cases{pipeline="organs",state="quarantined"} 1.0',
         'clic_edge_deadline_cases_at_risk{cause="queue",pipeline="organs"} 2.0',
+        'clic_edge_intake_pressure{pressure="disk"} 0.0',
         'clic_edge_deadline_results{pipeline="organs",result="missed"} 2.0',
         'clic_edge_ledger_ended_cases{code="bad-network",pipeline="organs",state="quarantined"} 1.0',
         'clic_edge_ledger_receipts{destination="pacs",result="accepted"} 2.0',

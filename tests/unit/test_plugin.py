@@ -19,6 +19,8 @@ from sites import ROOT, pipeline_toml
 from clic_edge import plugin
 from clic_edge.app import Appliance
 from clic_edge.domain.case import CaseState
+from clic_edge.ledger.cases import Admission
+from clic_edge.pipeline.capacity import study_handle
 from clic_edge.pipeline.senders import Answer
 from clic_edge.plugin import (
     BUTTON,
@@ -375,7 +377,7 @@ def test_images_are_turned_away_before_the_disk_is_full_and_taken_when_there_is_
     assert not any(short.on_http(uri, method=POST) for uri in BRINGING)
     (warning,) = orthanc.warnings
     assert "turned away (0xA700)" in warning
-    short._reserve = replace(short._reserve, size=1)
+    short._capacity._reserve = replace(short._capacity._reserve, size=1)
     assert bring(short) == Answer.SUCCESS
     assert all(short.on_http(uri, method=POST) for uri in BRINGING)
     assert "images are taken" in orthanc.warnings[1]
@@ -393,12 +395,68 @@ def test_what_brings_no_images_is_let_in_though_the_disk_is_full(
 
 def test_a_gigabyte_stays_free_unless_orthanc_says_otherwise(orthanc: StandIn) -> None:
     orthanc.settings = None
-    assert register(orthanc)._reserve.size == 1 << 30
+    assert register(orthanc)._capacity._reserve.size == 1 << 30
 
 
 def test_a_disk_that_is_away_is_left_to_orthanc(orthanc: StandIn, tmp_path: Path) -> None:
     orthanc.storage, orthanc.reserve = tmp_path / "not-mounted", 1 << 30
     assert bring(register(orthanc)) == Answer.SUCCESS
+
+
+@dataclass(kw_only=True)
+class Incoming(Received):
+    """One of a study."""
+
+    study_instance_uid: str
+
+    def GetInstanceSimplifiedJson(self) -> str:  # noqa: N802, D102 - Orthanc's name
+        return json.dumps({"PatientID": NAME, "StudyInstanceUID": self.study_instance_uid})
+
+
+def test_a_full_queue_turns_new_studies_away_and_lets_those_end_that_have_begun(
+    orthanc: StandIn, settings: Path, ledger: Ledger
+) -> None:
+    settings.write_text(
+        f'{settings.read_text()}[intake]\nfull_at_cases = 1\nwhen_full = "refuse"\n'
+    )
+    _wait(ledger)
+    orthanc.resources[f"/studies/{study_handle(NAME, '1.2')}"] = {}
+    front = _before_ct1(orthanc)
+    begun, new = (Incoming(study_instance_uid=uid, ae_title="CT1") for uid in ("1.2", "1.3"))
+    wait_for(
+        lambda: front.on_c_store(new) == Answer.OUT_OF_RESOURCES, "the plugin has seen the queue"
+    )
+    assert front.on_c_store(begun) == Answer.SUCCESS
+    assert front.on_http("/instances", method=POST), "results of the worker, which empty the queue"
+    assert "images of new studies are turned away" in orthanc.warnings[0]
+
+
+def test_a_queue_that_can_not_be_looked_at_turns_nothing_away(
+    orthanc: StandIn, settings: Path, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "LOOK_SECONDS", 0.05)
+    settings.write_text(
+        f'{settings.read_text()}[intake]\nfull_at_cases = 1\nwhen_full = "refuse"\n'
+    )
+    _wait(ledger)
+    front, new = _before_ct1(orthanc), Incoming(study_instance_uid="1.3", ae_title="CT1")
+    wait_for(
+        lambda: front.on_c_store(new) == Answer.OUT_OF_RESOURCES, "the plugin has seen the queue"
+    )
+    front._appliance.engine.dispose()
+    (settings.parent / "clic-edge.sqlite").unlink()
+    wait_for(lambda: front.on_c_store(new) == Answer.SUCCESS, "the plugin has seen that it is gone")
+
+
+def _before_ct1(orthanc: StandIn) -> Front:
+    front = register(orthanc)
+    front._connected = lambda: frozenset({"192.0.2.7"})
+    return front
+
+
+def _wait(ledger: Ledger) -> None:
+    one = Admission(case_id="waits", study_id="waits", pipeline="hippocampus", series_ids=("one",))
+    ledger.cases.admit(one)
 
 
 def test_a_large_file_is_left_to_the_worker(orthanc: StandIn, ledger: Ledger) -> None:

@@ -16,6 +16,7 @@ from clic_edge.domain.case import CaseState
 from clic_edge.domain.constancy import Verdict
 from clic_edge.domain.deadline import LateCause
 from clic_edge.domain.monitoring import Severity
+from clic_edge.domain.pressure import Pressure
 from clic_edge.domain.standing import ModelState
 from clic_edge.ledger.records import HEARTBEAT
 
@@ -44,6 +45,13 @@ _CAUSES: Final = MappingProxyType(
         LateCause.WAITING: "waiting",
         LateCause.QUEUE: "queue",
         LateCause.SLOW: "slow",
+    }
+)
+_PRESSURES: Final = MappingProxyType(
+    {
+        Pressure.DISK: "disk",
+        Pressure.QUEUE: "queue",
+        Pressure.QUEUE_TAKEN: "queue_taken",
     }
 )
 _HOUR: Final = timedelta(hours=1)
@@ -129,6 +137,7 @@ def overview(ledger: Ledger, surroundings: Surroundings, now: datetime) -> Overv
         _worker(ledger, present, now),
         _archive(surroundings),
         _queue(ledger, now),
+        _intake(ledger),
         _deadline(ledger, now),
         _quarantine(ledger),
         _models(ledger),
@@ -197,6 +206,14 @@ def _queue(ledger: Ledger, now: datetime) -> Light:
     late = now - oldest > LATE
     level, why = (Level.WARN, "late") if late else (Level.GOOD, "moves")
     return Light(name="queue", level=level, why=why, count=count, since=oldest)
+
+
+def _intake(ledger: Ledger) -> Light:
+    """Return whether images are turned away, and for want of what."""
+    for one in ledger.pressure.standing():
+        level = Level.BAD if one.pressure.turns_away else Level.WARN
+        return Light(name="intake", level=level, why=_PRESSURES[one.pressure], since=one.since)
+    return Light(name="intake", level=Level.GOOD, why="open")
 
 
 def _deadline(ledger: Ledger, now: datetime) -> Light:

@@ -16,6 +16,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from clic_edge.config.intake import Intake
 from clic_edge.config.notify import Notify
 from clic_edge.config.openid import OpenId
 from clic_edge.config.receiving import Orthanc, Senders
@@ -314,6 +315,7 @@ class Settings(Strict):
     appliance: Appliance = Field(default_factory=Appliance)
     orthanc: Orthanc = Field(default_factory=Orthanc)
     senders: Senders = Field(default_factory=Senders)
+    intake: Intake = Field(default_factory=Intake)
     worker: Worker = Field(default_factory=Worker)
     web: Web = Field(default_factory=Web)
     runtimes: Runtimes = Field(default_factory=Runtimes)

@@ -26,6 +26,8 @@ class NoticeKind(StrEnum):
     ACCOUNT_DIFFERS = "account-differs"
     DEADLINE_AT_RISK = "deadline-at-risk"
     DISK_LOW = "disk-low"
+    IMAGES_TURNED_AWAY = "images-turned-away"
+    QUEUE_FULL = "queue-full"
     CLOCK_JUMPED = "clock-jumped"
     WATCH_FAILED = "watch-failed"
     BACKUP_FAILED = "backup-failed"

@@ -34,6 +34,7 @@ from clic_edge.ledger.observations import ObservationStore
 from clic_edge.ledger.overview import OverviewStore
 from clic_edge.ledger.periods import PeriodStore
 from clic_edge.ledger.predictions import PredictionStore
+from clic_edge.ledger.pressure import PressureStore
 from clic_edge.ledger.pruning import PruneStore
 from clic_edge.ledger.records import RecordStore
 from clic_edge.ledger.search import SearchStore
@@ -93,6 +94,7 @@ class Ledger:
     workers: WorkerStore
     deadlines: DeadlineStore
     batches: BatchStore
+    pressure: PressureStore
 
     @classmethod
     def on(cls, engine: Engine, queue: CaseQueue | None = None) -> Ledger:
@@ -135,4 +137,5 @@ class Ledger:
             workers=WorkerStore(engine),
             deadlines=DeadlineStore(engine),
             batches=BatchStore(engine),
+            pressure=PressureStore(engine),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from clic_edge.config import DimseDestination, destination_profile
+from clic_edge.domain.pressure import Pressure
 from clic_edge.errors import ConfigError, Transient
 from clic_edge.ledger.database import require_ledger
 from clic_edge.pacs.probe import offers
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from clic_edge.app import Appliance
+    from clic_edge.ledger import Ledger
     from clic_edge.pacs.association import DimsePeer
 
 _ECHO: Final = "is the PACS up, does it know us by our AE title, and does the firewall let us?"
@@ -28,7 +30,10 @@ def servers(appliance: Appliance) -> Iterator[Finding]:
         lambda: _answers(lambda: appliance.archive().changes(0)),
         to_do="systemctl status clic-edge-orthanc",
     )
-    yield _ledger(appliance)
+    ledger = _ledger(appliance)
+    yield ledger
+    if ledger.verdict is Verdict.OK:
+        yield intake(appliance.ledger)
     for name, destination in settings.destinations.items():
         echo = found(
             f"destination {name}",
@@ -47,6 +52,23 @@ def _ledger(appliance: Appliance) -> Finding:
         return f"answers, {open_cases} cases under way"
 
     return found("ledger", look, to_do="systemctl status clic-edge, which makes it and keeps it")
+
+
+def intake(ledger: Ledger) -> Finding:
+    """Return whether Orthanc's plugin turns images away now, and for want of what."""
+    for one in ledger.pressure.standing():
+        turns_away = one.pressure.turns_away
+        deed = "images are turned away" if turns_away else "the queue is full"
+        return Finding(
+            what="intake",
+            seen=f"{deed} since {one.since:%Y-%m-%d %H:%M} UTC ({one.pressure})",
+            verdict=Verdict.NO if turns_away else Verdict.LOOK,
+            to_do="make room on Orthanc's disk"
+            if one.pressure is Pressure.DISK
+            else "see what the oldest case waits for, or raise the limits in [intake]",
+            exit_code=ConfigError.exit_code if turns_away else 0,
+        )
+    return Finding(what="intake", seen="images are taken")
 
 
 def _taken(appliance: Appliance, name: str, peer: DimsePeer) -> Finding:
