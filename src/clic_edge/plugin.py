@@ -79,6 +79,7 @@ class ChangeTypes(Protocol):
     """Orthanc's kinds of events, as far as we use them."""
 
     STABLE_STUDY: int
+    ORTHANC_STOPPED: int
 
 
 class HttpMethods(Protocol):
@@ -163,6 +164,7 @@ class Front:
     ) -> None:
         self._orthanc = orthanc
         self._settings_path = settings_path
+        self._ended = threading.Event()
         self._capacity = Capacity(reserve, self._warn)
         self._inner = InnerRest(orthanc)
         self._stable: Queue[str] = Queue(WAITING_STUDIES)
@@ -189,11 +191,19 @@ class Front:
 
     def on_change(self, change: int, _level: int, resource: str) -> None:
         """Remember a stable study; returns at once."""
+        if change == self._orthanc.ChangeType.ORTHANC_STOPPED:
+            self.end()
         if change == self._orthanc.ChangeType.STABLE_STUDY:
             try:
                 self._stable.put_nowait(resource)
             except Full:
                 self._warn("the list of studies is full; the worker will find the rest")
+
+    def end(self) -> None:
+        """Let the threads end: Python must not be taken down under them."""
+        self._ended.set()
+        with suppress(Full):
+            self._stable.put_nowait("")
 
     def on_c_store(self, instance: ReceivedInstance) -> int:
         """Return the status for an instance that comes.
@@ -266,12 +276,15 @@ class Front:
         return json.dumps(asdict(status), default=str)
 
     def _work_for_ever(self) -> None:
-        while True:
+        while not self._ended.is_set():
             self._look()
             looked = time.monotonic()
             while (left := looked + LOOK_SECONDS - time.monotonic()) > 0:
                 with suppress(Empty):
-                    self._try_to_take_in(self._stable.get(timeout=left))
+                    study_id = self._stable.get(timeout=left)
+                    if self._ended.is_set():
+                        return
+                    self._try_to_take_in(study_id)
 
     def _try_to_take_in(self, study_id: str) -> None:
         try:
@@ -289,8 +302,7 @@ class Front:
             self._capacity.let_in()
 
     def _write_down_for_ever(self) -> None:
-        while True:
-            time.sleep(_NOTES_SECONDS)
+        while not self._ended.wait(_NOTES_SECONDS):
             try:
                 self._door.write_down()
             except ClicEdgeError:

@@ -30,12 +30,12 @@ from clic_edge.plugin import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from clic_edge.ledger import Ledger
 
-STABLE_STUDY, STABLE_SERIES = 14, 13
+STABLE_STUDY, STABLE_SERIES, STOPPED = 14, 13, 10
 GET, POST = 1, 2
 STUDY = "0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d"
 NAME = "Kanariefugl"
@@ -55,7 +55,7 @@ class StandIn:
     callbacks: dict[str, Callable[..., None]] = field(default_factory=dict)
     script: str = ""
     ChangeType: SimpleNamespace = field(
-        default_factory=lambda: SimpleNamespace(STABLE_STUDY=STABLE_STUDY)
+        default_factory=lambda: SimpleNamespace(STABLE_STUDY=STABLE_STUDY, ORTHANC_STOPPED=STOPPED)
     )
     HttpMethod: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(POST=POST))
     OrthancException: type[Exception] = OrthancException
@@ -163,12 +163,12 @@ def ledger(settings: Path) -> Ledger:
 
 
 @pytest.fixture
-def orthanc(settings: Path) -> StandIn:
-    """Return an Orthanc with one study that the pipeline takes."""
+def orthanc(settings: Path) -> Iterator[StandIn]:
+    """Yield an Orthanc with one study that the pipeline takes."""
     instances = ["instance-1", "instance-2"]
     file = hostile_files.part10(hostile_files.image(1))
     study_tags = {"StudyInstanceUID": "1.2.3", "PatientName": NAME}
-    return StandIn(
+    stand_in = StandIn(
         settings=settings,
         resources={
             f"/studies/{STUDY}": {
@@ -184,6 +184,9 @@ def orthanc(settings: Path) -> StandIn:
             "/instances/instance-1/metadata?expand": {},
         },
     )
+    yield stand_in
+    if "change" in stand_in.callbacks:
+        stand_in.callbacks["change"](STOPPED, 0, "")
 
 
 def _ask(front: Front, method: str, study_id: str = STUDY) -> Output:
@@ -214,6 +217,15 @@ def test_a_stable_study_is_queued(orthanc: StandIn, ledger: Ledger) -> None:
         False,
     )
     assert orthanc.warnings == []
+
+
+def test_its_threads_end_with_orthanc(orthanc: StandIn) -> None:
+    before = set(threading.enumerate())
+    front = register(orthanc)
+    begun = set(threading.enumerate()) - before
+    assert begun
+    front.on_change(STOPPED, 0, "")
+    wait_for(lambda: not any(one.is_alive() for one in begun), "they end")
 
 
 def test_other_events_are_none_of_its_business(orthanc: StandIn, ledger: Ledger) -> None:
