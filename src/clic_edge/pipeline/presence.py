@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 _BEATS_TO_SILENCE: Final = 6
 """So many beats must be missed until a worker counts as dead."""
 _FORGOTTEN_AFTER: Final = timedelta(days=30)
+_FORGOTTEN_AT_A_TIME: Final = 500
 _PROC: Final = Path("/proc")
 
 
@@ -136,6 +137,11 @@ class Presence:
     def deadly(self, cases: Collection[Case]) -> tuple[Case, ...]:
         """Return those at which workers died as often as they may."""
         return self._queue.deadly(cases)
+
+    def forget_ended(self, now: datetime) -> bool:
+        """Let the queue forget attempts that ended long ago; return whether none is left."""
+        some = _FORGOTTEN_AT_A_TIME
+        return self._queue.forget(now - _FORGOTTEN_AFTER, at_most=some) < some
 
     @contextmanager
     def among_others(self, stop: threading.Event) -> Iterator[None]:

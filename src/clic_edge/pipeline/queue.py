@@ -14,7 +14,7 @@ from clic_edge.domain.case import Priority
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
-    from datetime import timedelta
+    from datetime import datetime, timedelta
 
     import sqlalchemy as sa
     from dbos import EnqueueOptions
@@ -36,6 +36,7 @@ LINE_VERSION = "2"
 DEATHS = 4
 """So often may a worker die at one attempt of a case until a person has to look."""
 _UNDER_WAY = ["ENQUEUED", "PENDING", "DELAYED"]
+_ENDED = ["SUCCESS", "ERROR", "CANCELLED"]
 
 
 class DurableQueue:
@@ -116,6 +117,22 @@ class DurableQueue:
             executor_id=worker, status="PENDING", load_input=False, load_output=False
         )
         return tuple(workflow.workflow_id for workflow in held)
+
+    def forget(self, before: datetime, *, at_most: int) -> int:
+        """Delete what is remembered of attempts that ended before a moment; return of how many.
+
+        It is some 30 KB an attempt. What a case came to, its stages and its audit are the ledger's.
+        """
+        ended = self._client.list_workflows(
+            status=_ENDED,
+            completed_before=before.isoformat(),
+            limit=at_most,
+            load_input=False,
+            load_output=False,
+        )
+        if ended:
+            self._client.delete_workflows([workflow.workflow_id for workflow in ended])
+        return len(ended)
 
     def let_go(self, workflows: Collection[str]) -> None:
         """End workflows of a worker that is gone: should it wake, it begins no further stage."""

@@ -159,7 +159,8 @@ class Worker:
         if now.date() == self._tidied_on:
             return
         try:
-            if tidy(self._line.ledger, self._pace.retention, now=now):
+            has_forgotten = self._presence.forget_ended(now)
+            if tidy(self._line.ledger, self._pace.retention, now=now) and has_forgotten:
                 self._tidied_on = now.date()
         except DatabaseFailed:
             telemetry.sweep_failed(code="database-away")
