@@ -54,7 +54,7 @@ value() {
 read_arguments() {
 	while [ $# -gt 0 ]; do
 		case $1 in
-		--check | --rollback | --uninstall | --purge) action=${1#--} ;;
+		--check | --rollback | --uninstall | --purge | --image | --site) action=${1#--} ;;
 		--help | -h)
 			usage
 			exit 0
@@ -122,16 +122,20 @@ borrowed() {
 		PYTHONHOME="$scratch/usr" PATH="$scratch/usr/bin:$PATH" "$@"
 }
 
-look_first() {
-	local why arguments=("$here")
-	[ -n "$certificate" ] && arguments+=(--certificate "$certificate" --certificate-key "$certificate_key")
-	why=$(borrowed python3.11 -I "$here/preflight.py" "${arguments[@]}" 2>&1) || refuse "$why"
+require_pacs() {
 	if [ ! -f "$etc/clic-edge.toml" ] && [ -z "$backup" ]; then
 		[[ $pacs =~ ^[A-Za-z0-9_.-]{1,16}@[A-Za-z0-9.-]+:[0-9]{1,5}$ ]] ||
 			refuse "Say which PACS takes the results: --pacs AETITLE@HOST:PORT."
 		[[ ${name:-$(hostname)} =~ ^[A-Za-z0-9_.-]{1,64}$ ]] ||
 			refuse "Say what this appliance is called, in letters, digits, points and dashes: --name NAME."
 	fi
+}
+
+look_first() {
+	local why arguments=("$here")
+	[ -n "$certificate" ] && arguments+=(--certificate "$certificate" --certificate-key "$certificate_key")
+	why=$(borrowed python3.11 -I "$here/preflight.py" "${arguments[@]}" 2>&1) || refuse "$why"
+	require_pacs
 	if [ -n "$backup" ]; then
 		[ ! -f "$etc/clic-edge.toml" ] || refuse "A site is here already; a backup is restored on a machine without one."
 		[ -f "$backup" ] || refuse "$backup is not there."
@@ -283,6 +287,12 @@ install_units() {
 	systemctl --quiet enable "${services[@]}" clic-edge.target "${timers[@]}"
 }
 
+make_current() {
+	ln -sfn "$1" "$home/current"
+	ln -sfn "$home/current/venv/bin/clic-edge" /usr/local/bin/clic-edge
+	ln -sfn "$home/current/install.sh" /usr/local/sbin/clic-edge-setup
+}
+
 take_over() {
 	local release=$1 before=''
 	[ -L "$home/current" ] && before=$(readlink "$home/current")
@@ -291,9 +301,7 @@ take_over() {
 		keep_ledger "$before" "$release"
 		ln -sfn "$before" "$home/previous"
 	fi
-	ln -sfn "$release" "$home/current"
-	ln -sfn "$home/current/venv/bin/clic-edge" /usr/local/bin/clic-edge
-	ln -sfn "$home/current/install.sh" /usr/local/sbin/clic-edge-setup
+	make_current "$release"
 	install_units "$release"
 	start_services
 }
@@ -361,6 +369,32 @@ do_install() {
 		say "$release is installed."
 	fi
 	exit "$verdict"
+}
+
+# What every container shares, and nothing of a site.
+do_image() {
+	local release
+	verify_bundle
+	borrow
+	release=$(release_name)
+	install_packages
+	unpack_release "$release"
+	make_users "$release"
+	make_current "$release"
+	rm -rf "$etc" "$state"
+	mkdir "$etc" "$state"
+}
+
+# The rest, in a container of that image, into the volumes of the site.
+do_site() {
+	local release
+	[ -L "$home/current" ] || refuse "This is no image of clic-edge."
+	release=$(readlink "$home/current")
+	trust=$(sha256sum "$home/current/release-key.gpg" | cut -d ' ' -f 1)
+	require_pacs
+	systemd-tmpfiles --create clic-edge.conf
+	make_site "$release"
+	say "The site of $release is made."
 }
 
 do_rollback() {
