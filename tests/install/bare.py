@@ -106,7 +106,7 @@ class Host:
             capture_output=True,
             text=True,
             input=stdin,
-            timeout=600,
+            timeout=1500,
         )
 
     def done(self, command: str) -> str:

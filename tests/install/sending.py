@@ -36,7 +36,7 @@ def states(host: Host) -> list[str]:
 
 def await_states(host: Host, *expected: str) -> None:
     """Return when the cases are in these states."""
-    wait_for(lambda: sorted(states(host)) == sorted(expected), f"cases are {expected}", 240)
+    wait_for(lambda: sorted(states(host)) == sorted(expected), f"cases are {expected}", 900)
 
 
 def objects_in_pacs(host: Host) -> list[str]:
