@@ -102,8 +102,9 @@ first_changed() {
 	{ sha256sum --check SHA256SUMS 2>/dev/null || true; } | sed -n 's/: FAILED.*//p' | head -n 1
 }
 
+# A link is named with what it leads to, so that none is in the list.
 unlisted() {
-	comm -23 <(cd "$here" && find . -type f ! -name 'SHA256SUMS*' -printf '%P\n' | sort) \
+	comm -23 <(cd "$here" && find . ! -type d ! -path ./SHA256SUMS ! -path ./SHA256SUMS.sig -printf '%P%l\n' | sort) \
 		<(cut -c 67- "$here/SHA256SUMS" | sort)
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import os
 import shutil
 import sqlite3
 import subprocess
@@ -51,6 +52,25 @@ def test_gpgv_knows_the_signature_of_a_key_like_those_of_model_packages(
     assert subprocess.run(words, cwd=tmp_path, capture_output=True, check=False).returncode == 0
     (tmp_path / "sums").write_bytes(BODY.replace(b"0", b"1"))
     assert subprocess.run(words, cwd=tmp_path, capture_output=True, check=False).returncode == 1
+
+
+def test_what_lies_in_a_bundle_beside_what_was_signed_is_found_whatever_it_is(
+    root: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "wheels").mkdir()
+    (tmp_path / "wheels/ours.whl").write_bytes(BODY)
+    (tmp_path / "wheels/SHA256SUMS.more").write_bytes(BODY)
+    (tmp_path / "wheels/theirs.whl").symlink_to("SHA256SUMS.more")
+    (tmp_path / "SHA256SUMS").write_text(f"{hashlib.sha256(BODY).hexdigest()}  wheels/ours.whl\n")
+    (tmp_path / "SHA256SUMS.sig").touch()
+    lines = (root / "appliance/bundle/install.sh").read_text().splitlines()
+    begin = lines.index("unlisted() {")
+    asked = "\n".join([*lines[begin : lines.index("}", begin) + 1], "unlisted"])
+    words = ("bash", "-c", asked)
+    told = subprocess.run(
+        words, env={**os.environ, "here": str(tmp_path)}, capture_output=True, text=True, check=True
+    ).stdout
+    assert told.split() == ["wheels/SHA256SUMS.more", "wheels/theirs.whlSHA256SUMS.more"]
 
 
 @pytest.fixture

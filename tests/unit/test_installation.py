@@ -89,7 +89,19 @@ def test_the_drop_in_names_them_and_a_name_without_an_address_is_said(tmp_path: 
     text = (tmp_path / "clic-edge-worker.service.d" / "50-network.conf").read_text()
     assert "\nIPAddressAllow=192.0.2.7\n" in text
     assert "no-such-host.invalid, which has no address now" in text
-    assert "\nReadWritePaths=-/srv/results\n" in text
+    assert '\nReadWritePaths="-/srv/results"\n' in text
+
+
+def test_no_name_of_the_settings_begins_a_line_of_a_unit(tmp_path: Path) -> None:
+    settings = tmp_path / "clic-edge.toml"
+    settings.write_text(
+        '[destinations."a\\nExecStartPre=+/x"]\nkind = "folder"\npath = "/a b/5%n\\nExecStop=+/x"\n'
+        '[destinations.pacs]\nkind = "dimse"\nhost = "-\\nExecStart=+/x"\nport = 104\n'
+        'called_ae_title = "PACS"\n'
+    )
+    told = CliRunner().invoke(app, ["-c", str(settings), "site", "network"]).stdout.splitlines()
+    assert not [line for line in told if line.startswith("Exec")]
+    assert 'ReadWritePaths="-/a b/5%%n?ExecStop=+/x"' in told
 
 
 def test_orthanc_is_told_a_password_that_is_made_once(tmp_path: Path) -> None:

@@ -69,6 +69,9 @@ key_file = "page-key"
 [notify.webhook]
 url = "https://told.example"
 secret_file = "hook"
+[runtimes.servers.far]
+url = "https://models.example"
+token_file = "token"
 [destinations.archive]
 kind = "dicomweb"
 url = "https://archive.example"
@@ -80,7 +83,8 @@ def test_secrets_are_found_by_the_settings_that_lead_to_them(tmp_path: Path) -> 
     (tmp_path / "site.toml").write_text(SETTINGS)
     settings = load_settings(tmp_path / "site.toml")
     names = [str(path.relative_to(tmp_path)) for path in secret_files(settings)]
-    assert names == ["archive", "hook", "orthanc-password", "page-key", "state/deid.key", "web.key"]
+    told = ["archive", "hook", "orthanc-password", "page-key", "state/deid.key", "token", "web.key"]
+    assert names == told
 
 
 def test_a_secret_that_others_may_read_is_named_and_a_state_folder_told(tmp_path: Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import re
 import shutil
 import tarfile
@@ -103,6 +105,12 @@ def bench(tmp_path: Path) -> Bench:
     return Bench(settings=etc / "site.toml", state=state, out=out, keys=keys)
 
 
+def unpacked(tar: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = tar.extractfile(member)
+    assert stream
+    return stream.read()
+
+
 def names_in(content: bytes) -> set[str]:
     with tarfile.open(fileobj=io.BytesIO(content)) as tar:
         return set(tar.getnames())
@@ -112,7 +120,7 @@ def test_what_is_not_known_to_be_plain_is_sealed_and_no_secret_is_in_the_backup(
     bench: Bench,
 ) -> None:
     bench.back_up()
-    own = {"manifest.json", "ledger.backup", "models/one/model.toml"}
+    own = {"manifest.json", "manifest.hmac", "ledger.backup", "models/one/model.toml"}
     assert names_in(bench.out.read_bytes()) == own | {f"settings/{one}" for one in PLAIN}
     assert {one.stat().st_mode & 0o777 for one in (bench.out, bench.keys)} == {0o600}
     key = load_key(bench.settings.parent / "secrets/worker/deid.key")
@@ -120,7 +128,7 @@ def test_what_is_not_known_to_be_plain_is_sealed_and_no_secret_is_in_the_backup(
         assert secret not in bench.out.read_bytes() + bench.keys.read_bytes()
     key_id, sealed = unseal(bench.keys, PASSPHRASE)
     assert key_id == key.key_id
-    assert names_in(sealed) == {f"settings/{one}" for one in SECRETS}
+    assert names_in(sealed) == {f"settings/{one}" for one in SECRETS} | {"backup.key"}
 
 
 def test_a_site_comes_of_its_backup_with_the_same_key_and_the_same_cases(bench: Bench) -> None:
@@ -156,6 +164,28 @@ def test_a_backup_with_a_changed_byte_restores_nothing(bench: Bench) -> None:
     bench.out.write_bytes(b"something else")
     with pytest.raises(ConfigError, match="no-backup"):
         bench.restore()
+    assert not bench.settings.exists()
+    assert not bench.state.exists()
+
+
+def test_a_backup_that_somebody_else_wrote_restores_nothing(bench: Bench, tmp_path: Path) -> None:
+    bench.back_up()
+    bench.lose()
+    elsewhere = tmp_path / "elsewhere"
+    with tarfile.open(bench.out) as tar:
+        members = {one.name: unpacked(tar, one) for one in tar}
+    named = json.loads(members["manifest.json"])
+    members["models/one/model.toml"] = b"another model"
+    named["digests"]["models/one/model.toml"] = hashlib.sha256(b"another model").hexdigest()
+    members["manifest.json"] = json.dumps(named | {"models": str(elsewhere)}).encode()
+    with tarfile.open(bench.out, "w") as tar:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    with pytest.raises(Defect, match="backup-changed"):
+        bench.restore()
+    assert not elsewhere.exists()
     assert not bench.settings.exists()
     assert not bench.state.exists()
 

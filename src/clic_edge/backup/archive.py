@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import io
 import os
 import tarfile
@@ -28,8 +29,9 @@ if TYPE_CHECKING:
     from clic_edge.config import Settings
     from clic_edge.ledger.backup import Backup
 
-MANIFEST: Final = "manifest.json"
-LEDGER: Final = "ledger.backup"
+MANIFEST, PROOF, LEDGER = "manifest.json", "manifest.hmac", "ledger.backup"
+PROVING_KEY: Final = "backup.key"
+"""Among the sealed: what the manifest is proved with, of the site's key."""
 
 
 class Manifest(BaseModel):
@@ -90,17 +92,19 @@ def back_up_site(
     for path in (out, keys):
         if path and path.exists():
             raise ConfigError("backup-there", f"{path} is there already; name another file.")
-    key_id = load_key(site.settings.appliance.deid_key).key_id
+    key = load_key(site.settings.appliance.deid_key)
+    key_id, proving = key.key_id, key.derived("backup")
     parts = parts_of(site.settings_path, site.settings)
     if keys:
         with _private(keys) as stream:
-            stream.write(seal(_packed(parts), passphrase, key_id=key_id))
+            stream.write(seal(_packed(parts, proving), passphrase, key_id=key_id))
     with _private(out) as stream, _beside(out) as work:
         ledger = site.copy_ledger(work / LEDGER)
         files = {LEDGER: ledger.path, **{one.name: one.path for one in parts.plain}}
-        manifest = _manifest(site, files, key_id=key_id)
+        manifest = _manifest(site, files, key_id=key_id).model_dump_json(indent=1).encode()
         with tarfile.open(fileobj=stream, mode="w") as tar:
-            _add(tar, MANIFEST, manifest.model_dump_json(indent=1).encode())
+            _add(tar, MANIFEST, manifest)
+            _add(tar, PROOF, proof(manifest, proving))
             for name, path in files.items():
                 tar.add(path, arcname=name, recursive=False)
     return SiteBackup(
@@ -120,10 +124,16 @@ def _manifest(site: Site, files: dict[str, Path], *, key_id: str) -> Manifest:
     )
 
 
-def _packed(parts: Parts) -> bytes:
+def proof(manifest: bytes, proving: bytes) -> bytes:
+    """Return what nobody can write under a manifest who has not the site's key, nor what is sealed."""
+    return hmac.digest(proving, manifest, "sha256").hex().encode()
+
+
+def _packed(parts: Parts, proving: bytes) -> bytes:
     """Return the secrets as an archive of their own, each with its owner and who may read it."""
     content = io.BytesIO()
     with tarfile.open(fileobj=content, mode="w") as tar:
+        _add(tar, PROVING_KEY, proving)
         for one in parts.secret:
             tar.add(one.path, arcname=one.name, recursive=False)
     return content.getvalue()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import io
 import os
 import shutil
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Final
 
-from clic_edge.backup.archive import LEDGER, MANIFEST, Manifest
+from clic_edge.backup.archive import LEDGER, MANIFEST, PROVING_KEY, Manifest, proof
 from clic_edge.backup.parts import MODELS, SETTINGS, STATE
 from clic_edge.backup.sealing import unseal
 from clic_edge.config import load_settings
@@ -22,6 +23,7 @@ from clic_edge.ledger.backup import require_empty, restore
 from clic_edge.ledger.database import open_engine
 
 _SUFFIX: Final = ".sha256"
+_LARGEST_HEAD: Final = 1 << 26
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,18 +46,13 @@ def restore_site(archive: Path, *, keys: Path, passphrase: str, into: Path) -> R
         ``no-backup``; ``site-there``: the folder has settings already; ``keys-of-another-site``;
         as `unseal`, `load_settings` and `ledger.backup.restore`.
     Defect
-        ``backup-changed``: a file is not what was backed up.
+        ``backup-changed``: a file is not what was backed up, or this site did not write the backup.
 
     """
     key_id, sealed = unseal(keys, passphrase)
     with tempfile.TemporaryDirectory(prefix="clic-edge-restore-") as work:
-        manifest = _unpacked(archive, Path(work))
+        manifest = _unpacked(archive, Path(work), key_id=key_id, proving=_proving(keys, sealed))
         settings_path = into / manifest.settings
-        if key_id != manifest.key_id:
-            raise ConfigError(
-                "keys-of-another-site",
-                f"The keys are those of {key_id}, and the backup was made with {manifest.key_id}.",
-            )
         if settings_path.exists():
             raise ConfigError(
                 "site-there", f"{settings_path} is there already; nothing was restored."
@@ -74,12 +71,25 @@ def restore_site(archive: Path, *, keys: Path, passphrase: str, into: Path) -> R
     return Restored(manifest=manifest, settings_path=settings_path, secrets=secrets)
 
 
-def _unpacked(archive: Path, work: Path) -> Manifest:
-    """Unpack a backup whose every file is what its manifest says."""
+def _unpacked(archive: Path, work: Path, *, key_id: str, proving: bytes) -> Manifest:
+    """Unpack a backup of which the site wrote the manifest, and every file is what that says."""
     try:
         with tarfile.open(archive, "r:") as tar:
-            first, *others = tar
-            manifest = Manifest.model_validate_json(_stream(tar, first).read())
+            first, second, *others = tar
+            told, proved = (_stream(tar, one).read(_LARGEST_HEAD) for one in (first, second))
+            manifest = Manifest.model_validate_json(told)
+            if key_id != manifest.key_id:
+                raise ConfigError(
+                    "keys-of-another-site",
+                    f"The keys are those of {key_id}, and the backup was made with "
+                    f"{manifest.key_id}.",
+                )
+            if not hmac.compare_digest(proof(told, proving), proved):
+                raise Defect(
+                    "backup-changed",
+                    f"The list of files in {archive} is not what this site wrote; use an earlier "
+                    "backup.",
+                )
             for member in others:
                 path = work / _safe(member.name)
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,6 +108,14 @@ def _unpacked(archive: Path, work: Path) -> Manifest:
     digest = manifest.digests[LEDGER]
     (work / f"{LEDGER}{_SUFFIX}").write_text(f"{digest}  {LEDGER}\n")
     return manifest
+
+
+def _proving(keys: Path, sealed: bytes) -> bytes:
+    with tarfile.open(fileobj=io.BytesIO(sealed), mode="r:") as tar:
+        first = tar.next()
+        if first is None or first.name != PROVING_KEY:
+            raise ConfigError("no-keys", f"{keys} holds no keys of `clic-edge backup`.")
+        return _stream(tar, first).read()
 
 
 def _stream(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -131,14 +149,15 @@ def _place(source: Path, target: Path) -> None:
 
 def _put_secrets(sealed: bytes, folders: dict[str, Path]) -> int:
     with tarfile.open(fileobj=io.BytesIO(sealed), mode="r:") as tar:
-        placed = [_put(tar, member, folders) for member in tar]
+        secrets = [member for member in tar if member.name != PROVING_KEY]
+        placed = [_put(tar, member, folders) for member in secrets]
     return len(placed)
 
 
 def _put(tar: tarfile.TarFile, member: tarfile.TarInfo, folders: dict[str, Path]) -> Path:
     """Put one secret in place, for whom it was; a user whom this machine lacks gets nothing."""
     first, _, rest = _safe(member.name).partition("/")
-    path = folders[first] / rest
+    path = folders[first] / _safe(rest)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     path.touch(mode=0o600)

@@ -104,15 +104,21 @@ def _lines(settings: Settings, found: dict[Peer, tuple[str, ...]]) -> Iterator[s
     yield "# Written by `clic-edge site network`; run it again when the settings or addresses change."
     yield "[Service]"
     for peer, addresses in found.items():
-        yield f"# {peer.what}: {peer.host}" + ("" if addresses else ", which has no address now")
+        lost = "" if addresses else ", which has no address now"
+        yield f"# {_in_line(peer.what)}: {_in_line(peer.host)}{lost}"
         yield from (f"IPAddressAllow={address}" for address in addresses)
     if any(peer.host not in addresses for peer, addresses in found.items()):
         yield "# who resolves names"
         yield from (f"IPAddressAllow={address}" for address in _resolvers())
     for name, destination in settings.destinations.items():
         if isinstance(destination, FolderDestination):
-            yield f"# destinations.{name}"
-            yield f"ReadWritePaths=-{destination.path}"
+            yield f"# destinations.{_in_line(name)}"
+            yield f'ReadWritePaths="-{_in_line(str(destination.path)).replace("%", "%%")}"'
+
+
+def _in_line(text: str) -> str:
+    """Return a text of the settings that ends neither the line of a unit nor what is quoted there."""
+    return "".join(one if one.isprintable() and one not in '"\\' else "?" for one in text)
 
 
 def _resolvers() -> Iterator[str]:

@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from clic_edge.config.settings import Settings
 
-_SUFFIXES: Final = ("password_file", "secret_file", "key_file", "_key")
+_SUFFIXES: Final = ("password_file", "secret_file", "token_file", "key_file", "_key")
 """How the key of a setting ends that names a file with a secret."""
 
 
