@@ -36,9 +36,11 @@ What a site sees of a fault, and what to do, is in [faults](../how-to/faults.md)
 - **end**: the state in which the studies' cases ended, the fault being over. A study ends in exactly one.
 - **lost**: studies that ended nowhere, and result objects that the PACS lacks.
 - **doubled**: result objects beyond the one set, predictions made twice, and studies with two answers.
-- **others**: what became of other studies that came at that time.
+- **others**: what became of other studies that came at that time, where the run tried that.
 """
-HELD_UP_BY_NOTHING = "not held up"
+NOT_HELD_UP = "not held up"
+"""Said only where another study came to its end while the fault lasted."""
+NOT_TRIED = "not tried"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +55,7 @@ class Outcome:
     """The states in which the cases ended."""
     lost: int
     doubled: int
-    others: str = HELD_UP_BY_NOTHING
+    others: str = NOT_TRIED
     note: str = ""
     """What was told to whom meanwhile."""
 

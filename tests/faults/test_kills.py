@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from faults.bench import Outcome, account
+from faults.bench import NOT_HELD_UP, Outcome, account
 from faults.boxes import Box, Running, box, killable_postgres
 from servers import PostgresServer, wait_for
 from sites import SiteOptions
@@ -84,6 +84,6 @@ def test_a_process_is_killed_at_each_step_and_started_again(
                 end=found.end,
                 lost=found.lost,
                 doubled=found.doubled,
-                others="delivered, when it is back" if is_needed else "not held up",
+                others="delivered, when it is back" if is_needed else NOT_HELD_UP,
             )
         )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from bad_wires import Wire, full_port
-from faults.bench import Outcome
+from faults.bench import NOT_HELD_UP, Outcome
 from faults.peers import STEADY, Destination, Here, behind, site_with
 from faulty_pacs import Commitment, Fault, FaultyPacs, faulty_pacs
 from pynetdicom.sop_class import SegmentationStorage
@@ -205,6 +205,7 @@ def test_results_wait_while_a_fault_lasts_and_arrive_once_when_it_is_over(
             end=found.end,
             lost=found.lost,
             doubled=found.doubled,
+            others=NOT_HELD_UP,
             note=f"the case waits (`{case.code}`): *… {case.words}*",
         )
     )
@@ -228,6 +229,7 @@ def test_cases_for_a_host_that_drops_packets_hold_up_no_other(
             end=found.end,
             lost=found.lost,
             doubled=found.doubled,
+            others=NOT_HELD_UP,
             note="one case at a time tries; the others wait (`destination-busy`)",
         )
     )
@@ -252,6 +254,7 @@ def test_cases_for_a_pacs_that_does_not_answer_for_minutes_hold_up_no_other(
             end=found.end,
             lost=found.lost,
             doubled=found.doubled,
+            others=NOT_HELD_UP,
             note="one case at a time is there; the others wait (`destination-busy`)",
         )
     )
@@ -421,6 +424,7 @@ def test_a_case_waits_for_a_report_that_does_not_come_and_others_do_not(
             end=found.end,
             lost=found.lost,
             doubled=found.doubled,
+            others=NOT_HELD_UP,
             note="the case waits (`commitment-pending`)"
             + ("; a late report counts" if is_late else ", and asks again until one comes"),
         )

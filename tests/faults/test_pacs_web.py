@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from bad_wires import Wire, bad_wire
-from faults.bench import Outcome
+from faults.bench import NOT_HELD_UP, Outcome
 from faults.peers import Destination, Here, site_with
 from servers import free_port
 
@@ -160,6 +160,7 @@ def test_results_wait_for_a_server_and_arrive_once(
             end=found.end,
             lost=found.lost,
             doubled=found.doubled,
+            others=NOT_HELD_UP,
             note=f"the case waits (`{answer.code}`): *… {answer.words}*",
         )
     )

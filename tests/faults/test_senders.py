@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from factories import Stack, make_datasets
-from faults.bench import Account, Outcome
+from faults.bench import NOT_HELD_UP, NOT_TRIED, Account, Outcome
 from faults.peers import STEADY, Here, light_study, site_with
 from model_packages import known_labels, volume_of
 from pydicom import dcmread
@@ -40,13 +40,16 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
         yield here
 
 
-def _outcome(fault: str, where: str, found: Account, note: str = "") -> Outcome:
+def _outcome(
+    fault: str, where: str, found: Account, note: str = "", *, others: str = NOT_TRIED
+) -> Outcome:
     return Outcome(
         fault=fault,
         where=where,
         end=found.end,
         lost=found.lost,
         doubled=found.doubled,
+        others=others,
         note=note,
     )
 
@@ -80,6 +83,7 @@ def test_a_sender_that_stops_halfway_and_comes_back(
             "the pipeline asks the PACS how many images there are",
             found,
             "the case waits (`study-incomplete`) and takes the whole",
+            others=NOT_HELD_UP,
         )
     )
 
@@ -174,6 +178,7 @@ def test_one_study_instance_uid_under_two_patients(
             here.account([second, other]),
             "the second is quarantined (`study-of-two-patients`) and nothing of it sent, until a "
             "person has deleted the wrong one",
+            others=NOT_HELD_UP,
         )
     )
 
@@ -269,6 +274,7 @@ def test_a_study_that_is_deleted_in_orthanc_while_it_runs(
             {"predicted": "as its prediction is logged", "half sent": "between two objects"}[point],
             here.account([study_id, other]),
             f"`{here.site.cases(study_id)[-1].code or 'delivered: all was read before'}`",
+            others=NOT_HELD_UP,
         )
     )
 

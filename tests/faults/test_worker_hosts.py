@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from faults.bench import Outcome, account
+from faults.bench import NOT_HELD_UP, Outcome, account
 from servers import kill, postgres_server, require, wait_for
 from sites import Site, SiteOptions, hippocampus_study, running_site
 
@@ -103,6 +103,7 @@ def test_a_worker_host_dies(site: Site, number: int, told: Callable[[Outcome], N
             end=found.end,
             lost=found.lost,
             doubled=found.doubled,
+            others=NOT_HELD_UP,
             note="another worker takes the case over; `worker-replaced` in the audit trail",
         )
     )
