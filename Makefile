@@ -16,7 +16,7 @@ STUDY ?=
 VIEWER_TGZ ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-drift viewer check test faults doors servers sbom audit fuzz bundle test-install bench clean debian browser promtool
+.PHONY: help setup demo demo-drift viewer check test faults doors servers sbom audit fuzz bundle test-install bench bench-load clean debian browser promtool
 
 help: ## explain these commands
 	@echo "clic-edge: clinical AI beside the PACS"
@@ -124,6 +124,9 @@ fuzz: setup ## feed every entrance with what nobody would write, SECONDS=60 each
 
 bench: setup ## measure against peers and write benchmarks/RESULTS.md
 	@$(BIN)/python benchmarks/run.py
+
+bench-load: setup ## send a hospital's traffic into the appliance and write benchmarks/LOAD.md; SIZES=--small
+	@$(BIN)/python benchmarks/load.py $(SIZES)
 
 clean: ## remove what was built; keeps your checkout
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
