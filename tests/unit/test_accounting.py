@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +21,7 @@ from clic_edge.domain.monitoring import Acknowledgement
 from clic_edge.domain.result import Receipt, ResultKind, ResultObject
 from clic_edge.errors import Transient
 from clic_edge.ledger.alarms import WantedAlarms
+from clic_edge.ledger.cases import Admission
 from clic_edge.pacs.transport import AskedStudy, HeldStudy, Holding
 from clic_edge.pipeline.delivery import deliver_again
 from clic_edge.pipeline.intake import intake
@@ -29,7 +31,7 @@ from clic_edge.web import accounting, alarms, api
 from clic_edge.web.rendering import Pages
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from clic_edge.domain.accounting import DayAccount, Difference
     from clic_edge.pipeline.line import Line
@@ -79,9 +81,15 @@ class Pacs:
     moved: set[str] = field(default_factory=set)
     down: bool = False
     refuses: bool = False
+    asked: int = 0
+    meanwhile: Callable[[], None] = lambda: None
 
     def deliver(self, results: Sequence[ResultObject]) -> tuple[Receipt, ...]:
         """Take what is sent, for the one study that was delivered, or refuse it."""
+        self.asked += 1
+        if self.down:
+            raise Transient("destination-unreachable", "Nothing answers.")
+        self.meanwhile()
         taken = not self.refuses
         if taken:
             self.objects["good"] = {one.sop_instance_uid for one in results}
@@ -114,9 +122,9 @@ class Kept(Shelf):
     result_kept: ResultObject
 
     def result(self, sop_instance_uid: str, kind: str = "") -> ResultObject:
-        """Return it."""
-        assert (sop_instance_uid, kind) == (self.result_kept.sop_instance_uid, ResultKind.SR)
-        return self.result_kept
+        """Return it, by whatever UID."""
+        assert kind == ResultKind.SR
+        return replace(self.result_kept, sop_instance_uid=sop_instance_uid)
 
 
 class Day:
@@ -131,6 +139,8 @@ class Day:
                 "open": a_study(study_id="open"),
             }
         )
+        for name, study in self.shelf.studies.items():
+            self.shelf.studies[name] = replace(study, study_instance_uid=f"1.2.{name}")
         self.stock = Stock(shelf=self.shelf, arrivals=list(self.shelf.studies))
         self.pacs = Pacs()
         for name in self.shelf.studies:
@@ -142,17 +152,26 @@ class Day:
             sop_instance_uid="2.25.1",
             content=b"",
         )
-        self._deliver("good")
+        self.case_id = self._deliver("good", self.result)
 
-    def _deliver(self, study_id: str) -> None:
+    def _deliver(self, study_id: str, result: ResultObject) -> str:
         (case,) = self.ledger.cases.of_study(study_id)
-        self.case_id = case.case_id
         begun = self.ledger.cases.begin(case.case_id, 0)
         assert begun
-        self.ledger.deliveries.record(case.case_id, (self.result,))
-        self.ledger.deliveries.receive((self.receipt(accepted=True),))
+        self.ledger.deliveries.record(case.case_id, (result,))
+        receipt = replace(self.receipt(accepted=True), sop_instance_uid=result.sop_instance_uid)
+        self.ledger.deliveries.receive((receipt,))
         self.ledger.cases.close(begun, CaseState.DELIVERED)
-        self.pacs.objects[study_id] = {self.result.sop_instance_uid}
+        self.pacs.objects[study_id] = {result.sop_instance_uid}
+        return case.case_id
+
+    def ask_for_two(self) -> tuple[str, str]:
+        """Ask for two cases to be sent again; return them in the order in which they are."""
+        other = self._deliver("open", replace(self.result, sop_instance_uid="2.25.2"))
+        for case_id in (self.case_id, other):
+            send_again(self.ledger, case_id, person="Ida", reason="the disk is back")
+        first, second = self.ledger.deliveries.to_send_again()
+        return first, second
 
     def receipt(self, *, accepted: bool) -> Receipt:
         """Return what the PACS says of the one result."""
@@ -246,6 +265,41 @@ def test_what_the_pacs_lost_is_sent_again_at_a_persons_word(day: Day) -> None:
     assert day.open_alarms() == []
 
 
+def test_a_result_that_is_withdrawn_while_others_are_sent_again_is_not(day: Day) -> None:
+    first, second = day.ask_for_two()
+    day.pacs.meanwhile = partial(day.ledger.withdrawals.withdraw, second, person="I", reason="r")
+    deliver_again(day.line())
+    assert day.pacs.asked == 1
+    assert day.ledger.cases.case(second).state is CaseState.WITHDRAWN
+    assert day.ledger.cases.case(first).state is CaseState.DELIVERED
+
+
+def test_a_place_that_is_down_is_asked_once_however_much_is_to_be_sent_there(day: Day) -> None:
+    day.ask_for_two()
+    day.pacs.down = True
+    deliver_again(day.line())
+    assert day.pacs.asked == 1
+    day.pacs.down = False
+    deliver_again(day.line())
+    assert day.ledger.deliveries.to_send_again() == ()
+
+
+def test_a_result_that_is_to_be_sent_again_is_replaced_like_one_that_is_held(day: Day) -> None:
+    send_again(day.ledger, day.case_id, person="Ida", reason="the disk is back")
+    later = Admission(case_id="later", study_id="good", pipeline="brain", series_ids=("one",))
+    day.ledger.cases.admit(later)
+    (held,) = day.ledger.deliveries.replaced("later")
+    assert held.sop_instance_uid == day.result.sop_instance_uid
+
+
+def test_a_study_of_two_patients_is_sent_again_for_neither(day: Day) -> None:
+    send_again(day.ledger, day.case_id, person="Ida", reason="the disk is back")
+    day.shelf.studies["other"] = replace(day.shelf.studies["good"], study_id="other")
+    intake("other", PIPELINES, archive=day.shelf, ledger=day.ledger)
+    deliver_again(day.line())
+    assert not day.pacs.asked
+
+
 def test_a_person_closes_a_difference_with_its_cause_and_it_rings_no_more(day: Day) -> None:
     day.pacs.objects.clear()
     day.kept()
@@ -331,6 +385,17 @@ def test_days_that_a_worker_missed_are_made_up_for_once(day: Day) -> None:
     day.kept()
     assert night.due(TOMORROW) == []
     assert night.due(TOMORROW + timedelta(days=3)) == due(TODAY + timedelta(days=1), 3)
+
+
+def test_an_account_that_stumbles_is_tried_again(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
+    night = Keeper(day.books, at="00:00", zone=UTC)
+    monkeypatch.setattr(day.stock, "studies", lambda: iter([1]))  # a TypeError, as of a poor file
+    night.look(TOMORROW)
+    assert night.due(TOMORROW) == []
+    monkeypatch.undo()
+    night.look(TOMORROW + timedelta(hours=2))
+    (kept,) = day.ledger.accounting.days(limit=2)
+    assert kept.complete
 
 
 def test_two_workers_make_one_account(day: Day) -> None:

@@ -165,6 +165,33 @@ def test_two_workers_of_one_name_do_not_run(ledger: Ledger) -> None:
     assert (refused.value.code, "far" in refused.value.sentence) == ("worker-name-taken", True)
 
 
+def test_a_worker_that_is_stopped_while_it_watches_its_name_takes_nothing(ledger: Ledger) -> None:
+    case, other, stop = running_case(ledger), a_run("a", host="far"), threading.Event()
+    ledger.workers.enter(other)
+    queue = Held(by={"a": [workflow_id(case.case_id, 0)]})
+    stop.set()
+    with a_presence(ledger, queue, "a").among_others(stop) as has_name:
+        assert not has_name
+    assert ledger.workers.beat(other, running=1)
+    assert ledger.cases.is_current(case)
+
+
+def test_a_worker_beats_on_whatever_else_fails_in_its_thread(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/ledger.sqlite")
+    migrate(engine)
+    ledger, thrice = Ledger.on(engine), threading.Semaphore(0)
+
+    def stumble(_now: datetime) -> None:
+        thrice.release()
+        raise ValueError
+
+    own = this_run("a", "1", slots=2)
+    presence = Presence(ledger, Held(), own, lost_after=MOMENT, also=stumble)  # type: ignore[arg-type]
+    with presence.among_others(threading.Event()):
+        assert all(thrice.acquire(timeout=60) for _ in range(3))
+    assert sign_of(ledger, "a").beats > 3
+
+
 def test_a_worker_whose_name_was_taken_while_it_was_away_stops(tmp_path: Path) -> None:
     engine = open_engine(f"sqlite:///{tmp_path}/ledger.sqlite")  # each thread has its connection
     migrate(engine)

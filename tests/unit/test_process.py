@@ -97,6 +97,15 @@ def test_waits_double_up_to_the_longest(
     assert after.next_attempt_at - after.updated_at == timedelta(seconds=seconds)
 
 
+def test_what_has_ended_meanwhile_does_not_wait(line: Line, case: Case) -> None:
+    def end(_line: Line, case: Case) -> None:
+        line.ledger.cases.close(case, CaseState.DELIVERED)
+        line.require_held(case)
+
+    assert settle(end, case.case_id, 0, line=line) == CaseState.DELIVERED
+    assert line.ledger.cases.case(case.case_id).attempt == 0
+
+
 def test_who_says_when_to_come_again_is_believed(line: Line, case: Case) -> None:
     error = Transient("growing", "It grows.", retry_after=timedelta(seconds=3))
     settle(_raising(error), case.case_id, 0, line=line)

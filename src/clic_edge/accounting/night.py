@@ -66,6 +66,8 @@ class Keeper:
             telemetry.account_hindered(destination="", code=error.code)
         except DatabaseFailed:
             telemetry.account_hindered(destination="", code="database-away")
+        except Exception as error:  # noqa: BLE001 - the worker: no study ends the accounts for good
+            telemetry.account_hindered(destination="", code=type(error).__name__)
 
     def due(self, now: datetime) -> list[date]:
         """Return the days (UTC) that were over at the last moment, and have no whole account."""

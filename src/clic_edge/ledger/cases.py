@@ -199,13 +199,13 @@ class CaseStore:
     def wait(self, case: Case, *, delay: timedelta, code: str, reason: str) -> CaseState:
         """Let the case run again after `delay`, as its next attempt, and return its state.
 
-        Once for each attempt: where a next one was asked for meanwhile, nothing changes.
+        Once for each attempt: where a next one was asked for, or the case ended, nothing changes.
         """
         now = datetime.now(UTC)
         with self._engine.begin() as connection:
             changed = connection.execute(
                 cases.update()
-                .where(_current(case))
+                .where(_current(case) & cases.c.state.in_(_OPEN))
                 .values(
                     state=CaseState.WAITING,
                     attempt=case.attempt + 1,

@@ -147,13 +147,12 @@ class DeliveryStore:
         That is what its own earlier runs said, and the cases that it supersedes, back to the
         first. What readers said of them stays, and so do rejection notes.
         """
-        taken = sa.select(receipts.c.sop_instance_uid).where(receipts.c.accepted)
         with self._engine.connect() as connection:
             earlier = _superseded_by(connection, case_id)
             is_old = result_objects.c.case_id.in_(earlier) | (
                 (result_objects.c.case_id == case_id) & ~result_objects.c.current
             )
-            was_taken = result_objects.c.sop_instance_uid.in_(taken)
+            was_taken = result_objects.c.sop_instance_uid.in_(TAKEN)
             return _rows(connection, is_old & was_taken & ~_STAYS)
 
     def taken_back(self, case_id: str) -> int:
@@ -234,6 +233,10 @@ class DeliveryStore:
             return tuple(sorted(connection.scalars(query)))
 
 
+TAKEN: Final = sa.select(receipts.c.sop_instance_uid).where(
+    receipts.c.accepted | (receipts.c.status == AGAIN)
+)
+"""What a destination accepted; that it lost something, it may tell of one part, and have another."""
 _STAYS = result_objects.c.kind.in_([ResultKind.ASSESSMENT, ResultKind.REJECTION])
 
 

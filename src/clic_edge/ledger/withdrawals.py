@@ -11,8 +11,9 @@ import sqlalchemy as sa
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import ConfigError
+from clic_edge.ledger.deliveries import TAKEN
 from clic_edge.ledger.records import AuditEvent, note_event
-from clic_edge.ledger.schema import cases, receipts, result_objects, withdrawals
+from clic_edge.ledger.schema import cases, result_objects, withdrawals
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -110,11 +111,10 @@ class WithdrawalStore:
 
 def _was_sent() -> sa.ColumnElement[bool]:
     """Return that a destination accepted something of a case that counts."""
-    taken = sa.select(receipts.c.sop_instance_uid).where(receipts.c.accepted)
     result = sa.select(sa.literal(1)).where(
         result_objects.c.case_id == cases.c.case_id,
         result_objects.c.current,
         result_objects.c.kind.not_in(STAYS),
-        result_objects.c.sop_instance_uid.in_(taken),
+        result_objects.c.sop_instance_uid.in_(TAKEN),
     )
     return result.correlate(cases).exists()

@@ -82,11 +82,19 @@ def deliver_kind(line: Line, case: Case, kind: ResultKind) -> None:
 
 def deliver_again(line: Line) -> None:
     """Send what a person asked to be sent anew; where a destination is down, at the next turn."""
+    away = set[str]()
     for case_id in line.ledger.deliveries.to_send_again():
         with suppress(Transient, Refusal, Defect):  # a receipt, or the next account, tells
             case = line.ledger.cases.case(case_id)
-            destinations = line.pipeline(case.pipeline).destinations
-            _raise_first(_deliver_to(line, case, destination) for destination in destinations)
+            if case.state is not CaseState.DELIVERED:
+                continue  # taken back or replaced, since the first of these was sent
+            require_one_patient(line, line.archive.study(case.study_id))
+            for destination in line.pipeline(case.pipeline).destinations:
+                if destination.name in away:
+                    continue
+                hindrance = _deliver_to(line, case, destination)
+                if hindrance and hindrance.code != "destination-rejected":
+                    away.add(destination.name)  # the worker does not wait there for each case
 
 
 def _deliver_to(

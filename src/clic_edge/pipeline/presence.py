@@ -144,11 +144,12 @@ class Presence:
         return self._queue.forget(now - _FORGOTTEN_AFTER, at_most=some) < some
 
     @contextmanager
-    def among_others(self, stop: threading.Event) -> Iterator[None]:
+    def among_others(self, stop: threading.Event) -> Iterator[bool]:
         """Take this worker's name and beat while something runs within; then say that it ended.
 
         An earlier run of the name that is not certainly gone is watched first, for as long as a
-        worker may be silent. `stop` is set when another run takes the name.
+        worker may be silent. False is yielded, and no name taken, where `stop` was set by then;
+        it is set when another run takes the name.
 
         Raises
         ------
@@ -156,14 +157,16 @@ class Presence:
             ``worker-name-taken``: another worker of that name runs, or has begun to.
 
         """
-        self._enter(stop)
+        if not self._enter(stop):
+            yield False
+            return
         done = threading.Event()
         thread = threading.Thread(
             target=self._beat_until, args=(done, stop), name="heartbeat", daemon=True
         )
         thread.start()
         try:
-            yield
+            yield True
         finally:
             done.set()
             thread.join(timeout=self._lost_after.total_seconds())
@@ -172,13 +175,16 @@ class Presence:
         if self._is_replaced:
             raise self._taken("elsewhere")
 
-    def _enter(self, stop: threading.Event) -> None:
+    def _enter(self, stop: threading.Event) -> bool:
         for sign in self._ledger.workers.all():
             if sign.run.name == self._own.name and not is_gone(sign, self._own):
                 self._await_silence(sign, stop)
+                if stop.is_set():  # too early to call the other silent
+                    return False
                 self._take_over(sign.run)
         self._ledger.workers.enter(self._own)
         self.look_around()
+        return True
 
     def _await_silence(self, before: WorkerSign, stop: threading.Event) -> None:
         telemetry.worker_awaited()
@@ -223,6 +229,8 @@ class Presence:
                     self._also(datetime.now(UTC))
             except DatabaseFailed:
                 telemetry.beat_failed(code="database-away")
+            except Exception as error:  # noqa: BLE001 - the worker: without beats it loses its cases
+                telemetry.beat_failed(code=type(error).__name__)
 
     def look_around(self) -> None:
         """Take over what workers hold that are gone."""

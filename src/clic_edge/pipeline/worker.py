@@ -111,8 +111,9 @@ class Worker:
             ``worker-name-taken``: another worker has this one's name.
 
         """
-        with self._presence.among_others(stop):
-            self._work(stop, step)
+        with self._presence.among_others(stop) as has_name:
+            if has_name:
+                self._work(stop, step)
 
     def _work(self, stop: threading.Event, step: Step) -> None:
         DBOS(
