@@ -87,7 +87,7 @@ def settle(stage: Stage, case_id: str, attempt: int, *, line: Line) -> str:
         return _wait(line, case, hindrance)
     except ClicEdgeError as defect:
         return _close(line, case, CaseState.QUARANTINED, error=defect)
-    except Exception as error:  # noqa: BLE001 - the worker: one of the two places
+    except Exception as error:  # noqa: BLE001 - the worker: no case ends it, whatever it holds
         return _close(line, case, CaseState.QUARANTINED, error=_unexpected(error))
     name, seconds = stage.__name__, perf_counter() - begun
     line.ledger.records.time_stage(case_id, name, seconds)
