@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 _ITEM, _ITEM_END = 0xFFFEE000, 0xFFFEE00D
 _UNDEFINED = 0xFFFFFFFF
 _HEAD = 8
+_ITEMS = tuple(struct.pack(f"{order}HH", _ITEM >> 16, _ITEM & 0xFFFF) for order in "<>")
+"""How an item begins, in either order of bytes."""
 
 
 class _TooDeepError(Exception):
@@ -22,14 +24,18 @@ class _TooDeepError(Exception):
 
 
 def is_deeper(content: bytes, most: int) -> bool:
-    """Return whether more than `most` sequences lie in each other; False where nobody can tell."""
+    """Return whether more than `most` sequences lie in each other.
+
+    What can't be walked may be walked by others, who take VRs that there are not: it may be deeper
+    where it holds more items than `most`, wherever they are.
+    """
     try:
         reader, at = dataset_of(content)
         _elements(reader, at, len(reader.content), left=most)
     except _TooDeepError:
         return True
     except (Defect, struct.error):
-        return False
+        return any(content.count(item) > most for item in _ITEMS)
     return False
 
 
