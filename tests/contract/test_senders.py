@@ -8,14 +8,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
+from fastapi import FastAPI
+from signed_in import browser
 
 from clic_edge.board.senders import senders
+from clic_edge.cli import console
+from clic_edge.domain.account import Account, Role
 from clic_edge.domain.sender import Sender
 from clic_edge.errors import ConfigError, Transient
 from clic_edge.ledger import Ledger
 from clic_edge.ledger import senders as table
 from clic_edge.pacs.connected import connected
 from clic_edge.pipeline.senders import Answer, Doorkeeper
+from clic_edge.web import senders as page
+from clic_edge.web.rendering import Pages
 
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
@@ -76,6 +82,27 @@ def test_an_allowed_ae_title_at_another_address_is_told(ledger: Ledger) -> None:
 def test_who_is_not_known_can_not_be_forgotten(ledger: Ledger) -> None:
     with pytest.raises(ConfigError, match="No sender"):
         ledger.senders.forget(*CT, by="Bo", at=NOW)
+
+
+@pytest.mark.parametrize("title", ["[/red]CT", ":smile:", "CT@192.0.2.7", "CT\x1b[2J"])
+def test_no_ae_title_spoils_the_list_or_is_allowed_as_another(
+    ledger: Ledger, title: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = door(ledger)
+    asked.answer(title, "192.0.2.66")
+    asked.write_down()
+    (seen,) = ledger.senders.all()
+    assert seen.ae_title == title.replace("\x1b", "?")
+    monkeypatch.setattr(console.stdout, "width", 80)
+    with console.stdout.capture() as told:
+        console.table("senders", ("AE title",), [(seen.ae_title,)])
+    assert seen.ae_title in told.get()
+    app = FastAPI()
+    app.include_router(page.router(ledger, Pages()))
+    form = {"sender": f"{seen.ae_title}@{seen.address}", "name": "CT", "reason": "new"}
+    administrator = Account(name="Ada", role=Role.ADMINISTRATOR)
+    assert browser(app, administrator).post("/senders/allow", data=form).status_code == 303
+    assert ledger.senders.allowed() == {(seen.ae_title, seen.address)}
 
 
 @pytest.mark.parametrize("name", ["", "two\nlines", "x" * 201])

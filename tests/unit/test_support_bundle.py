@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from case_rows import Row, write_rows, write_settings
 from fastapi import FastAPI
+from pydantic import create_model
 from signed_in import PHYSICIST, browser
 from typer.testing import CliRunner
 
@@ -22,7 +23,7 @@ from clic_edge.errors import ConfigError
 from clic_edge.ledger.database import migrate
 from clic_edge.support.bundle import make_bundle
 from clic_edge.support.log_lines import filtered
-from clic_edge.support.plain_settings import plain
+from clic_edge.support.plain_settings import plain, secrets_in
 from clic_edge.web import support
 
 if TYPE_CHECKING:
@@ -95,6 +96,18 @@ def test_what_people_typed_and_what_opens_doors_stays(appliance: Appliance) -> N
 )
 def test_of_an_address_only_the_place_is_told(url: str, told: str | None) -> None:
     assert plain(url, "url") == (told or url)
+
+
+@pytest.mark.parametrize("name", ["deid_key", "key", "key_file", "token_file", "secret_file"])
+def test_of_a_file_that_opens_doors_the_mode_is_told_and_its_content_swept(
+    tmp_path: Path, name: str
+) -> None:
+    path = tmp_path / "file"
+    path.write_text(SECRET)
+    path.chmod(0o640)
+    part = create_model("Part", **{name: (type(path), path)})()
+    assert plain(path, name) == {"path": str(path), "mode": "0640"}
+    assert SECRET in secrets_in(part)
 
 
 def test_of_a_log_only_events_of_ours_pass_with_what_is_known_to_be_safe() -> None:

@@ -15,8 +15,9 @@ if TYPE_CHECKING:
 
     from clic_edge.domain.case import CaseState
 
-stdout = Console(highlight=False)
-stderr = Console(stderr=True, highlight=False)
+# What stands in brackets or between colons is what it is: senders choose their AE titles themselves.
+stdout = Console(highlight=False, markup=False, emoji=False)
+stderr = Console(stderr=True, highlight=False, markup=False, emoji=False)
 
 STYLES = {
     "delivered": "green",

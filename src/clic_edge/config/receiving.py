@@ -37,7 +37,7 @@ class Orthanc(Strict):
 
 
 def _caller(text: str) -> str:
-    ae_title, at, address = text.partition("@")
+    ae_title, at, address = text.rpartition("@")
     if not at or not ae_title.strip() or not address.strip():
         raise PydanticCustomError("caller", "should be such as 'CT1@192.0.2.7'")
     return text
@@ -54,5 +54,5 @@ class Senders(Strict):
     @property
     def callers(self) -> tuple[tuple[str, str], ...]:
         """AE title and address of those who are listed."""
-        parts = (text.partition("@") for text in self.listed)
+        parts = (text.rpartition("@") for text in self.listed)
         return tuple((ae_title.strip(), address.strip()) for ae_title, _, address in parts)

@@ -90,7 +90,7 @@ class Doorkeeper:
     def _note(self, callers: Iterable[Caller]) -> None:
         with self._lock:
             for ae_title, address in callers:
-                one = ae_title[:_LONGEST_TITLE], address[:_LONGEST_ADDRESS]
+                one = _printable(ae_title)[:_LONGEST_TITLE], address[:_LONGEST_ADDRESS]
                 if one in self._strangers or len(self._strangers) < _MOST_NAMES:
                     self._strangers[one] += 1
 
@@ -105,3 +105,8 @@ class Doorkeeper:
                 return self._allowed
             self._read_at = time.monotonic()
         return self._allowed
+
+
+def _printable(ae_title: str) -> str:
+    """Return a title that a terminal can be shown; no sender of that title can be allowed."""
+    return "".join(one if one.isprintable() else "?" for one in ae_title)

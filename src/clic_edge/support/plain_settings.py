@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 WITHHELD: Final = "[withheld]"
 SECRET: Final = "[secret]"  # noqa: S105 - what stands in its place
 _OF_PEOPLE: Final = frozenset({"username", "client_id", "sender", "recipients"})
-_OPENS: Final = re.compile(r"password|secret|token|_key$")
+_OPENS: Final = re.compile(r"password|secret|token|(^|_)key(_file)?$")
 _SHORTEST: Final = 4
 """What is shorter can't be a secret, and would be found everywhere."""
 _MOST_BYTES: Final = 65_536

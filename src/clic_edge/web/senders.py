@@ -43,7 +43,7 @@ def router(ledger: Ledger, pages: Pages) -> APIRouter:
         name: _Field = "",
         reason: _Field = "",
     ) -> Response:
-        ae_title, _, address = sender.partition("@")
+        ae_title, _, address = sender.rpartition("@")
         now = datetime.now(UTC)
         new = Sender(
             ae_title=ae_title.strip()[:16],
@@ -60,7 +60,7 @@ def router(ledger: Ledger, pages: Pages) -> APIRouter:
 
     @routes.post("/forget")
     def forget(request: Request, by: Administrator, *, sender: _Field = "") -> Response:
-        ae_title, _, address = sender.partition("@")
+        ae_title, _, address = sender.rpartition("@")
         now = datetime.now(UTC)
         act = ledger.senders.forget
         return done(request, lambda: act(ae_title, address, by=by.name, at=now))
