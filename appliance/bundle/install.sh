@@ -375,6 +375,10 @@ do_install() {
 # What every container shares, and nothing of a site.
 do_image() {
 	local release
+	# At its end there are no settings, keys, ledger and studies.
+	if [ -n "$(find "$etc" "$state" -mindepth 1 -print -quit 2>/dev/null || true)" ]; then
+		refuse "A site is here ($etc, $state); an image is made where none is."
+	fi
 	verify_bundle
 	borrow
 	release=$(release_name)

@@ -73,6 +73,19 @@ def test_what_lies_in_a_bundle_beside_what_was_signed_is_found_whatever_it_is(
     assert told.split() == ["wheels/SHA256SUMS.more", "wheels/theirs.whlSHA256SUMS.more"]
 
 
+def test_no_image_is_made_of_a_machine_with_a_site(root: Path, tmp_path: Path) -> None:
+    site = tmp_path / "etc/clic-edge.toml"
+    site.parent.mkdir()
+    site.touch()
+    script = (root / "appliance/bundle/install.sh").read_text()
+    here = script.replace("etc=/etc/clic-edge", f"etc={tmp_path}/etc")
+    assert here != script
+    lines = here.replace('main "$@"\n', "verify_bundle() { exit 3; }\ndo_image\n")
+    ended = subprocess.run(["bash", "-c", lines], capture_output=True, text=True, check=False)
+    assert (ended.returncode, "A site is here" in ended.stderr) == (1, True)
+    assert site.exists()
+
+
 @pytest.fixture
 def machine(tmp_path: Path) -> Path:
     """Return the root of a bare machine, as far as it is looked at."""
