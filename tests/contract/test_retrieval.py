@@ -75,6 +75,7 @@ def test_a_study_is_found_and_brought_whole_and_again_changes_nothing(
     handles = {source.fetch(uid), source.fetch(uid)}
     (handle,) = handles
     assert handle
+    assert (source.here(uid), source.here("1.2.3.99")) == (handle, None)
     held = here.get(f"/studies/{handle}/instances")
     assert isinstance(held, list)
     assert len(held) == len(studies()[uid])

@@ -54,6 +54,10 @@ class Drawer:
         )
         return uid
 
+    def here(self, uid: str) -> str | None:
+        """Return what lies on the shelf."""
+        return uid if uid in self.shelf.studies else None
+
 
 @pytest.fixture
 def ledger() -> Ledger:
@@ -207,6 +211,21 @@ def test_what_a_batch_brings_makes_no_other_cases_until_new_images_come(ledger: 
     grown = a_series("series of 1.2.3.0", description="T1", instances=3)
     drawer.shelf.studies["1.2.3.0"] = replace(study, series=(grown,))
     assert taken_in() == 2
+
+
+def test_what_came_of_a_study_that_failed_halfway_makes_no_cases_of_its_own(ledger: Ledger) -> None:
+    drawer = a_drawer(1)
+    drawer.fetch("1.2.3.0")
+    drawer.fails.add("1.2.3.0")
+    run = a_run(ledger, drawer)
+    assert run.drive(threading.Event(), lambda _: None) is BatchState.DONE
+    shelf = drawer.shelf
+    assert intake("1.2.3.0", (PIPELINE,), archive=shelf, ledger=ledger) == ()  # type: ignore[arg-type]
+    drawer.fails.clear()
+    ledger.batches.move("b1", BatchState.OPEN)
+    run.drive(threading.Event(), lambda _: bool(end_all(ledger)))
+    (case,) = ledger.cases.of_study("1.2.3.0")
+    assert case.priority is Priority.BACKGROUND
 
 
 @pytest.mark.parametrize(("silence", "cases"), [(0.0, 2), (100_000.0, 0)])

@@ -32,4 +32,4 @@ batch_studies = sa.Table(
     sa.Index("ix_batch_studies_batch_id_state", "batch_id", "state"),
     sa.Index("ix_batch_studies_study_digest", "study_digest"),
 )
-"""`instances` is how many images the study had when it became a case."""
+"""`instances` is how many images the study had when it became a case, or failed halfway."""

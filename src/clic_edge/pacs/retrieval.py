@@ -82,6 +82,8 @@ class HereSource:
             raise _not_orthanc() from None
         return next((one.handle for one in found if one.kind == "Study"), None)
 
+    here = fetch
+
 
 class DimseSource:
     """A PACS that is asked by C-FIND and sends by C-MOVE (PS3.4 C.4.2), which knows our AE title."""
@@ -133,6 +135,10 @@ class DimseSource:
                 "retrieve-failed",
                 f"The PACS did not send the study (0x{last.Status:04X}); does it know our AE title?",
             )
+        return self._here.fetch(study_instance_uid)
+
+    def here(self, study_instance_uid: str) -> str | None:
+        """Return the handle of what is here of a study, None for nothing."""
         return self._here.fetch(study_instance_uid)
 
     def _ae_title(self) -> str:
@@ -189,6 +195,10 @@ class DicomwebSource:
                     self._store(client.retrieve_instance(study_instance_uid, series, instance))
         except requests.RequestException as error:
             raise unavailable(self._peer, error) from None
+        return self._here.fetch(study_instance_uid)
+
+    def here(self, study_instance_uid: str) -> str | None:
+        """Return the handle of what is here of a study, None for nothing."""
         return self._here.fetch(study_instance_uid)
 
     def _instances(self, study_instance_uid: str) -> list[tuple[str, str]]:

@@ -96,6 +96,10 @@ class StudySource(Protocol):
         """
         ...
 
+    def here(self, study_instance_uid: str) -> str | None:
+        """Return the handle of what the appliance's archive has of a study, None for nothing."""
+        ...
+
 
 class Witness(Protocol):
     """A PACS that can say whether it holds what it accepted: a proof beyond the receipt."""

@@ -7,6 +7,7 @@ a digest; the archive is asked again when it goes on.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from types import MappingProxyType
@@ -165,7 +166,14 @@ class Run:
                 return
             self._admit(digest, handle)
         except (Refusal, Transient) as why:
-            put(name, digest, StudyState.FAILED, code=why.code)
+            put(name, digest, StudyState.FAILED, code=why.code, instances=self._part_here(uid))
+
+    def _part_here(self, uid: str) -> int | None:
+        """Return how many images came of a study that failed halfway: they make no cases alone."""
+        with suppress(Refusal, Transient):
+            handle = self.source.here(uid) if self.source.brings else None
+            return foreign_instances(self.archive.study(handle)) if handle else None
+        return None
 
     def _admit(self, digest: str, handle: str) -> None:
         put, name = self.ledger.batches.put, self.batch.batch_id
