@@ -216,7 +216,8 @@ class Front:
             return Answer.OUT_OF_RESOURCES
         try:
             title = instance.GetInstanceRemoteAet().strip()
-            answer = self._door.answer(title, *self._connected())
+            known = self._door.has_just_let_in(title)
+            answer = Answer.SUCCESS if known else self._door.answer(title, *self._connected())
         except Exception as error:  # noqa: BLE001 - the plugin: Orthanc goes on whatever happens
             name = error.code if isinstance(error, ClicEdgeError) else type(error).__name__
             self._warn(f"nobody knows who may send ({name}); images are turned away (0xA700)")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -137,6 +138,23 @@ def test_the_door_lets_in_who_is_listed_or_allowed_and_nobody_else(ledger: Ledge
     assert asked.answer("CT1", "192.0.2.66", CT[1]) is Answer.SUCCESS  # one of both it is
     for stranger in (("CT1", "192.0.2.1"), ("PACS", "192.0.2.7"), ("", ""), ("CT1",)):
         assert asked.answer(*stranger) is Answer.NOT_AUTHORIZED
+
+
+def test_who_was_let_in_is_not_asked_about_for_a_moment_and_who_was_not_each_time(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, taking = door(ledger), door(ledger, takes_all=True)
+    assert asked.answer("PACS", "192.0.2.1") is Answer.SUCCESS
+    assert asked.answer("CT1", "192.0.2.9") is Answer.NOT_AUTHORIZED
+    assert taking.answer("CT1", "192.0.2.9") is Answer.SUCCESS
+    moment = time.monotonic()
+    monkeypatch.setattr("clic_edge.pipeline.senders.time.monotonic", lambda: moment)
+    asked.answer("PACS", "192.0.2.1")
+    assert asked.has_just_let_in("PACS")
+    assert not asked.has_just_let_in("CT1")
+    assert not taking.has_just_let_in("CT1"), "each of its images is counted"
+    moment += 0.3
+    assert not asked.has_just_let_in("PACS")
 
 
 def test_of_several_who_are_connected_the_one_that_nobody_knows_is_remembered(

@@ -362,9 +362,9 @@ def test_images_of_a_sender_that_nobody_allowed_are_refused_and_it_is_remembered
     orthanc: StandIn, ledger: Ledger
 ) -> None:
     front = register(orthanc)
-    assert bring(front) == bring(front, "127.0.0.1 CLICEDGE-QA") == Answer.SUCCESS
     for who in ("192.0.2.8 CT1", "192.0.2.7 CT2", "192.0.2.7 CT2", ""):
         assert bring(front, who) == Answer.NOT_AUTHORIZED
+    assert bring(front) == bring(front, "127.0.0.1 CLICEDGE-QA") == Answer.SUCCESS
     wait_for(lambda: len(ledger.senders.all()) == 2, "both are remembered")
     assert {(one.ae_title, one.address): one.instances for one in ledger.senders.all()} == {
         ("CT1", "192.0.2.8"): 1,

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 _FRESH_SECONDS: Final = 5.0
 _STRANGER_SECONDS: Final = 1.0
 """How long a list is believed: of who is on it, and of who is not."""
+_WELCOME_SECONDS: Final = 0.2
+"""How long a title that was let in is not asked again: images of a study come closer than that, and
+asking the kernel who is connected takes longer than storing a small one."""
 _LONGEST_TITLE, _LONGEST_ADDRESS = 16, 64
 _MOST_NAMES: Final = 1000
 """Of strangers that wait to be written down."""
@@ -51,6 +54,12 @@ class Doorkeeper:
         self._read_at = -_FRESH_SECONDS
         self._lock = threading.Lock()
         self._strangers = Counter[Caller]()
+        self._let_in = dict[str, float]()
+        """When each title was let in last; only titles that somebody allowed."""
+
+    def has_just_let_in(self, ae_title: str) -> bool:
+        """Return whether `answer` need not be asked about an instance of an AE title."""
+        return time.monotonic() - self._let_in.get(ae_title, -_FRESH_SECONDS) < _WELCOME_SECONDS
 
     def answer(self, ae_title: str, *addresses: str) -> Answer:
         """Return the answer to an instance of an AE title, which comes from one of the addresses.
@@ -63,11 +72,13 @@ class Doorkeeper:
             self._note(callers)
             return Answer.SUCCESS
         if callers & self._listed:
+            self._let_in[ae_title] = time.monotonic()
             return Answer.SUCCESS
         allowed = self._list(callers)
         if allowed is None:
             return Answer.OUT_OF_RESOURCES
         if callers & allowed:
+            self._let_in[ae_title] = time.monotonic()
             return Answer.SUCCESS
         trusted = {address for _, address in allowed | self._listed}
         self._note({one for one in callers if one[1] not in trusted} or callers)
