@@ -108,6 +108,7 @@ def test_settings_cannot_be_changed(tmp_path: Path) -> None:
         ("destinations = 3", "wrong-value", "'destinations': should be a table"),
         ("[appliance]\nstate_dir = 3", "wrong-value", "'appliance.state_dir': should be a path in quotes"),
         ("[appliance]\ndatabase = 'mysql://x/y'", "wrong-value", "'appliance.database': should begin with"),
+        ("[appliance]\ndatabase = 'postgresql://u@h/d?password=x'", "wrong-value", "'appliance.database': holds a password"),
         ("[orthanc]\nurl = 'localhost:8042'", "wrong-value", "'orthanc.url': should be a URL"),
         ("[destinations.x]\nhost = 'h'", "missing-key", "'destinations.x.kind' is missing"),
         ("[destinations.x]\nkind = 'dimze'", "wrong-value", "'destinations.x.kind': the nearest is 'dimse'"),

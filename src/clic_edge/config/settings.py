@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -34,7 +34,8 @@ AETitle = Annotated[str, Field(min_length=1, max_length=16, pattern=r"^[!-\[\]-~
 def _database_address(url: str) -> str:
     if not url.startswith(("sqlite:///", "postgresql")):
         raise PydanticCustomError("url", "should begin with 'sqlite:///' or 'postgresql'")
-    if urlsplit(url).password:
+    parts = urlsplit(url)
+    if parts.password or parse_qs(parts.query).keys() & {"password", "sslpassword"}:
         advice = "holds a password; put it in a file and append '?passfile=/path/of/pgpass'"
         raise PydanticCustomError("secret", advice)
     return url
