@@ -632,6 +632,26 @@ def test_a_rejection_note_of_an_earlier_run_counts_once_it_was_accepted(ledger: 
     assert ledger.deliveries.taken_back("c2") == 0
 
 
+def test_a_case_that_is_withdrawn_while_another_person_asks_for_it_stays_withdrawn(
+    ledger: Ledger, engine: Engine
+) -> None:
+    ledger.cases.admit(admission())
+    ledger.deliveries.record("c1", (result(),))
+    ledger.deliveries.receive((accepted(7),))
+    ledger.cases.close(begun(ledger), CaseState.QUARANTINED, code="broken", reason="Broken.")
+    first = [True]
+
+    def withdraw(_c: object, _k: object, statement: str, *_: object) -> None:
+        if first and statement.startswith("UPDATE"):
+            first.clear()
+            ledger.withdrawals.withdraw("c1", person="Ida", reason="The wrong side.")
+
+    sa.event.listen(engine, "before_cursor_execute", withdraw)
+    with pytest.raises(ConfigError, match="case-not-retryable"):
+        ledger.cases.retry("c1")
+    assert ledger.cases.case("c1").state is CaseState.WITHDRAWN
+
+
 def test_a_waiting_case_that_runs_again_keeps_its_results(ledger: Ledger) -> None:
     ledger.cases.admit(admission())
     ledger.deliveries.record("c1", (result(),))

@@ -233,8 +233,12 @@ class CaseStore:
 
         """
         with self._engine.begin() as connection:
+            # Held before it is looked at: else a person could withdraw it in between.
+            this = (cases.c.case_id == case_id) & cases.c.state.in_(RETRYABLE)
+            same = {"attempt": cases.c.attempt}
+            held = connection.execute(cases.update().where(this).values(same)).rowcount
             case = _one(connection, case_id)
-            if case.state not in RETRYABLE or not case.series_ids:
+            if not held or not case.series_ids:
                 raise ConfigError(
                     "case-not-retryable",
                     f"Case {case_id} is {case.state}; there is nothing to run again.",
