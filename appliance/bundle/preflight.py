@@ -146,8 +146,11 @@ def certificate(path: Path, key: Path) -> None:
         raise Unfit(f"{key} is not the key of {path}, or has a password.")
 
 
-def _ordered(version: str) -> tuple[int, ...]:
-    return tuple(int(one) for one in re.findall(r"\d+", version))
+def _ordered(version: str) -> tuple[tuple[int, ...], bool, str, tuple[int, ...]]:
+    """Return what versions are compared by: 1.2.0rc1 comes before 1.2.0 (PEP 440)."""
+    release, rest = re.findall(r"^([\d.]*)(.*)", version)[0]
+    numbers, more = (tuple(map(int, re.findall(r"\d+", one))) for one in (release, rest))
+    return numbers, rest.startswith(("post", "+")) or not rest, re.sub(r"\d+", "", rest), more
 
 
 def main() -> None:

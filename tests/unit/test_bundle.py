@@ -172,6 +172,17 @@ def test_what_speaks_against_a_machine_is_one_sentence(
     assert sentence.count("\n") == 0
 
 
+@pytest.mark.parametrize("there", ["1.9.0rc2", "1.9.0", "1.8.11"])
+def test_a_release_takes_the_place_of_its_candidates_and_no_candidate_that_of_it(
+    root: Path, machine: Path, there: str
+) -> None:
+    newer_version(machine)
+    (machine / "opt/clic-edge/current/VERSION").write_text(f"{there}\n")
+    assert said(root, machine) == ""
+    (machine / "bundle/VERSION").write_text("1.9.0rc1\n")
+    assert (said(root, machine) == "") == (there == "1.8.11")
+
+
 @pytest.mark.parametrize("words", [("--forse",), ("--trust",), ("--certificate", "one.pem")])
 def test_install_takes_no_word_that_it_does_not_know(root: Path, words: tuple[str, ...]) -> None:
     command = ["bash", str(root / "appliance/bundle/install.sh"), *words]

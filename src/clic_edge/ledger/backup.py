@@ -107,7 +107,7 @@ def restore(engine: Engine, path: Path) -> str:
             target.parent.mkdir(parents=True, exist_ok=True)
             part = target.with_name(f"{target.name}.part")
             part.unlink(missing_ok=True)
-            part.touch(mode=0o600)  # before there is anything in it to read
+            part.touch(mode=0o600, exist_ok=False)  # before there is anything in it to read
             shutil.copyfile(path, part)
             share_with_folder(part)
             _count(part)
