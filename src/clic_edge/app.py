@@ -104,22 +104,24 @@ class Appliance:
         """Return the appliance as constancy uses it."""
         from clic_edge.constancy.chain import Chain  # noqa: PLC0415 - the plugin needs it not
         from clic_edge.pacs.phantoms import PhantomShelf  # noqa: PLC0415 - as above
+        from clic_edge.transports import orthanc_tls  # noqa: PLC0415 - as above
 
         return Chain(
             settings=self.settings,
             pipelines=self.pipelines,
             ledger=self.ledger,
             archive=self.archive(),
-            shelf=PhantomShelf(self._peer()),
+            shelf=PhantomShelf(self._peer(), orthanc_tls(self.settings.orthanc)),
         )
 
     def acceptor(self) -> Acceptor:
         """Return what the appliance's Orthanc takes from senders. Raises as `pacs.acceptor`."""
         from clic_edge.pacs.acceptor import acceptor  # noqa: PLC0415 - as above
+        from clic_edge.transports import orthanc_tls  # noqa: PLC0415 - as above
 
-        peer = self._peer()
+        peer, tls = self._peer(), orthanc_tls(self.settings.orthanc)
         with closing(HttpRest(peer)) as rest:
-            return acceptor(rest, host=urlsplit(peer.url).hostname or "127.0.0.1")
+            return acceptor(rest, host=urlsplit(peer.url).hostname or "127.0.0.1", tls=tls)
 
     def books(self) -> Books:
         """Return what the account of a day compares. Raises ConfigError ``no-secret``."""
@@ -189,8 +191,8 @@ def serve(appliance: Appliance, stop: threading.Event, step: Step | None = None)
         policy=policy_of(settings),
     )
     with ExitStack() as beside:
-        for port in commitment_ports(settings, appliance.pipelines):
-            beside.enter_context(listening(port, reports))
+        for port, tls in commitment_ports(settings, appliance.pipelines).items():
+            beside.enter_context(listening(port, reports, tls))
         beside.enter_context(delivering(settings, ledger))
         beside.enter_context(reporting(monthly_reports(settings, ledger)))
         beside.enter_context(nights(appliance.chain()))

@@ -14,7 +14,7 @@ from clic_edge.deid.profile import load_profile
 from clic_edge.dicom.policy import VolumePolicy
 from clic_edge.domain.result import ResultKind
 from clic_edge.drawing.look import Language
-from clic_edge.errors import ClicEdgeError, Transient
+from clic_edge.errors import ClicEdgeError, ConfigError, Transient
 from clic_edge.inference.admission import Admission
 from clic_edge.inference.loading import load_runtime
 from clic_edge.inference.package import load_package
@@ -28,10 +28,10 @@ from clic_edge.pipeline.phantoms import DESTINATION
 from clic_edge.pipeline.standing import Candidate
 from clic_edge.reporting.shelf import REPORTS, Shelf
 from clic_edge.results.dcmqi import require_readers
-from clic_edge.transports import make_census, make_destination, make_witness
+from clic_edge.transports import make_census, make_destination, make_witness, report_tls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
     from pathlib import Path
 
     from clic_edge.config import DestinationProfile, Pipeline, Settings
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from clic_edge.inference.runtime import Runtime
     from clic_edge.inference.site import Site
     from clic_edge.ledger import Ledger
+    from clic_edge.pacs.tls import Tls
     from clic_edge.pacs.transport import Archive
     from clic_edge.reporting.monthly import Monthly
     from clic_edge.results.writer import Writer
@@ -174,11 +175,26 @@ def monthly_reports(settings: Settings, ledger: Ledger) -> Monthly:
     )
 
 
-def commitment_ports(settings: Settings, pipelines: tuple[Pipeline, ...]) -> tuple[int, ...]:
-    """Return the ports to which PACS bring their reports of storage commitment."""
-    names = sorted({name for pipeline in pipelines for name in pipeline.destinations})
-    ports = (destination_profile(settings, name).commitment.port for name in names)
-    return tuple(sorted({port for port in ports if port is not None}))
+def commitment_ports(
+    settings: Settings, pipelines: tuple[Pipeline, ...]
+) -> Mapping[int, Tls | None]:
+    """Return the ports to which PACS bring their reports of storage commitment, and their TLS.
+
+    Raises ConfigError ``port-shared``: one port speaks in one way to all.
+    """
+    ports: dict[int, Tls | None] = {}
+    for name in sorted({name for pipeline in pipelines for name in pipeline.destinations}):
+        port = destination_profile(settings, name).commitment.port
+        if port is None:
+            continue
+        tls = report_tls(settings.destinations[name])
+        if ports.setdefault(port, tls) != tls:
+            raise ConfigError(
+                "port-shared",
+                f"Port {port} takes reports of several destinations whose `tls` differs: "
+                "give each its own `commitment.port`.",
+            )
+    return ports
 
 
 class LazyRuntime:

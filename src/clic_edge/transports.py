@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clic_edge.config import (
@@ -18,12 +19,14 @@ from clic_edge.pacs.commitment import CommitmentTerms, CommitmentWitness
 from clic_edge.pacs.encoding import Encoding
 from clic_edge.pacs.holdings import DicomwebHoldings, DimseHoldings
 from clic_edge.pacs.retrieval import DicomwebSource, DimseSource, HereSource
+from clic_edge.pacs.tls import Tls, client_context
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from clic_edge.config import Destination as DestinationSettings
     from clic_edge.config import DestinationProfile
+    from clic_edge.config.receiving import Orthanc
     from clic_edge.pacs.commitment import Reports
     from clic_edge.pacs.rest import Rest
     from clic_edge.pacs.transport import (
@@ -131,14 +134,51 @@ def probe_destination(settings: DestinationSettings) -> None:
 
 
 def dimse_peer(settings: DimseDestination) -> DimsePeer:
-    """Return where a PACS listens."""
+    """Return where a PACS listens.
+
+    Raises ConfigError as `pacs.tls.client_context`: its files are looked at before anything starts.
+    """
+    tls = dimse_tls(settings)
+    if tls:
+        client_context(tls)
     return DimsePeer(
         host=settings.host,
         port=settings.port,
         called_ae_title=settings.called_ae_title,
         calling_ae_title=settings.calling_ae_title,
         timeout_s=settings.timeout_s,
+        tls=tls,
     )
+
+
+def dimse_tls(settings: DimseDestination) -> Tls | None:
+    """Return the TLS of a PACS, and of the port for its reports; None for none."""
+    if settings.tls is None:
+        return None
+    return Tls(
+        ca=settings.tls.ca,
+        certificate=settings.tls.certificate,
+        key=settings.tls.key,
+        hostname=settings.tls.hostname or settings.host,
+    )
+
+
+def orthanc_tls(orthanc: Orthanc) -> Tls | None:
+    """Return the TLS by which the appliance speaks DICOM to its own Orthanc; None for none."""
+    if orthanc.tls is None:
+        return None
+    return Tls(
+        ca=orthanc.tls.certificate,
+        certificate=orthanc.tls.worker_certificate,
+        key=orthanc.tls.worker_key,
+        hostname=None,
+    )
+
+
+def report_tls(settings: DestinationSettings) -> Tls | None:
+    """Return the TLS of a port for reports; None where we have no certificate to show there."""
+    tls = dimse_tls(settings) if isinstance(settings, DimseDestination) else None
+    return replace(tls, hostname="") if tls and tls.certificate else None
 
 
 def dicomweb_peer(settings: DicomwebDestination) -> dicomweb.DicomwebPeer:

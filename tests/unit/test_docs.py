@@ -49,6 +49,13 @@ SAID_ELSEWHERE = {
         ("Refusal", "header-unreadable"),
         ("Refusal", "study-too-large"),
     },
+    "pacs.tls": {
+        ("Transient", "tls-absent"),
+        ("Transient", "tls-peer-expired"),
+        ("Transient", "tls-peer-name"),
+        ("Transient", "tls-peer-untrusted"),
+        ("Transient", "tls-refused"),
+    },
     "pipeline.delivery": set(),  # repeats why no series was analysed
     "pipeline.intake": {("Refusal", "no-pipeline")},
     "pipeline.stages": set(),  # as above

@@ -1,8 +1,8 @@
 """What comes in: the appliance's own archive, and who may send to it."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field, PositiveFloat
+from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
 
 from clic_edge.config.toml import RelativePath, Strict, WebAddress
@@ -19,6 +19,17 @@ class OrthancTls(Strict):
     """PEM file of who is trusted to certify senders."""
     senders: Literal["certified", "any"] = "certified"
     """Whether a sender has to show a certificate, or may come without."""
+    worker_certificate: RelativePath | None = None
+    """PEM file of what the worker shows where it sends phantoms, as one of the senders."""
+    worker_key: RelativePath | None = None
+    """PEM file of its private key, without a password, for the worker alone."""
+
+    @model_validator(mode="after")
+    def _a_certificate_has_a_key(self) -> Self:
+        if (self.worker_certificate is None) != (self.worker_key is None):
+            advice = "'worker_certificate' and 'worker_key' come together"
+            raise PydanticCustomError("pair", advice)
+        return self
 
 
 class Orthanc(Strict):

@@ -260,6 +260,25 @@ class Retraining(Strict):
     """Text file with the pseudonym of a subject on each line who is never taken."""
 
 
+class DestinationTls(Strict):
+    """DICOM TLS to a PACS (PS3.15 B.12)."""
+
+    ca: RelativePath
+    """PEM file of who is trusted to certify the PACS."""
+    certificate: RelativePath | None = None
+    """PEM file of our own certificate, for a PACS that asks for one; and for its reports."""
+    key: RelativePath | None = None
+    """PEM file of its private key, without a password, for the worker alone."""
+    hostname: str | None = Field(default=None, pattern=r"^[^.\s][^\s]*$")
+    """Name or address that the PACS's certificate has to bear; default the destination's host."""
+
+    @model_validator(mode="after")
+    def _a_certificate_has_a_key(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            raise PydanticCustomError("pair", "'certificate' and 'key' come together")
+        return self
+
+
 class DimseDestination(Strict):
     """A PACS that takes results by C-STORE."""
 
@@ -275,6 +294,8 @@ class DimseDestination(Strict):
     """What the PACS knows us as."""
     timeout_s: PositiveFloat = 30.0
     """Seconds to wait for a connection and for each answer."""
+    tls: DestinationTls | None = None
+    """TLS of every association with it; without it, DICOM goes in the clear."""
     profile: ProfileName = None
     """What it takes: the name of a profile, or a path; by default SEG, SR and summary."""
 

@@ -13,12 +13,13 @@ from clic_edge.config import (
     kinds_for,
 )
 from clic_edge.config.destination import ASSESSMENT, REJECTION
+from clic_edge.config.settings import DestinationTls
 from clic_edge.pacs.probe import SOP_CLASSES, SopClass
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from clic_edge.config import DestinationProfile, Pipeline, Settings
+    from clic_edge.config import Destination, DestinationProfile, Pipeline, Settings
     from clic_edge.pacs.acceptor import Acceptor
 
 SUMMARY = "summary"
@@ -45,6 +46,8 @@ class Recipient:
     """``dimse``, ``dicomweb`` or ``folder``."""
     calling_ae_title: str = ""
     called_ae_title: str = ""
+    tls: str = ""
+    """Which TLS, and who shows a certificate; empty in the clear."""
     character_set: str
     commitment: str
     """``none``, ``same-association`` or ``own-association``."""
@@ -65,6 +68,8 @@ class Facts:
     recipients: tuple[Recipient, ...]
     pipelines: tuple[tuple[str, str, tuple[str, ...]], ...]
     """Name, title and destinations."""
+    incoming_tls: str
+    """Which TLS the archive speaks, and who shows a certificate; empty in the clear."""
     acceptor: Acceptor | None
     """None where the archive was not asked, or did not answer."""
 
@@ -82,6 +87,7 @@ def facts(
         version=version,
         recipients=tuple(_recipients(settings, pipelines)),
         pipelines=tuple((one.name, one.title, one.destinations) for one in pipelines),
+        incoming_tls=_incoming(settings),
         acceptor=acceptor,
     )
 
@@ -103,6 +109,7 @@ def _recipients(settings: Settings, pipelines: tuple[Pipeline, ...]) -> Iterator
             kind=destination.kind,
             calling_ae_title=calling,
             called_ae_title=called,
+            tls=_tls(destination),
             character_set=profile.character_set,
             commitment=profile.commitment.way,
             report_port=profile.commitment.port,
@@ -110,6 +117,25 @@ def _recipients(settings: Settings, pipelines: tuple[Pipeline, ...]) -> Iterator
             is_asked_for_counts=name in asked,
             sent=tuple(_sent(profile, ours)),
         )
+
+
+def _incoming(settings: Settings) -> str:
+    tls = settings.orthanc.tls
+    return _shown(both=tls.senders == "certified") if tls else ""
+
+
+def _tls(destination: Destination) -> str:
+    match destination:
+        case DimseDestination(tls=DestinationTls() as tls):
+            return _shown(both=tls.certificate is not None)
+        case DicomwebDestination(url=url) if url.startswith("https:"):
+            return _shown(both=False)
+        case _:
+            return ""
+
+
+def _shown(*, both: bool) -> str:
+    return "TLS 1.2 or 1.3; certificates: " + ("both" if both else "who accepts")
 
 
 def _sent(profile: DestinationProfile, pipelines: list[Pipeline]) -> Iterator[Sent]:

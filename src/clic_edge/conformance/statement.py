@@ -51,7 +51,7 @@ def _sections(facts: Facts) -> Iterator[Section]:
         yield _section(f"4.{number} The worker and the destination {one.name}", _worker(one))
     yield _section("5 Network and configuration", _network(facts))
     yield _section("6 Media, character sets", _sets(facts))
-    yield _section("7 Security", _security())
+    yield _section("7 Security", _security(facts))
     yield _section("8 Annexes", _annexes())
 
 
@@ -237,13 +237,21 @@ def _sets(facts: Facts) -> Iterator[Block]:
     )
 
 
-def _security() -> Iterator[Block]:
+def _security(facts: Facts) -> Iterator[Block]:
     yield Words(
         text="Images are de-identified by the Basic Application Level Confidentiality Profile "
         "(PS3.15 Annex E) before a model sees them; they do not leave the appliance so. Result "
         "objects bear the identity of their study again, and that is compared with the original "
         "before they leave. Ports, and who may speak to each, stand in the reference “Ports and "
         "files”."
+    )
+    ways = [("into the archive", facts.incoming_tls)]
+    ways += [(f"to {one.name}", one.tls) for one in facts.recipients if one.kind != "folder"]
+    yield Table(
+        caption="Secure transport connections (PS3.15 Annex B)",
+        columns=("connection", "protection"),
+        rows=tuple((way, tls or "none: in the clear") for way, tls in ways),
+        numbers_from=2,
     )
 
 

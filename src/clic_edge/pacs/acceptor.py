@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from clic_edge.pacs.rest import Rest
+    from clic_edge.pacs.tls import Tls
 
 MOST = 128
 """Presentation contexts of one association (PS3.8 9.3.2.2)."""
@@ -43,7 +44,7 @@ class Acceptor:
     """UIDs; the same for each storage class."""
 
 
-def acceptor(rest: Rest, *, host: str) -> Acceptor:
+def acceptor(rest: Rest, *, host: str, tls: Tls | None = None) -> Acceptor:
     """Ask the archive what it accepts.
 
     Raises Transient ``archive-unreachable``, and as `pacs.association.associated`.
@@ -53,7 +54,7 @@ def acceptor(rest: Rest, *, host: str) -> Acceptor:
     syntaxes = _SYNTAXES.validate_json(rest.get("/tools/accepted-transfer-syntaxes") or b"[]")
     if not isinstance(port, int):
         raise Transient("archive-unreachable", "The archive does not say on which port it listens.")
-    peer = DimsePeer(host=host, port=port, called_ae_title=title)
+    peer = DimsePeer(host=host, port=port, called_ae_title=title, tls=tls)
     return Acceptor(
         ae_title=title,
         port=port,

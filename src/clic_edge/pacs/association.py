@@ -18,13 +18,16 @@ from pynetdicom import (
 )
 from pynetdicom._globals import DEFAULT_MAX_LENGTH
 
-from clic_edge.errors import Transient
+from clic_edge.errors import ConfigError, Transient
+from clic_edge.pacs.tls import client_context, tls_failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from pydicom.dataset import Dataset
     from pynetdicom.association import Association
+
+    from clic_edge.pacs.tls import ClientContext, Tls
 
 # pynetdicom logs requests, responses and tracebacks, all of which name patients.
 logging.getLogger("pynetdicom").setLevel(logging.CRITICAL + 1)
@@ -59,6 +62,8 @@ class DimsePeer:
     calling_ae_title: str = "CLICEDGE"
     timeout_s: float = 60.0
     """For one answer; a connection is given up after at most ten seconds."""
+    tls: Tls | None = None
+    """None goes in the clear."""
 
 
 @contextmanager
@@ -72,8 +77,15 @@ def associated(
 
     Yields one without accepted contexts when the peer accepted the association but none of them.
     `on_event` answers what the peer reports, once `listen` was called.
-    Raises Transient ``destination-unreachable``, ``association-refused``, ``association-aborted``.
+
+    Raises
+    ------
+    Transient
+        ``destination-unreachable``, ``association-refused``, ``association-aborted``; under TLS
+        ``tls-files`` for our own files, and as `tls.tls_failed`.
+
     """
+    context = _context_of(peer.tls)
     ae = AE(peer.calling_ae_title)
     ae.connection_timeout = min(CONNECT_SECONDS, peer.timeout_s)
     ae.acse_timeout = ae.dimse_timeout = ae.network_timeout = peer.timeout_s
@@ -86,10 +98,13 @@ def associated(
             peer.host,
             peer.port,
             ae_title=peer.called_ae_title,
+            tls_args=(context, peer.tls.hostname) if peer.tls and context else None,  # type: ignore[arg-type] # None: no name is asked for
             evt_handlers=[(evt.EVT_CONN_OPEN, prepare, [connected]), *reports],
         )
     except OSError as error:  # the name does not resolve
         raise _unreachable(peer) from error
+    if context and (failed := tls_failed(where(peer), context)):
+        raise failed
     if not connected.is_set():
         raise _unreachable(peer)
     if association.is_rejected:
@@ -101,6 +116,13 @@ def associated(
     finally:
         if association.is_established:
             association.release()
+
+
+def _context_of(tls: Tls | None) -> ClientContext | None:
+    try:
+        return client_context(tls) if tls else None
+    except ConfigError as error:  # they were there at the start: a renewal goes on
+        raise Transient("tls-files", error.sentence) from error
 
 
 def prepare(event: evt.Event, connected: threading.Event) -> None:

@@ -25,12 +25,14 @@ from pynetdicom.sop_class import (  # type: ignore[attr-defined] # defined by a 
 from clic_edge.domain.confirmation import Confirmation, Proof
 from clic_edge.errors import ConfigError, Transient
 from clic_edge.pacs.association import Contexts, aborted, associated, listen, status_of, where
+from clic_edge.pacs.tls import server_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
     from clic_edge.domain.result import ResultReference
     from clic_edge.pacs.association import DimsePeer
+    from clic_edge.pacs.tls import Tls
 
 CONTEXTS: Contexts = frozenset({(StorageCommitmentPushModel, ImplicitVRLittleEndian)})
 REQUEST = 1
@@ -131,10 +133,11 @@ class Reports:
 
 
 @contextmanager
-def listening(port: int, reports: Reports) -> Iterator[None]:
+def listening(port: int, reports: Reports, tls: Tls | None = None) -> Iterator[None]:
     """Take the reports that PACS bring on associations of their own, until the end.
 
-    Raises ConfigError ``port-in-use``.
+    With `tls`, which names a certificate of ours, only those whom its `ca` certifies are heard.
+    Raises ConfigError ``port-in-use``, and as `tls.server_context`.
     """
     ae = AE()
     syntaxes = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
@@ -143,7 +146,10 @@ def listening(port: int, reports: Reports) -> Iterator[None]:
     ae.add_supported_context(Verification, syntaxes)
     try:
         server = ae.start_server(
-            ("", port), block=False, evt_handlers=[(evt.EVT_N_EVENT_REPORT, reports.receive)]
+            ("", port),
+            block=False,
+            ssl_context=server_context(tls) if tls else None,
+            evt_handlers=[(evt.EVT_N_EVENT_REPORT, reports.receive)],
         )
     except OSError as error:
         raise ConfigError(

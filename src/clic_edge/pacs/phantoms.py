@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from clic_edge.pacs.rest import OrthancPeer
+    from clic_edge.pacs.tls import Tls
 
 _GROUP = 8
 
@@ -40,9 +41,10 @@ _Answer = TypeVar("_Answer", bound=BaseModel)
 class PhantomShelf:
     """Orthanc as constancy sees it: nothing here can touch the study of a patient."""
 
-    def __init__(self, peer: OrthancPeer) -> None:
+    def __init__(self, peer: OrthancPeer, tls: Tls | None = None) -> None:
         self._host = httpx.URL(peer.url).host
         self._peer = peer
+        self._tls = tls
 
     def send(self, files: Sequence[bytes]) -> None:
         """Send a study by C-STORE, as a modality does. Raises Transient as `store`."""
@@ -55,6 +57,7 @@ class PhantomShelf:
             called_ae_title=system.ae_title,
             calling_ae_title=PHANTOM_AE_TITLE,
             timeout_s=self._peer.timeout_s,
+            tls=self._tls,
         )
         store(files, peer)
 

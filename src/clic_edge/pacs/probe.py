@@ -187,7 +187,8 @@ def commitment(peer: DimsePeer, *, port: int | None, timeout_s: float) -> Commit
     reports = _Watched()
     terms = CommitmentTerms(same_association=True, listens=port is not None, timeout_s=timeout_s)
     witness = CommitmentWitness("probe", peer, terms=terms, reports=reports)
-    with listening(port, reports) if port is not None else nullcontext():
+    tls = peer.tls if peer.tls and peer.tls.certificate else None
+    with listening(port, reports, tls) if port is not None else nullcontext():
         try:
             (answer,) = witness.confirm([nothing], study_instance_uid=NOWHERE)
         except Transient as hindrance:

@@ -6,16 +6,17 @@ import stat
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from cryptography.x509 import load_pem_x509_certificates
-
 from clic_edge.assembly import make_ready
+from clic_edge.config import DimseDestination
 from clic_edge.config.secrets import secret_files
 from clic_edge.deid.keys import load_key
 from clic_edge.errors import ConfigError
 from clic_edge.inference.signing import verify_signature
 from clic_edge.notify.post import channels_of
 from clic_edge.pacs.commitment import Reports
+from clic_edge.pacs.tls import certificates, client_context, trusted
 from clic_edge.readiness.finding import Finding, Verdict, found
+from clic_edge.transports import dimse_tls, orthanc_tls
 from clic_edge.web.tls import certificate_ends
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from clic_edge.app import Appliance
     from clic_edge.config import Pipeline, Settings
+    from clic_edge.pacs.tls import Tls
 
 TOO_SOON: Final = timedelta(days=7)
 """A certificate that ends sooner is none to go live with."""
@@ -41,8 +43,7 @@ def files(appliance: Appliance) -> Iterator[Finding]:
     )
     yield found("notices", lambda: _notices(settings), to_do="correct [notify]")
     yield _pages(settings)
-    if tls := settings.orthanc.tls:
-        yield _incoming(tls.certificate)
+    yield from dicom_tls(settings)
     for pipeline in appliance.pipelines:
         yield found(
             f"pipeline {pipeline.name}",
@@ -119,20 +120,31 @@ def _pages(settings: Settings) -> Finding:
     return certificate(what, ends=ends, now=now)
 
 
-def _incoming(path: Path) -> Finding:
-    """Return how long the certificate lasts that Orthanc shows to senders."""
-    what = "TLS of the DICOM port"
+def dicom_tls(settings: Settings) -> Iterator[Finding]:
+    """Yield how long the certificates of DICOM TLS last, in and out."""
+    if tls := orthanc_tls(settings.orthanc):
+        yield _lasting("TLS of the DICOM port", tls)
+    for name, destination in settings.destinations.items():
+        if isinstance(destination, DimseDestination) and (tls := dimse_tls(destination)):
+            yield _lasting(f"TLS to {name}", tls)
+
+
+def _lasting(what: str, tls: Tls) -> Finding:
     try:
-        first, *_ = load_pem_x509_certificates(path.read_bytes())
-    except (OSError, ValueError):
+        client_context(tls)
+        ours = certificates(tls.certificate)[:1] if tls.certificate else ()
+        # Of several authorities the last one counts: the others may be left over.
+        last = max(one.not_valid_after_utc for one in trusted(tls))
+    except ConfigError as error:
         return Finding(
             what=what,
-            seen=f"{path} holds no certificate in PEM",
+            seen=error.sentence,
             verdict=Verdict.NO,
-            to_do="give another certificate",
-            exit_code=ConfigError.exit_code,
+            to_do="give another file",
+            exit_code=error.exit_code,
         )
-    return certificate(what, ends=first.not_valid_after_utc, now=datetime.now(UTC))
+    ends = min([last, *(one.not_valid_after_utc for one in ours)])
+    return certificate(what, ends=ends, now=datetime.now(UTC))
 
 
 def _model(settings: Settings, pipeline: Pipeline) -> str:
