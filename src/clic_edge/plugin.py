@@ -306,8 +306,8 @@ class Front:
         while not self._ended.wait(_NOTES_SECONDS):
             try:
                 self._door.write_down()
-            except ClicEdgeError:
-                continue  # no settings, or no ledger: the next instance says so
+            except Exception:  # noqa: BLE001, S112 - the plugin: the next instance says what is wrong
+                continue
 
     def _take_in(self, study_id: str, *, expedited: bool) -> None:
         appliance = self._appliance

@@ -508,3 +508,18 @@ def test_images_are_turned_away_where_nothing_can_be_written(
     read_only = SimpleNamespace(f_flag=os.ST_RDONLY, f_bavail=1 << 40, f_frsize=4096)
     monkeypatch.setattr(os, "statvfs", lambda _: read_only)
     assert bring(front) == Answer.OUT_OF_RESOURCES
+
+
+def test_who_tried_to_send_is_written_down_whatever_was_wrong_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    looked = threading.Semaphore(0)
+
+    def fail(_front: Front) -> None:
+        looked.release()
+        raise ValueError
+
+    monkeypatch.setattr(plugin, "_NOTES_SECONDS", 0.001)
+    monkeypatch.setattr(Front, "_door", property(fail))
+    register(StandIn(settings=tmp_path / "none.toml"))
+    assert all(looked.acquire(timeout=60) for _ in range(3))
