@@ -148,7 +148,11 @@ def test_a_header_is_read_in_every_encoding(pipelines: tuple[Pipeline, ...]) -> 
         assert proposed(Shelf(file=file), pipelines).pipeline == "hippocampus"
 
 
-def test_a_study_over_which_an_unforeseen_error_comes_does_not_end_the_worker() -> None:
+def test_a_study_over_which_an_unforeseen_error_comes_ends_neither_the_worker_nor_its_round(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[object] = []
+    monkeypatch.setattr("clic_edge.pipeline.worker.deliver_again", sent.append)
     line = lines.a_line(shelf=Poisoned(studies={"study": lines.a_study()}))
     worker = SimpleNamespace(
         _line=line, _pace=SimpleNamespace(instance="worker"), _rescue=lambda: None
@@ -156,3 +160,4 @@ def test_a_study_over_which_an_unforeseen_error_comes_does_not_end_the_worker() 
     Worker.look_for_missed(worker)
     assert line.ledger.records.cursor(HEARTBEAT) > 0
     assert line.ledger.records.cursor(CURSOR) == 0, "the study is looked at again"
+    assert sent == [line]

@@ -79,6 +79,16 @@ def sweep(crosswalks: Path, now: datetime) -> None:
             telemetry.crosswalks_expired(count=count)
 
 
+def _outlived(act: Callable[[], object]) -> None:
+    """Do something and go on whatever nobody foresaw. Raises ClicEdgeError, DatabaseFailed as it."""
+    try:
+        act()
+    except (ClicEdgeError, DatabaseFailed):
+        raise
+    except Exception as error:  # noqa: BLE001 - the worker: no study ends it, nor what comes behind
+        telemetry.reconcile_failed(code=type(error).__name__)
+
+
 class Worker:
     """One worker process; there is one DBOS in a process, so there is one of these."""
 
@@ -180,25 +190,25 @@ class Worker:
     def look_for_missed(self) -> None:
         """Take in studies that no event told of, cases that fell out of the queue, readers' words."""
         line, now = self._line, datetime.now(UTC)
+        taken_back = partial(take_back, line=line, now=now)
+        acts: tuple[Callable[[], object], ...] = (
+            partial(line.ledger.records.advance, HEARTBEAT, int(now.timestamp())),
+            partial(line.ledger.standing.still_serving, self._pace.instance),
+            self._rescue,
+            partial(
+                reconcile, line.rules, archive=line.archive, ledger=line.ledger, also=taken_back
+            ),
+            partial(send_assessments, line, now=now),
+            partial(send_withdrawals, line),
+            partial(deliver_again, line),
+        )
         try:
-            line.ledger.records.advance(HEARTBEAT, int(now.timestamp()))
-            line.ledger.standing.still_serving(self._pace.instance)
-            self._rescue()
-            reconcile(
-                line.rules,
-                archive=line.archive,
-                ledger=line.ledger,
-                also=partial(take_back, line=line, now=now),
-            )
-            send_assessments(line, now=now)
-            send_withdrawals(line)
-            deliver_again(line)
+            for act in acts:
+                _outlived(act)
         except ClicEdgeError as error:
             telemetry.reconcile_failed(code=error.code)
         except DatabaseFailed:
             telemetry.reconcile_failed(code="database-away")
-        except Exception as error:  # noqa: BLE001 - the worker: no study ends it, whatever it holds
-            telemetry.reconcile_failed(code=type(error).__name__)
 
     def _rescue(self) -> None:
         line = self._line
