@@ -30,6 +30,7 @@ app = typer.Typer(
     invoke_without_command=True,
 )
 Id = Annotated[str, typer.Argument(help="As `batch list` prints it.")]
+By = Annotated[str, typer.Option("--by", help="Your name, for the audit trail.")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +56,7 @@ class Asked:
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the newest such batch, if there is one.")
     ] = False
+    by: By = ""
 
 
 @app.callback()
@@ -75,7 +77,7 @@ def batch(asked: Asked) -> None:
         require_shadow(appliance.ledger, asked.pipeline)
     found = _unfinished(appliance, asked) if asked.resume else None
     begun = found or _begun(appliance, asked)
-    appliance.ledger.batches.move(begun.batch_id, BatchState.OPEN)
+    appliance.ledger.batches.move(begun.batch_id, BatchState.OPEN, person=asked.by)
     _drive(appliance, begun, limit=asked.limit)
 
 
@@ -102,7 +104,7 @@ def _begun(appliance: Appliance, asked: Asked) -> Batch:
         created_at=datetime.now(UTC),
     )
     _require_sound(appliance, begun)
-    appliance.ledger.batches.begin(begun)
+    appliance.ledger.batches.begin(begun, person=asked.by)
     return begun
 
 
@@ -136,25 +138,25 @@ def show(context: typer.Context, batch_id: Id) -> None:
 
 
 @app.command()
-def pause(context: typer.Context, batch_id: Id) -> None:
+def pause(context: typer.Context, batch_id: Id, by: By = "") -> None:
     """Let no further study begin; the cases under way go on."""
-    _move(context, batch_id, BatchState.PAUSED)
+    _move(context, batch_id, BatchState.PAUSED, person=by)
 
 
 @app.command()
-def cancel(context: typer.Context, batch_id: Id) -> None:
+def cancel(context: typer.Context, batch_id: Id, by: By = "") -> None:
     """End a batch for good; the cases under way go on."""
-    _move(context, batch_id, BatchState.CANCELLED)
+    _move(context, batch_id, BatchState.CANCELLED, person=by)
 
 
 @app.command()
-def resume(context: typer.Context, batch_id: Id) -> None:
+def resume(context: typer.Context, batch_id: Id, by: By = "") -> None:
     """Go on with a batch that was paused, or whose process ended; what failed is tried again."""
     appliance = opened(context)
     found = appliance.ledger.batches.batch(batch_id)
     if found.state is BatchState.CANCELLED:
         raise ConfigError("batch-cancelled", "The batch was cancelled; begin another.")
-    appliance.ledger.batches.move(found.batch_id, BatchState.OPEN)
+    appliance.ledger.batches.move(found.batch_id, BatchState.OPEN, person=by)
     _drive(appliance, found, limit=appliance.ledger.batches.progress(found.batch_id, _now()).total)
 
 
@@ -162,10 +164,10 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _move(context: typer.Context, batch_id: str, state: BatchState) -> None:
+def _move(context: typer.Context, batch_id: str, state: BatchState, *, person: str) -> None:
     batches = ledger_of(context).batches
     found = batches.batch(batch_id)
-    batches.move(found.batch_id, state)
+    batches.move(found.batch_id, state, person=person)
     stdout.print(f"{found.batch_id} is {state}")
 
 
