@@ -23,7 +23,7 @@ from clic_edge.ledger.database import migrate, open_engine
 from clic_edge.notify.postman import Patience, Postman
 from clic_edge.notify.vigil import Vigil
 from clic_edge.pipeline.presence import Presence, Watch, is_gone, this_run
-from clic_edge.pipeline.queue import workflow_id
+from clic_edge.pipeline.queue import DEATHS, workflow_id
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -148,6 +148,24 @@ def test_a_worker_that_ended_as_it_should_hands_over_at_once(ledger: Ledger) -> 
     ledger.workers.leave(a_run("a"))
     a_presence(ledger, queue, "b").look_around()
     assert ledger.cases.case(case.case_id).attempt == 1
+
+
+def test_a_case_that_workers_die_of_one_by_one_is_set_apart(ledger: Ledger) -> None:
+    case = running_case(ledger)
+    for number in range(DEATHS):
+        assert ledger.cases.case(case.case_id).state is not CaseState.QUARANTINED
+        name = f"{number}"
+        ledger.workers.enter(replace(this_run(name, name, slots=1), pid=-1))
+        assert ledger.cases.begin(case.case_id, number)
+        queue = Held(by={name: [workflow_id(case.case_id, number)]})
+        a_presence(ledger, queue, "watcher").look_around()
+    apart = ledger.cases.case(case.case_id)
+    assert (apart.state, apart.code) == (CaseState.QUARANTINED, "worker-died")
+    ledger.cases.retry(case.case_id, person="Ida")
+    assert ledger.cases.begin(case.case_id, DEATHS)
+    queue = Held(by={"0": [workflow_id(case.case_id, DEATHS)]})
+    a_presence(ledger, queue, "watcher").look_around()
+    assert ledger.cases.case(case.case_id).state is CaseState.RECEIVED
 
 
 def test_two_workers_of_one_name_do_not_run(ledger: Ledger) -> None:

@@ -17,10 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from clic_edge import __version__, telemetry
+from clic_edge.domain.case import CaseState
 from clic_edge.domain.worker import WorkerRun
-from clic_edge.errors import ConfigError
+from clic_edge.errors import ConfigError, Defect
 from clic_edge.ledger.database import DatabaseFailed
-from clic_edge.pipeline.queue import LINE_VERSION, workflow_id
+from clic_edge.pipeline.queue import DEATHS, LINE_VERSION, workflow_id
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -34,6 +35,7 @@ _BEATS_TO_SILENCE: Final = 6
 """So many beats must be missed until a worker counts as dead."""
 _FORGOTTEN_AFTER: Final = timedelta(days=30)
 _FORGOTTEN_AT_A_TIME: Final = 500
+_FELL_SILENT: Final = "fell silent"
 _PROC: Final = Path("/proc")
 
 
@@ -181,7 +183,7 @@ class Presence:
                 self._await_silence(sign, stop)
                 if stop.is_set():  # too early to call the other silent
                     return False
-                self._take_over(sign.run)
+                self._take_over(sign)
         self._ledger.workers.enter(self._own)
         self.look_around()
         return True
@@ -242,13 +244,13 @@ class Presence:
         others = {one.run.line for one in signs if one not in dead}
         self._lines = frozenset({self._own.line, *others})
         for one in dead:
-            self._take_over(one.run)
+            self._take_over(one)
             if datetime.now(UTC) - one.beat_at > _FORGOTTEN_AFTER:
                 self._ledger.workers.forget(one.run)
 
-    def _take_over(self, dead: WorkerRun) -> None:
+    def _take_over(self, dead: WorkerSign) -> None:
         """Let the cases that a worker held run as their next attempt, once."""
-        held = self._queue.held_by(dead.name)
+        held = self._queue.held_by(dead.run.name)
         if not held:
             return
         cases = {
@@ -256,7 +258,39 @@ class Presence:
         }
         for name in held:
             if name in cases:
-                self._ledger.cases.rescue(cases[name], why=f"its worker {dead.name} fell silent")
+                self._pass_on(cases[name], dead)
         self._queue.let_go(held)
-        self._ledger.workers.fell_silent(dead, cases=len(held))
+        self._ledger.workers.fell_silent(dead.run, cases=len(held))
         telemetry.worker_replaced(cases=len(held))
+
+    def _pass_on(self, case: Case, dead: WorkerSign) -> None:
+        """Let a case run again, or set it apart: it may be what workers die of, one by one."""
+        if dead.left_at:
+            self._ledger.cases.rescue(case, why=f"its worker {dead.run.name} ended")
+        elif self._deaths(case) + 1 < DEATHS:
+            self._ledger.cases.rescue(case, why=f"its worker {dead.run.name} {_FELL_SILENT}")
+        else:
+            set_apart(self._ledger, case)
+
+    def _deaths(self, case: Case) -> int:
+        """Return how many workers fell silent over a case since a person looked at it."""
+        count = 0
+        for event in self._ledger.records.audit(case.case_id):
+            count = 0 if event.person else count + event.detail.endswith(_FELL_SILENT)
+        return count
+
+
+def set_apart(ledger: Ledger, case: Case) -> None:
+    """Quarantine a case at which workers died, before it holds up the others."""
+    died = Defect(
+        "worker-died",
+        f"The worker died {DEATHS} times while it ran this case; look whether memory was "
+        "short, then retry.",
+    )
+    ledger.cases.close(case, CaseState.QUARANTINED, code=died.code, reason=died.sentence)
+    telemetry.case_moved(
+        case_id=case.case_id,
+        pipeline=case.pipeline,
+        state=CaseState.QUARANTINED,
+        code=died.code,
+    )

@@ -15,15 +15,15 @@ from dbos import DBOS
 
 from clic_edge import telemetry
 from clic_edge.deid.crosswalk import drop_expired
-from clic_edge.domain.case import CaseState
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
-from clic_edge.errors import ClicEdgeError, Defect
+from clic_edge.errors import ClicEdgeError
 from clic_edge.ledger.database import DatabaseFailed
 from clic_edge.ledger.pruning import KEEP_ALL
 from clic_edge.ledger.records import HEARTBEAT
 from clic_edge.pipeline.clock import Clock, misdated
 from clic_edge.pipeline.delivery import deliver_again
 from clic_edge.pipeline.monitoring import patrol
+from clic_edge.pipeline.presence import set_apart
 from clic_edge.pipeline.process import process
 from clic_edge.pipeline.queue import DEATHS, LINE_VERSION, QUEUES, WORKFLOW, workflow_id
 from clic_edge.pipeline.reconcile import reconcile
@@ -225,20 +225,9 @@ class Worker:
 
     def _set_apart(self) -> None:
         """Quarantine the cases that kill workers, before they hold up the others."""
-        cases = self._line.ledger.cases
-        died = Defect(
-            "worker-died",
-            f"The worker died {DEATHS} times while it ran this case; look whether memory was "
-            "short, then retry.",
-        )
-        for case in self._presence.deadly(cases.under_way()):
-            cases.close(case, CaseState.QUARANTINED, code=died.code, reason=died.sentence)
-            telemetry.case_moved(
-                case_id=case.case_id,
-                pipeline=case.pipeline,
-                state=CaseState.QUARANTINED,
-                code=died.code,
-            )
+        ledger = self._line.ledger
+        for case in self._presence.deadly(ledger.cases.under_way()):
+            set_apart(ledger, case)
 
     def _tell_jump(self, by: timedelta) -> None:
         now = datetime.now(UTC)
