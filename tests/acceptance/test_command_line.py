@@ -86,6 +86,9 @@ def test_check_names_the_key_that_is_missing_and_the_servers_that_are_down(
 ) -> None:
     text = one_pipeline.read_text().replace(":8042", f":{free_port()}")
     one_pipeline.write_text(text.replace("port = 4242", f"port = {free_port()}"))
+    password = one_pipeline.parent / "secrets" / "shared" / "orthanc-password"
+    password.parent.mkdir(parents=True)
+    password.write_text("not asked for")
     done = clic_edge("-c", one_pipeline, "check")
     assert done.code == 2
     assert "deid init-key" in done.out + done.err
