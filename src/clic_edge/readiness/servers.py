@@ -51,7 +51,9 @@ def _ledger(appliance: Appliance) -> Finding:
         open_cases = sum(1 for _ in appliance.ledger.cases.under_way())
         return f"answers, {open_cases} cases under way"
 
-    return found("ledger", look, to_do="systemctl status clic-edge-worker, which makes it and keeps it")
+    return found(
+        "ledger", look, to_do="systemctl status clic-edge-worker, which makes it and keeps it"
+    )
 
 
 def intake(ledger: Ledger) -> Finding:
