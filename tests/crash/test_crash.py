@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from clic_edge.domain.case import Case
     from clic_edge.pipeline.line import Line
 
-pytestmark = pytest.mark.servers
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]
 
 POINTS = (
     "accept: not begun",
@@ -51,7 +51,7 @@ POINTS = (
     "deliver: half sent",
     "deliver: not receipted",
 )
-LIVES_SECONDS = 180
+LIVES_SECONDS = 400
 """For all deaths together; far more than they take."""
 
 
