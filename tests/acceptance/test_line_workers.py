@@ -59,8 +59,9 @@ def test_what_a_frozen_worker_was_about_to_send_another_sends_once(site: Site) -
     assert sys.platform == "linux"
     hold = site.folder / "hold-a"
     hold.touch()
+    # Workers, who look often, would make cases of a half-sent study.
+    study_id = site.send(hippocampus_study(601))
     with boxed(site, "a") as first:
-        study_id = site.send(hippocampus_study(601))
         wait_for((site.folder / "held-a").exists, "the first worker is about to send")
         os.kill(first, signal.SIGSTOP)
         with boxed(site, "b"):
