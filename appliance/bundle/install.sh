@@ -433,7 +433,7 @@ put_ledger_back() {
 	install -d -m 0700 "$aside"
 	mv "$state"/ledger/clic-edge.sqlite* "$aside/"
 	as_service worker "$home/$1/venv/bin/clic-edge" ledger restore "$2" >/dev/null
-	say "The ledger is that of $2. Studies that came since are in Orthanc: the worker finds them and makes the same results again."
+	say "The ledger is that of $2. Studies that came since are in Orthanc: the worker finds them and makes their results again, beside those of the newer version."
 	say "What people said on the pages since then is in $aside only."
 }
 
