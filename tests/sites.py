@@ -113,6 +113,7 @@ class SiteOptions:
     packages: tuple[Path, ...] = ()
     """Folders with packages of third parties."""
     reconcile_seconds: float = 0.5
+    concurrent_cases: int = 2
     unknown_senders: str = "take"
     more: str = ""
     """TOML at the end of the settings."""
@@ -371,6 +372,7 @@ unknown = "{options.unknown_senders}"
 [worker]
 metrics_port = {site.metrics_port}
 reconcile_seconds = {options.reconcile_seconds}
+concurrent_cases = {options.concurrent_cases}
 first_retry_seconds = 0.2
 longest_retry_seconds = 0.5
 {dimse_toml("pacs", site.pacs.dicom_port, site.pacs.ae_title)}{options.pacs_more}

@@ -76,7 +76,10 @@ def aftermath(
     database = ""
     if request.param == "postgresql":
         database = _new_database(request.getfixturevalue("postgres"))
-    options = SiteOptions(database=database, models=folder / "models", unsigned=True)
+    # One at a time: a case beside which the worker dies four times would be set apart for that.
+    options = SiteOptions(
+        database=database, models=folder / "models", unsigned=True, concurrent_cases=1
+    )
     with running_site(folder / "site", options) as site:
         rest = HttpRest(OrthancPeer(url=site.orthanc.url))
         archive = OrthancArchive(rest)
