@@ -14,14 +14,16 @@ from lines import STUDY_ID, Shelf, a_line, a_pipeline, a_series, a_study, ready
 from model_packages import write_image_package
 
 from clic_edge.deid.profile import Profile
+from clic_edge.domain.case import CaseState
 from clic_edge.domain.clean import CleanInstance, CleanSeries
 from clic_edge.domain.image import InputKind
+from clic_edge.domain.result import ResultKind
 from clic_edge.drift.features import agreement_features, input_features, output_features
-from clic_edge.errors import ConfigError, Transient
+from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.inference.loading import load_runtime
 from clic_edge.pipeline.intake import intake
 from clic_edge.pipeline.seeing import Part, ReadSeries
-from clic_edge.pipeline.stages import predict
+from clic_edge.pipeline.stages import accept, predict
 from clic_edge.pipeline.telling import write
 from clic_edge.results.source import image_name
 
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
     from clic_edge.domain.study import Series
     from clic_edge.inference.runtime import Runtime
     from clic_edge.pipeline.line import Line
+    from clic_edge.results.writer import Analysis
 
 
 @pytest.fixture(scope="module")
@@ -201,6 +204,33 @@ def test_a_series_of_many_images_is_not_fetched_again_for_each(runtime: Runtime)
     predict(line, begun)
     write(line, begun)
     assert shelf.fetched <= 3
+
+
+class _OfOtherImages:
+    """A writer that finds other images than the model saw."""
+
+    kind = ResultKind.SEG
+
+    def write(self, analysis: Analysis, made: tuple[ResultObject, ...]) -> tuple[ResultObject, ...]:
+        """Raise what a check raises."""
+        raise Defect("seg-misplaced", f"{len(made)} of {analysis.case_id}")
+
+
+@pytest.mark.parametrize("writers", [(), (_OfOtherImages(),)], ids=["would fit", "does not fit"])
+def test_a_study_that_changed_since_its_prediction_is_looked_at_again_and_none_of_it_is_withheld(
+    runtime: Runtime, writers: tuple[_OfOtherImages, ...]
+) -> None:
+    shelf = Photographs(photograph(), photograph())
+    line, begun = begun_on(shelf, runtime)
+    predict(line, begun)
+    line = replace(line, pipelines=(replace(line.pipelines[0], writers=writers),))
+    shelf.studies[STUDY_ID] = a_study(replace(a_series(), instance_ids=("another", "one more")))
+    with pytest.raises(Transient) as caught:
+        write(line, begun)
+    assert caught.value.code == "study-changed"
+    assert line.ledger.deliveries.refusals(begun.case_id, runtime.model.digest) == ()
+    accept(line, begun)
+    assert line.ledger.cases.case(begun.case_id).state is CaseState.SUPERSEDED
 
 
 def test_an_image_of_number_zero_is_not_called_by_its_place() -> None:

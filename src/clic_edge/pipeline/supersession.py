@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from clic_edge.domain.case import CaseState
-from clic_edge.errors import Defect, Refusal
+from clic_edge.errors import Defect, Refusal, Transient
 from clic_edge.pipeline.intake import propose, told_apart
 
 if TYPE_CHECKING:
@@ -37,6 +38,29 @@ def superseded(line: Line, case: Case, study: StudySummary) -> bool:
         line.ledger.cases.admit(now)
     line.ledger.cases.close(case, CaseState.SUPERSEDED, reason="late images made a new case")
     return True
+
+
+def require_unchanged(line: Line, case: Case) -> None:
+    """Return where the study still is what was routed.
+
+    A prediction names images by their place in the series: one more, and it is about others.
+
+    Raises
+    ------
+    Transient
+        ``study-changed``: the next attempt finds what takes the case's place.
+    Refusal
+        ``study-gone``.
+
+    """
+    study = line.archive.study(case.study_id)
+    proposed = propose(study, (line.pipeline(case.pipeline).settings,))
+    if case.content_id not in {now.case_id for now in proposed}:
+        raise Transient(
+            "study-changed",
+            "The study changed while its results were made; it is looked at again.",
+            retry_after=timedelta(seconds=1),
+        )
 
 
 def require_one_patient(line: Line, study: StudySummary) -> None:

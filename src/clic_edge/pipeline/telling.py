@@ -14,6 +14,7 @@ from clic_edge.domain.standing import is_reserved
 from clic_edge.errors import Defect, Transient
 from clic_edge.pipeline.seeing import Part, parts_of
 from clic_edge.pipeline.stages import keep_silent, part_of, refuse, require_told
+from clic_edge.pipeline.supersession import require_unchanged
 from clic_edge.results.check import check
 from clic_edge.results.check_summary import check_told
 from clic_edge.results.rejection import write_rejection
@@ -42,6 +43,8 @@ def write(line: Line, case: Case) -> None:
     ------
     Refusal, Defect
         As `require_told`, where no series has results.
+    Transient
+        ``prediction-stale``, ``study-changed``.
 
     """
     deliveries = line.ledger.deliveries
@@ -51,6 +54,7 @@ def write(line: Line, case: Case) -> None:
     keep_silent(line, case, pipeline)
     story = _replacing(_story(line, case, pipeline), deliveries.replaced(case.case_id))
     results = (*story.results, *_told(pipeline, story))
+    require_unchanged(line, case)
     line.require_held(case)
     line.archive.keep(results)
     line.require_held(case)
@@ -86,6 +90,7 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
             analysis = _analysis(line, case.started_at, logged, series=series, alarm=alarm)
             results = _written(pipeline, analysis)
         except Defect as why:
+            require_unchanged(line, case)  # or it is no defect
             refused[part] = refuse(line, case, part, why=why, digest=model.digest)
             continue
         parts[part] = replace(
