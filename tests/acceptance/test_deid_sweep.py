@@ -27,8 +27,9 @@ def test_a_way_back_is_deleted_when_its_day_has_passed_and_the_log_tells_no_more
     appliance = load_settings(site.settings).appliance
     folder, key = appliance.crosswalks, load_key(appliance.deid_key)
     now = datetime.now(UTC)
-    for scope, days in (("2.25.11", -1), ("2.25.12", 1)):
-        seal(folder, scope, ENTRY, key=key, expires_at=now + timedelta(days=days))
+    # Not yet: the worker looks twice a second, and would take it away under the hand that makes it.
+    for scope, left in (("2.25.11", timedelta(seconds=5)), ("2.25.12", timedelta(days=1))):
+        seal(folder, scope, ENTRY, key=key, expires_at=now + left)
     expired, valid = (folder / f"2.25.{number}{SUFFIX}" for number in (11, 12))
     wait_for(lambda: not expired.exists(), "the expired crosswalk is deleted", 30)
     wait_for(lambda: "crosswalks-expired" in site.log.read_text(), "the log says so", 10)
