@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-
-from tests.servers import require
 
 SYSTEMD = Path(__file__).parents[2] / "appliance" / "systemd"
 SERVICES = sorted(SYSTEMD.glob("*.service"))
@@ -24,7 +23,9 @@ def values(unit: Path, key: str) -> list[str]:
 
 def exposure(*units: Path) -> float:
     """Return how exposed systemd holds a service to be."""
-    analyze = require("systemd-analyze")
+    analyze = shutil.which("systemd-analyze")
+    if not analyze:
+        pytest.skip("systemd-analyze is not installed")
     told = subprocess.run(
         [analyze, "security", "--offline=true", "--no-pager", *map(str, units)],
         capture_output=True,
