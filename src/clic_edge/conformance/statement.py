@@ -13,6 +13,7 @@ from clic_edge.pacs.association import (
     IMPLEMENTATION_VERSION_NAME,
     LARGEST_PDU_BYTES,
 )
+from clic_edge.pacs.encoding import SYNTAXES
 from clic_edge.pacs.transport import STORED
 from clic_edge.reporting.document import Document, Section, Table, Words
 
@@ -23,12 +24,6 @@ if TYPE_CHECKING:
     from clic_edge.reporting.document import Block
 
 _FIND: Final = "1.2.840.10008.5.1.4.1.2.2.1"
-_SYNTAXES: Final = {
-    "none": (),
-    "deflated": ("1.2.840.10008.1.2.1.99",),
-    "rle": ("1.2.840.10008.1.2.5",),
-    "jpeg-2000": ("1.2.840.10008.1.2.4.90",),
-}
 _PLAIN: Final = (str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian))
 
 
@@ -164,7 +159,7 @@ def _worker(peer: Recipient) -> Iterator[Block]:
 
 
 def _row(one: Sent) -> tuple[str, ...]:
-    syntaxes = (*_SYNTAXES[one.compression], *_PLAIN)
+    syntaxes = (*filter(None, [SYNTAXES.get(one.compression)]), *_PLAIN)
     name = UID(one.sop_class.uid).name
     return (one.kind, name, one.sop_class.uid, ", ".join(UID(uid).name for uid in syntaxes))
 

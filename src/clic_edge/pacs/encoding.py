@@ -27,11 +27,12 @@ CODECS = {"ISO_IR 100": "iso-8859-1", "ISO_IR 101": "iso-8859-2", "ISO_IR 144": 
 """Single-byte character sets that a destination may ask for (PS3.3 C.12.1.1.2)."""
 _TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 """The representations that Specific Character Set governs (PS3.5 6.1.2.2)."""
-_SYNTAXES = {
+SYNTAXES = {
     "deflated": DeflatedExplicitVRLittleEndian,
     "rle": RLELossless,
     "jpeg-2000": JPEG2000Lossless,
 }
+"""Of each compression."""
 _WHOLE_BYTES = frozenset({8, 16})
 """Bits Allocated of pixels that RLE and JPEG 2000 pack; a binary mask holds bits."""
 
@@ -50,7 +51,7 @@ class Encoding:
             return None  # already compressed, or as old writers leave it
         wanted = dict(self.compression).get(kind, "none")
         has_bytes = "PixelData" in ds and ds.BitsAllocated in _WHOLE_BYTES
-        return _SYNTAXES.get(wanted) if has_bytes or wanted == "deflated" else None
+        return SYNTAXES.get(wanted) if has_bytes or wanted == "deflated" else None
 
 
 def contexts_of(ds: Dataset, preferred: str | None) -> Iterator[tuple[str, str]]:

@@ -18,6 +18,7 @@ from clic_edge.pacs.summaries import (
     LARGE_HEADER,
     SUMMARY,
     UNREADABLE_HEADER,
+    opening_of,
     require_room,
     summary_of,
     too_many_series,
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from clic_edge.pacs.rest import Rest
 
 CHANGES_PAGE = 1000
-_WHOLE = 1 << 20
-"""Bytes: a file that is smaller is read to its end, which keeps the connection."""
 _UNREST = timedelta(minutes=1)
 """Further ahead than this no second lies that was rounded."""
 
@@ -195,14 +194,10 @@ class OrthancArchive:
         raise Defect("result-gone", "A result object is no longer in the archive.")
 
     def _summary(self, series_id: str) -> SeriesSummary:
-        """Describe a series by the first of its instances, whose bytes Orthanc does not interpret.
-
-        It would do so recursively on a small stack: a header nested sixty deep ends its process.
-        """
+        """Describe a series by the first of its instances."""
         instance_ids = tuple(sorted(self._get(f"/series/{series_id}", _Series).instances))
         metadata = self._get(f"/instances/{instance_ids[0]}/metadata?expand", _Metadata)
-        most = min(max(metadata.header_bytes, _WHOLE), LARGEST_HEADER + 1)
-        opening = self._rest.opening(instance_ids[0], most)
+        opening = opening_of(self._rest, instance_ids[0], header_bytes=metadata.header_bytes)
         if opening is None:
             raise _gone()
         header = read_header(opening, SUMMARY)

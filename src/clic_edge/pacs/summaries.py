@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from clic_edge.dicom.excerpt import LARGEST_HEADER
 from clic_edge.domain.constancy import RESERVED_PATIENT
 from clic_edge.domain.study import CORRECTED, SeriesSummary, Unread, digest_of
 from clic_edge.errors import Refusal
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from clic_edge.domain.limits import StudyLimits
+    from clic_edge.pacs.rest import Rest
 
 SUMMARY = (
     "SpecificCharacterSet",
@@ -30,6 +32,8 @@ SUMMARY = (
     *CORRECTED,
 )
 """What `summary_of` asks of a header."""
+_WHOLE = 1 << 20
+"""Bytes: a file that is smaller is read to its end, which keeps the connection."""
 UNREADABLE_HEADER = Unread(
     code="header-unreadable",
     sentence="the header of the series is not DICOM that can be read safely",
@@ -66,6 +70,15 @@ def summary_of(
         is_constancy=text(header, "PatientID").startswith(RESERVED_PATIENT),
         identity_digest=digest_of([text(header, keyword) for keyword in CORRECTED]),
     )
+
+
+def opening_of(rest: Rest, instance_id: str, *, header_bytes: int) -> bytes | None:
+    """Return an instance of Orthanc as far as its header goes; None where it is gone.
+
+    Orthanc is asked for bytes, never for JSON of them, which it would make recursively on a small
+    stack: a header nested sixty deep ends its process. Raises Transient as `Rest.opening`.
+    """
+    return rest.opening(instance_id, min(max(header_bytes, _WHOLE), LARGEST_HEADER + 1))
 
 
 def unread(series_id: str, instance_ids: tuple[str, ...], why: Unread) -> SeriesSummary:

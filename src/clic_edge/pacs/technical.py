@@ -6,9 +6,13 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydicom.dataset import Dataset
 
+from clic_edge.dicom.excerpt import LARGEST_HEADER
 from clic_edge.errors import Transient
+from clic_edge.pacs.headers import read_header, text
+from clic_edge.pacs.summaries import opening_of
 
 if TYPE_CHECKING:
     from clic_edge.pacs.rest import Rest
@@ -77,8 +81,9 @@ class _System(BaseModel):
     database: int = Field(0, alias="DatabaseVersion")
 
 
-class _Tags(BaseModel):
-    model_config = ConfigDict(extra="allow")
+class _Metadata(BaseModel):
+    transfer_syntax: str = Field("", alias="TransferSyntax")
+    header_bytes: int = Field(LARGEST_HEADER + 1, alias="PixelDataOffset")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,28 +156,26 @@ def technical(rest: Rest, series_id: str) -> TechnicalSeries | None:
 
 
 def _image(rest: Rest, instance_id: str) -> TechnicalImage:
-    tags = _tags(rest.get(f"/instances/{instance_id}/simplified-tags"))
-    said = [(keyword, str(tags.get(keyword) or "")) for keyword in _TOLD]
+    metadata = _metadata(rest.get(f"/instances/{instance_id}/metadata?expand"))
+    opening = opening_of(rest, instance_id, header_bytes=metadata.header_bytes)
+    header = read_header(opening or b"", ("SOPClassUID", *_TOLD)) or Dataset()
+    said = [(keyword, text(header, keyword)) for keyword in _TOLD]
     return TechnicalImage(
-        sop_class_uid=_of_the_standard(str(tags.get("SOPClassUID") or "")),
-        transfer_syntax_uid=_of_the_standard(
-            (rest.get(f"/instances/{instance_id}/metadata/TransferSyntax") or b"").decode(
-                "ascii", "replace"
-            )
-        ),
+        sop_class_uid=_of_the_standard(text(header, "SOPClassUID")),
+        transfer_syntax_uid=_of_the_standard(metadata.transfer_syntax),
         values=tuple(
-            TechnicalValue(keyword=keyword, value=text)
-            for keyword, text in said
-            if text and (text in _CODES or _NUMBERS.fullmatch(text))
+            TechnicalValue(keyword=keyword, value=value)
+            for keyword, value in said
+            if value and (value in _CODES or _NUMBERS.fullmatch(value))
         ),
     )
 
 
-def _tags(body: bytes | None) -> dict[str, object]:
+def _metadata(body: bytes | None) -> _Metadata:
     try:
-        return dict(_Tags.model_validate_json(body or b"{}").model_extra or {})
+        return _Metadata.model_validate_json(body or b"{}")
     except ValidationError:
-        return {}
+        return _Metadata.model_validate({})
 
 
 def _of_the_standard(uid: str) -> str:
