@@ -26,9 +26,13 @@ from clic_edge.web.rendering import Pages
 from clic_edge.web.words import words
 
 if TYPE_CHECKING:
+    from httpx import Response
     from starlette.testclient import TestClient
 
-CODES = ("case-not-retryable", "case-not-withdrawable", "reason-missing", "person-unnamed")
+CODES = (
+    *("case-not-retryable", "case-not-resendable", "case-not-withdrawable"),
+    *("reason-missing", "person-unnamed"),
+)
 HOSTILE = "<script>alert(1)</script>"
 
 
@@ -165,11 +169,38 @@ def test_a_physicist_withdraws_results_and_the_page_says_so(
     assert (twice.status_code, twice.json()["code"]) == (409, "case-not-withdrawable")
 
 
+@pytest.mark.parametrize("path", ["/cases", "/api/v1/cases"])
+def test_a_physicist_sends_results_again_and_the_history_says_who_and_why(
+    client: TestClient, ledger: Ledger, path: str
+) -> None:
+    def asked(reason: str) -> Response:
+        why = {"reason": reason}
+        body = {"json": why} if path.startswith("/api") else {"data": why}
+        return client.post(f"{path}/a1/send-again", **body)  # type: ignore[arg-type]  # as a form, or JSON
+
+    button = 'action="/cases/a1/send-again"'
+    assert button not in client.get("/cases/a1").text
+    assert asked("It lost them.").status_code == 409  # nobody was sent any
+    sent = Receipt(destination="pacs", sop_instance_uid="2.25.a1", accepted=True, status="0x0000")
+    ledger.deliveries.receive((sent,))
+    assert button in client.get("/cases/a1").text
+    assert asked(f"It lost them {HOSTILE}.").status_code in {200, 303}
+    assert ledger.deliveries.to_send_again() == ("a1",)
+    said = ledger.records.audit("a1")[-1]
+    assert (said.action, said.person) == ("sent-again", PHYSICIST.name)
+    text = client.get("/cases/a1").text
+    assert "It lost them" in text
+    assert "is sent again" in text
+    assert HOSTILE not in text
+    ledger.withdrawals.withdraw("a1", person="Ida", reason="Wrong side.")
+    assert button not in client.get("/cases/a1").text
+
+
 def test_a_viewer_only_looks(app: FastAPI, ledger: Ledger) -> None:
     viewer = browser(app, VIEWER)
     assert "<form class" not in viewer.get("/cases/q1").text
     for path, given in (("/cases", {}), ("/api/v1/cases", {"json": {"reason": "Why not."}})):
-        for act in ("retry", "withdraw"):
+        for act in ("retry", "send-again", "withdraw"):
             assert viewer.post(f"{path}/q1/{act}", **given).status_code == 403  # type: ignore[arg-type] # as a form, or JSON
     assert ledger.cases.case("q1").state is CaseState.QUARANTINED
 

@@ -163,6 +163,7 @@ class CaseDetail:
     history: tuple[Happened, ...]
     withdrawal: TakenBack | None
     can_retry: bool
+    can_send_again: bool
     can_withdraw: bool
 
 
@@ -199,6 +200,7 @@ def case_detail(ledger: Ledger, case_id: str) -> CaseDetail:
         ),
         withdrawal=_withdrawal(ledger, case_id),
         can_retry=case.state in RETRYABLE and bool(case.series_ids),
+        can_send_again=ledger.deliveries.can_send_again(case_id),
         can_withdraw=ledger.withdrawals.can(case_id),
     )
 

@@ -197,16 +197,10 @@ class DeliveryStore:
 
         """
         now = datetime.now(UTC)
-        own = sa.select(result_objects.c.sop_instance_uid).where(
-            result_objects.c.case_id == case_id, result_objects.c.current, ~_STAYS
-        )
-        delivered = sa.select(sa.literal(1)).where(
-            cases.c.case_id == case_id, cases.c.state == CaseState.DELIVERED
-        )
-        which = receipts.c.sop_instance_uid.in_(own) & delivered.exists()
         values = {"accepted": False, "status": AGAIN, "received_at": now}
+        change = receipts.update().where(_resendable(case_id)).values(**values)
         with self._engine.begin() as connection:
-            count = connection.execute(receipts.update().where(which).values(**values)).rowcount
+            count = connection.execute(change).rowcount
             if not count:
                 raise ConfigError(
                     "case-not-resendable",
@@ -218,6 +212,12 @@ class DeliveryStore:
             )
             note_event(connection, event)
         return count
+
+    def can_send_again(self, case_id: str) -> bool:
+        """Whether a case is delivered and a destination was sent a result of it that counts."""
+        query = sa.select(sa.literal(1)).where(_resendable(case_id)).limit(1)
+        with self._engine.connect() as connection:
+            return connection.scalar(query) is not None
 
     def to_send_again(self) -> tuple[str, ...]:
         """Return the delivered cases of which something is to be sent anew."""
@@ -238,6 +238,16 @@ TAKEN: Final = sa.select(receipts.c.sop_instance_uid).where(
 )
 """What a destination accepted; that it lost something, it may tell of one part, and have another."""
 _STAYS = result_objects.c.kind.in_([ResultKind.ASSESSMENT, ResultKind.REJECTION])
+
+
+def _resendable(case_id: str) -> sa.ColumnElement[bool]:
+    own = sa.select(result_objects.c.sop_instance_uid).where(
+        result_objects.c.case_id == case_id, result_objects.c.current, ~_STAYS
+    )
+    delivered = sa.select(sa.literal(1)).where(
+        cases.c.case_id == case_id, cases.c.state == CaseState.DELIVERED
+    )
+    return receipts.c.sop_instance_uid.in_(own) & delivered.exists()
 
 
 def set_aside(connection: sa.Connection, case_id: str) -> None:

@@ -1,6 +1,6 @@
 """`/cases/ID`: what one case went through, and what a person may do with it."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, Protocol
 
 from fastapi import APIRouter, Depends, Form, Request
 from markupsafe import Markup
@@ -19,6 +19,7 @@ from clic_edge.drawing.look import Language, Look
 from clic_edge.drawing.timeline import Stage, Timeline, timeline
 from clic_edge.errors import ConfigError
 from clic_edge.ledger import Ledger
+from clic_edge.ledger.deliveries import AGAIN
 from clic_edge.pipeline import intervening
 from clic_edge.pipeline.explaining import explained, remedy
 from clic_edge.pipeline.picturing import PICTURED
@@ -61,23 +62,19 @@ def router(ledger: Ledger, pages: Pages) -> APIRouter:
     def retry(
         case_id: str, request: Request, *, account: _Physicist, reason: _Reason = ""
     ) -> Response:
-        detail = case_detail(ledger, case_id)
-        try:
-            intervening.retry(ledger, case_id, person=account.name, reason=reason)
-        except ConfigError as problem:
-            return shown.page(request, detail, problem=problem.code)
-        return RedirectResponse(f"/cases/{case_id}", 303)
+        return shown.after(intervening.retry, request, case_id, account=account, reason=reason)
+
+    @routes.post("/send-again")
+    def send_again(
+        case_id: str, request: Request, *, account: _Physicist, reason: _Reason = ""
+    ) -> Response:
+        return shown.after(intervening.send_again, request, case_id, account=account, reason=reason)
 
     @routes.post("/withdraw")
     def withdraw(
         case_id: str, request: Request, *, account: _Physicist, reason: _Reason = ""
     ) -> Response:
-        detail = case_detail(ledger, case_id)
-        try:
-            intervening.withdraw(ledger, case_id, person=account.name, reason=reason)
-        except ConfigError as problem:
-            return shown.page(request, detail, problem=problem.code)
-        return RedirectResponse(f"/cases/{case_id}", 303)
+        return shown.after(intervening.withdraw, request, case_id, account=account, reason=reason)
 
     return routes
 
@@ -103,6 +100,13 @@ def api(ledger: Ledger) -> APIRouter:
         intervening.retry(ledger, case_id, person=account.name, reason=why.reason)
         return case_detail(ledger, case_id)
 
+    @routes.post("/send-again")
+    def send_again(case_id: str, why: Why, account: _Physicist) -> CaseDetail:
+        """Send the results of a delivered case anew, as they are, to each place that had them."""
+        case_detail(ledger, case_id)
+        intervening.send_again(ledger, case_id, person=account.name, reason=why.reason)
+        return case_detail(ledger, case_id)
+
     @routes.post("/withdraw")
     def withdraw(case_id: str, why: Why, account: _Physicist) -> CaseDetail:
         """Take the results of a case back: the destinations get a rejection note of them."""
@@ -113,12 +117,29 @@ def api(ledger: Ledger) -> APIRouter:
     return routes
 
 
+class _Act(Protocol):
+    """What a person does with a case."""
+
+    def __call__(self, ledger: Ledger, case_id: str, /, *, person: str, reason: str) -> object: ...
+
+
 class _Shown:
-    """Shows a case."""
+    """Shows a case, and what came of what a person did with it."""
 
     def __init__(self, ledger: Ledger, pages: Pages) -> None:
         self._ledger = ledger
         self._pages = pages
+
+    def after(
+        self, act: _Act, request: Request, case_id: str, *, account: Account, reason: str
+    ) -> Response:
+        """Do it and lead to the page; where it can't be done, the page says why."""
+        detail = case_detail(self._ledger, case_id)
+        try:
+            act(self._ledger, case_id, person=account.name, reason=reason)
+        except ConfigError as problem:
+            return self.page(request, detail, problem=problem.code)
+        return RedirectResponse(f"/cases/{case_id}", 303)
 
     def page(self, request: Request, detail: CaseDetail, *, problem: str = "") -> Response:
         """Return the page; with a problem, that says why nothing was done."""
@@ -129,6 +150,7 @@ class _Shown:
             status=409 if problem else 200,
             detail=detail,
             problem=problem,
+            again=AGAIN,
             signs=SIGNS,
             drawn=_timeline(detail, language),
             longest=LONGEST_REASON,
