@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import pytest
-import sqlalchemy as sa
 from case_rows import NOON, SKYRA, Row, write_rows
 from ledgers import make_tables
+from plans import plan_of
 
 from clic_edge.board.cases import CURSOR, case_page, case_sample
 from clic_edge.domain.case import CaseState
@@ -19,7 +19,7 @@ from clic_edge.ledger.database import open_engine
 from clic_edge.ledger.search import Place, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator
 
     from sqlalchemy.engine import Engine
 
@@ -126,27 +126,9 @@ def test_what_there_is_to_choose_from_comes_from_the_newest_cases(ledger: Ledger
     assert (choices.manufacturers, choices.scanners) == (("SIEMENS",), ("Skyra",))
 
 
-@pytest.fixture
-def plans(engine: Engine) -> Iterator[Callable[[Wanted], list[str]]]:
-    """Return a function that gives how SQLite goes about a page, statement by statement."""
-    said: list[tuple[str, tuple[object, ...]]] = []
-
-    def remember(_c: object, _cursor: object, text: str, given: object, *_rest: object) -> None:
-        said.append((text, tuple(cast("Iterable[object]", given))))
-
-    def plan(wanted: Wanted) -> list[str]:
-        said.clear()
-        Ledger.on(engine).search.page(wanted, limit=50, after=Place(received_at=NOON, case_id="x"))
-        with engine.connect() as connection:
-            return [
-                str(row[3])
-                for text, given in tuple(said)
-                for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given)
-            ]
-
-    sa.event.listen(engine, "before_cursor_execute", remember)
-    yield plan
-    sa.event.remove(engine, "before_cursor_execute", remember)
+def plan(engine: Engine, wanted: Wanted) -> list[str]:
+    after = Place(received_at=NOON, case_id="x")
+    return plan_of(engine, lambda: Ledger.on(engine).search.page(wanted, limit=50, after=after))
 
 
 @pytest.mark.parametrize(
@@ -159,9 +141,9 @@ def plans(engine: Engine) -> Iterator[Callable[[Wanted], list[str]]]:
     ],
 )
 def test_a_page_is_read_from_an_index_in_its_order(
-    plans: Callable[[Wanted], list[str]], wanted: Wanted, index: str
+    engine: Engine, wanted: Wanted, index: str
 ) -> None:
-    search, *rest = plans(wanted)
+    search, *rest = plan(engine, wanted)
     assert index in search
     # Cases of one microsecond are put in order; the rest comes in the index's.
     assert not any("FOR ORDER BY" in one for one in rest), rest
@@ -177,14 +159,14 @@ def test_a_page_is_read_from_an_index_in_its_order(
 )
 @pytest.mark.parametrize("rare", [0, 5000])
 def test_no_page_goes_through_every_prediction(
-    plans: Callable[[Wanted], list[str]],
+    engine: Engine,
     monkeypatch: pytest.MonkeyPatch,
     wanted: Wanted,
     index: str,
     rare: int,
 ) -> None:
     monkeypatch.setattr(search, "_RARE", rare)
-    steps = plans(wanted)
+    steps = plan(engine, wanted)
     assert any(index in one for one in steps), steps
     assert not any(one.startswith("SCAN") for one in steps), steps
 

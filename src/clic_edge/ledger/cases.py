@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import count
 from typing import TYPE_CHECKING, Protocol
 
 import sqlalchemy as sa
@@ -346,13 +347,18 @@ def _current(case: Case) -> sa.ColumnElement[bool]:
 
 
 def _current_name(connection: sa.Connection, content_id: str) -> str:
-    """Return the name of the case on this content that nothing superseded, known or new."""
-    same = (cases.c.case_id == content_id) | cases.c.case_id.startswith(f"{content_id}.")
-    known = connection.execute(sa.select(cases.c.case_id, cases.c.superseded_by).where(same)).all()
-    valid = [row.case_id for row in known if row.superseded_by is None]
-    if valid or not known:
-        return valid[0] if valid else content_id
-    return f"{content_id}.{len(known) + 1}"
+    """Return the name of the case on this content that nothing superseded, known or new.
+
+    Later cases on the same content are numbered from 2, so each is found by its key.
+    """
+    name = content_id
+    for number in count(2):
+        query = sa.select(cases.c.superseded_by).where(cases.c.case_id == name)
+        known = connection.execute(query).one_or_none()
+        if known is None or known.superseded_by is None:
+            break
+        name = f"{content_id}.{number}"
+    return name
 
 
 def _one(connection: sa.Connection, case_id: str) -> Case:

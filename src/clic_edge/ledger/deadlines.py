@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -14,7 +13,7 @@ from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 from clic_edge.ledger.notices import announce
 from clic_edge.ledger.records import AuditEvent, note_event
 from clic_edge.ledger.schema import cases, stage_seconds
-from clic_edge.ledger.sql import begin_writing
+from clic_edge.ledger.sql import begin_writing, utc_month
 from clic_edge.ledger.worker_tables import deadline_alarms
 
 if TYPE_CHECKING:
@@ -81,25 +80,19 @@ class DeadlineStore:
         A case without a result counts as missed when it is due; one that a later case replaced
         before it had a result counts as neither.
         """
-        columns = (cases.c.pipeline, cases.c.due_at, cases.c.result_at, cases.c.state)
-        query = sa.select(*columns).where(cases.c.due_at >= since)
-        counts = Counter[tuple[str, str, bool]]()
+        month = utc_month(self._engine.dialect, cases.c.due_at).label("month")
+        in_time = sa.case((cases.c.result_at <= cases.c.due_at, 1), else_=0)
+        never = (cases.c.state != CaseState.SUPERSEDED) & (cases.c.due_at < now)
+        query = (
+            sa.select(month, cases.c.pipeline, sa.func.sum(in_time), sa.func.count())
+            .where(cases.c.due_at >= since, cases.c.result_at.is_not(None) | never)
+            .group_by(month, cases.c.pipeline)
+        )
         with self._engine.connect() as connection:
-            for row in connection.execute(query):
-                month = f"{row.due_at:%Y-%m}"
-                if row.result_at is not None:
-                    counts[month, row.pipeline, row.result_at <= row.due_at] += 1
-                elif row.state != CaseState.SUPERSEDED and row.due_at < now:
-                    counts[month, row.pipeline, False] += 1
-        named = sorted({(month, pipeline) for month, pipeline, _ in counts}, reverse=True)
+            counts = sorted(connection.execute(query), reverse=True)
         return tuple(
-            Kept(
-                pipeline=pipeline,
-                month=month,
-                kept=counts[month, pipeline, True],
-                missed=counts[month, pipeline, False],
-            )
-            for month, pipeline in named
+            Kept(pipeline=pipeline, month=month, kept=kept, missed=both - kept)
+            for month, pipeline, kept, both in counts
         )
 
 

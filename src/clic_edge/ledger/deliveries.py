@@ -152,17 +152,15 @@ class DeliveryStore:
             is_old = result_objects.c.case_id.in_(earlier) | (
                 (result_objects.c.case_id == case_id) & ~result_objects.c.current
             )
-            was_taken = result_objects.c.sop_instance_uid.in_(TAKEN)
-            return _rows(connection, is_old & was_taken & ~_STAYS)
+            return _rows(connection, is_old & WAS_TAKEN & ~_STAYS)
 
     def taken_back(self, case_id: str) -> int:
         """Return how many rejection notes of a case's earlier runs a destination accepted."""
-        taken = sa.select(receipts.c.sop_instance_uid).where(receipts.c.accepted)
         notes = (
             (result_objects.c.case_id == case_id)
             & (result_objects.c.kind == ResultKind.REJECTION)
             & ~result_objects.c.current
-            & result_objects.c.sop_instance_uid.in_(taken)
+            & _receipt_of_it(receipts.c.accepted)
         )
         with self._engine.connect() as connection:
             count = sa.select(sa.func.count()).select_from(result_objects).where(notes)
@@ -233,10 +231,13 @@ class DeliveryStore:
             return tuple(sorted(connection.scalars(query)))
 
 
-TAKEN: Final = sa.select(receipts.c.sop_instance_uid).where(
-    receipts.c.accepted | (receipts.c.status == AGAIN)
-)
-"""What a destination accepted; that it lost something, it may tell of one part, and have another."""
+def _receipt_of_it(which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
+    this = receipts.c.sop_instance_uid == result_objects.c.sop_instance_uid
+    return sa.select(sa.literal(1)).where(this, which).correlate(result_objects).exists()
+
+
+WAS_TAKEN: Final = _receipt_of_it(receipts.c.accepted | (receipts.c.status == AGAIN))
+"""A destination accepted the object; that it lost one part, it may tell, and have another."""
 _STAYS = result_objects.c.kind.in_([ResultKind.ASSESSMENT, ResultKind.REJECTION])
 
 

@@ -25,7 +25,7 @@ cases = sa.Table(
     sa.Column("started_at", UtcDateTime),
     sa.Column("updated_at", UtcDateTime, nullable=False),
     sa.Column("next_attempt_at", UtcDateTime),
-    sa.Column("superseded_by", sa.String(64)),
+    sa.Column("superseded_by", sa.String(64), index=True),
     sa.Column("study_digest", sa.String(64), nullable=False, index=True),
     sa.Column("priority", sa.String(16), nullable=False, server_default="routine"),
     sa.Column("due_at", UtcDateTime, index=True),
@@ -153,11 +153,20 @@ receipts = sa.Table(
     metadata,
     sa.Column("destination", sa.String(64), primary_key=True),
     sa.Column(
-        "sop_instance_uid", sa.ForeignKey("result_objects.sop_instance_uid"), primary_key=True
+        "sop_instance_uid",
+        sa.ForeignKey("result_objects.sop_instance_uid"),
+        primary_key=True,
+        index=True,
     ),
     sa.Column("accepted", sa.Boolean, nullable=False),
     sa.Column("status", sa.String(64), nullable=False),
     sa.Column("received_at", UtcDateTime, nullable=False),
+    sa.Index(
+        "ix_receipts_not_accepted",
+        "status",
+        sqlite_where=sa.text("accepted = 0"),
+        postgresql_where=sa.text("NOT accepted"),
+    ),
 )
 
 alarms_told = sa.Table(

@@ -10,6 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from datetime import datetime
 
     Row = Mapping[str, object]
 
@@ -45,6 +46,13 @@ def insert_or_replace(connection: sa.Connection, table: sa.Table, row: Row) -> N
     values = {name: value for name, value in row.items() if name not in keys}
     statement = _insert(connection, table).values(**row)
     connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=values))
+
+
+def utc_month(dialect: sa.Dialect, moment: sa.ColumnElement[datetime]) -> sa.ColumnElement[str]:
+    """Return the month of a moment in UTC, as `YYYY-MM`."""
+    if dialect.name == "postgresql":
+        return sa.func.to_char(sa.func.timezone("UTC", moment), "YYYY-MM")
+    return sa.func.strftime("%Y-%m", moment)
 
 
 def begin_writing(connection: sa.Connection, lock: int) -> None:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from clic_edge.domain.case import CaseState
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import ConfigError
-from clic_edge.ledger.deliveries import TAKEN
+from clic_edge.ledger.deliveries import WAS_TAKEN
 from clic_edge.ledger.records import AuditEvent, note_event
 from clic_edge.ledger.schema import cases, result_objects, withdrawals
 
@@ -115,6 +115,6 @@ def _was_sent() -> sa.ColumnElement[bool]:
         result_objects.c.case_id == cases.c.case_id,
         result_objects.c.current,
         result_objects.c.kind.not_in(STAYS),
-        result_objects.c.sop_instance_uid.in_(TAKEN),
+        WAS_TAKEN,
     )
     return result.correlate(cases).exists()
