@@ -130,16 +130,16 @@ class PredictionStore:
             "device": logged.prediction.device,
             "created_at": datetime.now(UTC),
         } | asdict(stratum_of(features))
+        key = {"prediction_id": logged.prediction_id}
+        # Made before the transaction begins: SQLite has one writer, and a mask takes a second.
+        masks = [{**key, "content": _pack(logged.prediction, logged.slices)}] if with_mask else []
         with self._engine.begin() as connection:
-            key = {"prediction_id": logged.prediction_id}
             if insert_once(connection, predictions, [row]):
                 embedding = logged.prediction.embedding
                 write_features(connection, logged.prediction_id, features, embedding=embedding)
             if cleaned:
                 note_cleaned(connection, cleaned)
-            if with_mask:
-                content = _pack(logged.prediction, logged.slices)
-                insert_once(connection, segmentations, [{**key, "content": content}])
+            insert_once(connection, segmentations, masks)
 
     def no_room(self) -> Transient:
         """Return what a case waits with that found the disk full."""
