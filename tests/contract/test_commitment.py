@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import contextmanager
+from time import sleep
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,17 +15,32 @@ from pydicom.dataset import Dataset
 from pynetdicom import AE
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 from results_in_code import make_result, make_results
-from servers import OrthancOptions, OrthancServer, free_port, orthanc_server, wait_for
+from servers import (
+    START_SECONDS,
+    OrthancOptions,
+    OrthancServer,
+    free_port,
+    orthanc_server,
+    wait_for,
+)
 
 from clic_edge.domain.confirmation import Confirmation, Proof, is_proven
 from clic_edge.domain.result import Receipt, ResultKind
 from clic_edge.errors import ConfigError, Transient
-from clic_edge.pacs.commitment import CommitmentTerms, CommitmentWitness, Reports, listening
+from clic_edge.pacs.commitment import (
+    CommitmentTerms,
+    CommitmentWitness,
+    Report,
+    Reports,
+    listening,
+)
 from clic_edge.pacs.dicomweb import DicomwebDestination, DicomwebPeer, DicomwebWitness
 from clic_edge.pacs.dimse import DimseDestination, DimsePeer, DimseWitness
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from pynetdicom.evt import Event
 
     from clic_edge.pacs.transport import Destination, Witness
 
@@ -146,6 +162,36 @@ def test_a_report_on_the_association_of_the_request_counts() -> None:
         wait_for(lambda: bool(pacs.answers), "our answer to the report")
     assert _says(confirmations) == [(True, "committed")] * 2
     assert {one.how for one in confirmations} == {Proof.COMMITMENT}
+    assert pacs.answers == [0x0000]
+
+
+class _GoesOnBeforeItAnswers(Reports):
+    """Whoever waits for a report has it, and a moment, before its answer is made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._has_it = threading.Event()
+
+    def receive(self, event: Event) -> tuple[int, None]:
+        answer = super().receive(event)
+        assert self._has_it.wait(START_SECONDS)
+        sleep(0.2)
+        return answer
+
+    def wait(
+        self, transaction: str, seconds: float, holds_out: Callable[[], bool]
+    ) -> Report | None:
+        report = super().wait(transaction, seconds, holds_out)
+        self._has_it.set()
+        return report
+
+
+def test_a_report_on_the_association_of_the_request_is_answered_before_that_is_released() -> None:
+    with _pacs_with_both(Fault(commitment=Commitment())) as pacs:
+        witness = _witness(pacs, SAME, _GoesOnBeforeItAnswers())
+        confirmations = witness.confirm(BOTH, study_instance_uid=STUDY)
+        wait_for(lambda: bool(pacs.answers), "our answer to the report")
+    assert _says(confirmations) == [(True, "committed")] * 2
     assert pacs.answers == [0x0000]
 
 

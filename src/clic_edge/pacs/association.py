@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from pydicom.dataset import Dataset
     from pynetdicom.association import Association
+    from pynetdicom.dimse_primitives import DimseServiceType
 
     from clic_edge.pacs.tls import ClientContext, Tls
 
@@ -111,11 +112,8 @@ def associated(
         raise _refused(peer, association)
     if not association.is_established and not association.rejected_contexts:
         raise aborted(peer)
-    try:
+    with _released_at_the_end(association):
         yield association
-    finally:
-        if association.is_established:
-            association.release()
 
 
 def _context_of(tls: Tls | None) -> ClientContext | None:
@@ -166,6 +164,29 @@ def listen(association: Association) -> None:
     """Let the peer's requests through from now on: every answer of ours has come."""
     association.network_timeout = None  # it may take its time
     del association.dimse.get_msg  # what `prepare` put in front
+
+
+@contextmanager
+def _released_at_the_end(association: Association) -> Iterator[None]:
+    """Release the association at the end, when the last report of the peer is answered.
+
+    pynetdicom answers in a thread of its own and does not wait for that when it releases: an
+    answer after the request for release ends the thread that sends, and nobody takes the peer's.
+    """
+    answering = threading.Lock()
+    serve = association._serve_request  # noqa: SLF001 - there is no public door to it
+
+    def serve_request(message: DimseServiceType, context_id: int) -> None:
+        with answering:
+            serve(message, context_id)
+
+    association._serve_request = serve_request  # type: ignore[method-assign, assignment] # noqa: SLF001 - as above
+    try:
+        yield
+    finally:
+        with answering:
+            if association.is_established:
+                association.release()
 
 
 def aborted(peer: DimsePeer) -> Transient:
