@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,8 +14,9 @@ from pynetdicom import AE, _config
 from clic_edge.domain.case import CaseState
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from pynetdicom.association import Association
     from servers import OrthancServer
 
 SCRIPT = "<script>alert(1)</script>' OR 1=1; --"
@@ -94,19 +96,31 @@ HOSTILE = {
 
 def send_files(files: Sequence[bytes], server: OrthancServer, syntax: str) -> set[int]:
     """Send files as they are, byte for byte, and return the answers; no library reads them first."""
-    entity = AE(ae_title="ATTACKER")
-    entity.add_requested_context(made.MR, syntax)
-    association = entity.associate("127.0.0.1", server.dicom_port, ae_title=server.ae_title)
-    assert association.is_established
     answers = set()
     before, _config.STORE_SEND_CHUNKED_DATASET = _config.STORE_SEND_CHUNKED_DATASET, True
     try:
-        with tempfile.TemporaryDirectory() as folder:
+        with (
+            associated(server, made.MR, syntax) as association,
+            tempfile.TemporaryDirectory() as folder,
+        ):
             for number, content in enumerate(files):
                 path = Path(folder, f"{number}.dcm")
                 path.write_bytes(content)
                 answers.add(association.send_c_store(path).Status)
     finally:
         _config.STORE_SEND_CHUNKED_DATASET = before
-        association.release()
     return answers
+
+
+@contextmanager
+def associated(server: OrthancServer, sop_class: str, syntax: str) -> Iterator[Association]:
+    """Yield an association with one presentation context."""
+    entity = AE(ae_title="ATTACKER")
+    entity.add_requested_context(sop_class, syntax)
+    association = entity.associate("127.0.0.1", server.dicom_port, ae_title=server.ae_title)
+    assert association.is_established
+    with closing(association.dul.socket.socket):
+        try:
+            yield association
+        finally:
+            association.release()

@@ -19,6 +19,7 @@ import httpx
 import numpy as np
 import pytest
 from factories import Patient, Stack, make_datasets
+from hostile_doors import guarded
 from ledgers import make_tables
 from pydicom import dcmread
 from servers import (
@@ -247,7 +248,7 @@ def appliance_orthanc(site: Site, *, plugin: bool = True) -> Iterator[OrthancSer
     options = OrthancOptions(
         ae_title=site.orthanc.ae_title,
         python_plugin=ROOT / "orthanc-plugins" / "clic_edge.py" if plugin else None,
-        environment=site.environment,
+        environment=guarded(site.environment),
         configuration={"ClicEdge": ours, **site.options.orthanc},
         storage=site.orthanc.storage,
         http_port=site.orthanc.http_port,

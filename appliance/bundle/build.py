@@ -29,6 +29,8 @@ CARRIED = ("appliance", "configs", "docs", "models", "orthanc-plugins")
 PAGES = ("CHANGELOG.md", "LICENSE", "README.md")
 SUMS, SIGNATURE, KEYRING = "SHA256SUMS", "SHA256SUMS.sig", "release-key.gpg"
 SIGNER = "clic-edge release"
+GUARD = "appliance/orthanc/nesting.cpp"
+"""What bounds the recursion of Orthanc's parser; the unit loads it, compiled."""
 LARGEST = 8
 """Files that are named when it is told what takes the room."""
 
@@ -66,6 +68,7 @@ def stage(source: Path, cache: Path, *, version: str) -> Path:
         target = tree / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source / name, target)
+    guard(source / GUARD, (tree / GUARD).with_suffix(".so"))
     viewer = source / "build" / "viewer"
     if viewer.is_dir():
         shutil.copytree(viewer, tree / "viewer")
@@ -82,6 +85,14 @@ def tracked(source: Path) -> list[str]:
     found = [path for name in CARRIED for path in (source / name).rglob("*") if path.is_file()]
     names = [str(path.relative_to(source)) for path in found]
     return sorted(one for one in (*names, *PAGES) if "__pycache__" not in one)
+
+
+def guard(source: Path, library: Path) -> None:
+    """Compile a library of the appliance; the site has no compiler."""
+    compiler = shutil.which("g++")
+    if not compiler:
+        raise SystemExit("There is no C++ compiler: apt-get install g++ libc6-dev")
+    _run(compiler, "-shared", "-fPIC", "-O2", "-o", str(library), str(source))
 
 
 def revisions(source: Path) -> list[str]:

@@ -41,7 +41,7 @@ STORING = re.compile(r"/instances/?|/.+/studies(/[0-9.]+)?/?")
 UNKNOWN_RESOURCE = 17  # Orthanc's error code
 WAITING_STUDIES = 100_000
 DEEPEST_STORED = 32
-"""Sequences in each other: Orthanc 1.10 makes JSON of forty, and ends over fifty."""
+"""Sequences in each other: Orthanc 1.10 makes JSON of forty, and without its guard ends over fifty."""
 LOOK_SECONDS = 2.0
 """How often the ledger is asked whether the queue is full."""
 LARGEST_FILE = 256 << 20
@@ -209,8 +209,8 @@ class Front:
         """Return the status for an instance that comes.
 
         Not authorized where nobody has allowed its sender; out of resources where room is short,
-        or the queue is full; not understood where sequences lie so deep in each other that Orthanc,
-        asked for them over HTTP, would end.
+        or the queue is full; not understood where sequences lie so deep in each other that an
+        Orthanc without its guard, asked for them over HTTP, would end.
         """
         if not self._capacity.has_room():
             return Answer.OUT_OF_RESOURCES

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
+from hostile_doors import by_c_store, by_command, by_instances, by_stow, deep, nesting_guard
 from hostile_files import study_handle
 from hostile_studies import HOSTILE, SCRIPT, send_files
 from sites import hippocampus_study, results_in
@@ -22,6 +23,10 @@ FIRST = 700
 def test_hostile_studies_end_by_name_and_the_good_one_among_them_is_delivered(site: Site) -> None:
     for number, study in enumerate(HOSTILE.values(), FIRST):
         assert send_files(study.files(number), site.orthanc, study.syntax) == {study.status}
+    if nesting_guard():
+        assert by_c_store(deep(100_000), site.orthanc) is None
+        assert by_command(20_000, site.orthanc)
+        assert {door(deep(100_000), site.orthanc) for door in (by_instances, by_stow)} == {400}
     good = site.send(hippocampus_study(FIRST))
     ends = {}
     stored = {name: study for name, study in HOSTILE.items() if study.state}

@@ -73,6 +73,21 @@ def test_what_lies_in_a_bundle_beside_what_was_signed_is_found_whatever_it_is(
     assert told.split() == ["wheels/SHA256SUMS.more", "wheels/theirs.whlSHA256SUMS.more"]
 
 
+def test_the_bundle_compiles_what_orthancs_unit_loads(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not shutil.which("g++"):
+        pytest.skip("g++ is not installed")
+    monkeypatch.syspath_prepend(root / "appliance" / "bundle")
+    build, library = script(root, "build"), tmp_path / "nesting.so"
+    build.guard(root / build.GUARD, library)
+    loaded = {**os.environ, "LD_PRELOAD": str(library)}
+    assert not subprocess.run(["true"], env=loaded, capture_output=True, check=True).stderr
+    unit = (root / "appliance" / "systemd" / "clic-edge-orthanc.service").read_text()
+    there = build.GUARD.replace(".cpp", ".so")
+    assert f"\nEnvironment=LD_PRELOAD=/opt/clic-edge/current/{there}\n" in unit
+
+
 def test_no_image_is_made_of_a_machine_with_a_site(root: Path, tmp_path: Path) -> None:
     site = tmp_path / "etc/clic-edge.toml"
     site.parent.mkdir()
