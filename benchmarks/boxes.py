@@ -89,7 +89,7 @@ def measure(server: PostgresServer, workers: int, *, waits: float, each: int) ->
         )
         with running_site(folder / "site", options) as site, ExitStack() as running:
             pids = [running.enter_context(worker(site, n, waits)) for n in range(workers)]
-            before = sum(map(_cpu, pids))
+            before = sum(map(cpu_of, pids))
             studies = [_sent(site, number) for number in range(workers * each)]
             cases = [_done(site, study) for study in studies]
             return Measured(
@@ -98,7 +98,7 @@ def measure(server: PostgresServer, workers: int, *, waits: float, each: int) ->
                 seconds=(
                     max(one.result_at for one in cases) - min(one.started_at for one in cases)
                 ).total_seconds(),
-                worker_cpu=(sum(map(_cpu, pids)) - before) / len(cases),
+                worker_cpu=(sum(map(cpu_of, pids)) - before) / len(cases),
                 median=statistics.median(
                     (one.result_at - one.started_at).total_seconds() for one in cases
                 ),
@@ -135,7 +135,7 @@ class _Pid(ExitStack):
         return self.enter_context(self._site.worker(script=self._script)).pid
 
 
-def _cpu(pid: int) -> float:
+def cpu_of(pid: int) -> float:
     """Return the seconds of a core that a process and what it waited for have used (proc(5))."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")

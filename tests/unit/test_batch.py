@@ -17,6 +17,7 @@ from clic_edge.domain.case import CaseState, Priority
 from clic_edge.domain.standing import ModelState, Placement
 from clic_edge.errors import ConfigError, Transient
 from clic_edge.ledger import Ledger
+from clic_edge.ledger.batch_tables import batch_studies
 from clic_edge.ledger.database import open_engine
 from clic_edge.pipeline.batch import Run, parse_query, require_shadow
 from clic_edge.pipeline.intake import intake
@@ -211,6 +212,51 @@ def test_what_a_batch_brings_makes_no_other_cases_until_new_images_come(ledger: 
     grown = a_series("series of 1.2.3.0", description="T1", instances=3)
     drawer.shelf.studies["1.2.3.0"] = replace(study, series=(grown,))
     assert taken_in() == 2
+
+
+def killed_while_fetching(ledger: Ledger, drawer: Drawer) -> None:
+    """Leave a batch as a SIGKILL leaves it in the middle of its only study."""
+    run = a_run(ledger, drawer)
+    ledger.batches.enlist("b1", run._enlist())
+    (digest,) = ledger.batches.pending("b1", 1)
+    ledger.batches.put("b1", digest, StudyState.FETCHING)
+    drawer.fetch("1.2.3.0")
+
+
+def taken_in(ledger: Ledger, drawer: Drawer) -> int:
+    shelf = drawer.shelf
+    return len(intake("1.2.3.0", (PIPELINE,), archive=shelf, ledger=ledger))  # type: ignore[arg-type]
+
+
+def test_a_study_that_was_being_fetched_at_a_kill_is_fetched_again_and_makes_no_cases_meanwhile(
+    ledger: Ledger,
+) -> None:
+    drawer, found = a_drawer(1), list[int]()
+    killed_while_fetching(ledger, drawer)
+    again, stop = a_run(ledger, drawer), threading.Event()
+    stop.set()
+    assert again.drive(stop, lambda _: None) is BatchState.OPEN
+    assert ledger.batches.pending("b1", 9)
+    assert not ledger.batches.fetching("b1")
+    found.append(taken_in(ledger, drawer))
+    again.drive(threading.Event(), lambda _: bool(end_all(ledger)))
+    found.append(taken_in(ledger, drawer))
+    assert found == [0, 0]
+    assert drawer.fetched == ["1.2.3.0"] * 2
+    (case,) = ledger.cases.of_study("1.2.3.0")
+    assert (case.state, case.priority) == (CaseState.DELIVERED, Priority.BACKGROUND)
+
+
+def test_a_study_that_a_killed_batch_was_fetching_is_anybody_s_after_an_hour(
+    ledger: Ledger,
+) -> None:
+    drawer = a_drawer(1)
+    killed_while_fetching(ledger, drawer)
+    assert taken_in(ledger, drawer) == 0
+    long_ago = datetime.now(UTC) - timedelta(hours=2)
+    with ledger.batches._engine.begin() as connection:
+        connection.execute(batch_studies.update().values(updated_at=long_ago))
+    assert taken_in(ledger, drawer) == 1
 
 
 def test_what_came_of_a_study_that_failed_halfway_makes_no_cases_of_its_own(ledger: Ledger) -> None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _ENDS: Final = [state for state in CaseState if state.is_end]
 _OVER: Final = [state for state in StudyState if state.is_over]
 _HOUR: Final = timedelta(hours=1)
+_FETCHED_WITHIN: Final = timedelta(hours=1)
+"""No study takes longer: of one that does, its batch was killed."""
 
 
 class BatchStore:
@@ -91,15 +93,13 @@ class BatchStore:
 
     def pending(self, batch_id: str, most: int) -> tuple[str, ...]:
         """Return the digests of some studies that have not begun."""
-        query = (
-            sa.select(batch_studies.c.study_digest)
-            .where(batch_studies.c.batch_id == batch_id)
-            .where(batch_studies.c.state == StudyState.PENDING)
-            .order_by(batch_studies.c.study_digest)
-            .limit(most)
-        )
         with self._engine.connect() as connection:
-            return tuple(connection.scalars(query))
+            return tuple(connection.scalars(_in(batch_id, StudyState.PENDING).limit(most)))
+
+    def fetching(self, batch_id: str) -> tuple[str, ...]:
+        """Return the digests of the studies that are being fetched, or were when a process died."""
+        with self._engine.connect() as connection:
+            return tuple(connection.scalars(_in(batch_id, StudyState.FETCHING)))
 
     def put(
         self,
@@ -154,12 +154,28 @@ class BatchStore:
             )
 
     def has(self, study_digest: str, instances: int) -> bool:
-        """Whether a batch brought this study, and it has no more images than it had then."""
+        """Whether a batch brings this study, or brought it and it has no more images than then.
+
+        What a batch was fetching when it was killed is its own for an hour: if nobody lets the
+        batch go on, the study is taken in like any other when something of it comes.
+        """
         columns = batch_studies.c
-        brought = (columns.state == StudyState.FETCHING) | (columns.instances >= instances)
+        lately = columns.updated_at > datetime.now(UTC) - _FETCHED_WITHIN
+        brings = (columns.state == StudyState.FETCHING) & lately
+        brought = brings | (columns.instances >= instances)
         query = sa.select(sa.literal(1)).where(columns.study_digest == study_digest, brought)
         with self._engine.connect() as connection:
             return connection.scalar(query.limit(1)) is not None
+
+
+def _in(batch_id: str, state: StudyState) -> sa.Select[tuple[str]]:
+    """Return the query for the digests of a batch's studies in a state, in order."""
+    columns = batch_studies.c
+    return (
+        sa.select(columns.study_digest)
+        .where(columns.batch_id == batch_id, columns.state == state)
+        .order_by(columns.study_digest)
+    )
 
 
 def _event(batch_id: str, action: str, *, detail: str = "", person: str = "") -> AuditEvent:

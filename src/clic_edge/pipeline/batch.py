@@ -116,7 +116,7 @@ class Run:
         """
         batches, name = self.ledger.batches, self.batch.batch_id
         uids = self._enlist()
-        batches.again(name)
+        self._recover(uids)
         begun, admitted = datetime.now(UTC), 0
         while not stop.is_set():
             state = batches.batch(name).state
@@ -144,6 +144,17 @@ class Run:
         chosen = sorted(uids)[: self.limit or None]
         self.ledger.batches.enlist(self.batch.batch_id, chosen)
         return uids
+
+    def _recover(self, uids: Mapping[str, str]) -> None:
+        """Let what a process was fetching when it died be fetched again, and what failed.
+
+        What is here of such a study makes no cases while the rest is on its way.
+        """
+        batches, name = self.ledger.batches, self.batch.batch_id
+        for digest in batches.fetching(name):
+            here = self._part_here(uids[digest]) if digest in uids else None
+            batches.put(name, digest, StudyState.PENDING, instances=here)
+        batches.again(name)
 
     def _allowed(self, begun: datetime) -> int:
         """Return how many studies may have begun by now."""

@@ -45,6 +45,18 @@ def intake(
         study = archive.study(study_id)
     except Refusal:
         return ()
+    return taken_in(study, pipelines, archive=archive, ledger=ledger, expedited=expedited)
+
+
+def taken_in(
+    study: StudySummary,
+    pipelines: tuple[Pipeline, ...],
+    *,
+    archive: Archive,
+    ledger: Ledger,
+    expedited: bool = False,
+) -> tuple[Case, ...]:
+    """Return the cases of a study that was looked at just now; else as `intake`."""
     digest = digest_of([study.study_instance_uid])
     if not expedited and ledger.batches.has(digest, foreign_instances(study)):
         return ()  # a batch brought it, and says itself which pipeline runs

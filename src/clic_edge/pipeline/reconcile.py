@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from clic_edge.pipeline.intake import intake
+from clic_edge.errors import Refusal
+from clic_edge.pipeline.intake import taken_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from clic_edge.config import Pipeline
+    from clic_edge.domain.study import StudySummary
     from clic_edge.ledger import Ledger
     from clic_edge.pacs.transport import Archive
 
@@ -21,7 +23,7 @@ def reconcile(
     *,
     archive: Archive,
     ledger: Ledger,
-    also: Callable[[str], object] | None = None,
+    also: Callable[[StudySummary], object] | None = None,
 ) -> int:
     """Take in every study that changed since the durable cursor; return how many there were.
 
@@ -34,9 +36,13 @@ def reconcile(
     while True:
         changes = archive.changes(ledger.records.cursor(CURSOR))
         for study_id in changes.study_ids:
-            intake(study_id, pipelines, archive=archive, ledger=ledger)
+            try:
+                study = archive.study(study_id)
+            except Refusal:
+                continue  # it was deleted since
+            taken_in(study, pipelines, archive=archive, ledger=ledger)
             if also:
-                also(study_id)
+                also(study)
         ledger.records.advance(CURSOR, changes.cursor)
         studies += len(changes.study_ids)
         if changes.done:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
     from clic_edge.domain.case import Case
+    from clic_edge.domain.study import StudySummary
     from clic_edge.pipeline.assessing import Assessable
     from clic_edge.pipeline.line import Line
 
@@ -40,15 +41,15 @@ RETURNING = {"SEG", "SR"}
 """Modality (0008,0060) of what may say something of a result."""
 
 
-def take_back(study_id: str, *, line: Line, now: datetime) -> int:
+def take_back(study: StudySummary, *, line: Line, now: datetime) -> int:
     """Record what the objects of a study say of our results; return how much of it is new.
 
     What can't be read, or lies elsewhere, is told to the log and left where it is. Raises
     Transient where the archive is out of reach.
     """
-    cases = line.ledger.cases.of_study(study_id)
+    cases = line.ledger.cases.of_study(study.study_id)
     told = [case.case_id for case in cases if case.state in ASSESSABLE]
-    foreign = list(foreign_objects(study_id, line=line, case_id=told[0])) if told else []
+    foreign = list(_foreign(study, line=line, case_id=told[0])) if told else []
     new = 0
     for case_id in told if foreign else []:
         try:
@@ -107,24 +108,28 @@ def _record(ds: Dataset, of: Assessable, *, line: Line, now: datetime) -> int:
 def foreign_objects(study_id: str, *, line: Line, case_id: str) -> Iterator[Dataset]:
     """Yield the SEG and SR of a study that we have not written; `case_id` names it in the log."""
     with suppress(Refusal):
-        for series in line.archive.study(study_id).series:
-            if series.modality not in RETURNING:
-                continue
+        yield from _foreign(line.archive.study(study_id), line=line, case_id=case_id)
+
+
+def _foreign(study: StudySummary, *, line: Line, case_id: str) -> Iterator[Dataset]:
+    for series in study.series:
+        if series.modality not in RETURNING:
+            continue
+        try:
+            instances = line.archive.series(series.series_id).instances
+        except (Refusal, Defect) as why:
+            telemetry.returned_unread(case_id=case_id, code=why.code)
+            continue
+        for instance in instances:
             try:
-                instances = line.archive.series(series.series_id).instances
-            except (Refusal, Defect) as why:
-                telemetry.returned_unread(case_id=case_id, code=why.code)
-                continue
-            for instance in instances:
-                try:
-                    part10.read(instance.content)  # nobody has bounded it yet
-                    ds = read_instance(instance.content)
-                    ours = _is_ours(ds, line)
-                except Defect as defect:
-                    telemetry.returned_unread(case_id=case_id, code=defect.code)
-                else:
-                    if not ours:
-                        yield ds
+                part10.read(instance.content)  # nobody has bounded it yet
+                ds = read_instance(instance.content)
+                ours = _is_ours(ds, line)
+            except Defect as defect:
+                telemetry.returned_unread(case_id=case_id, code=defect.code)
+            else:
+                if not ours:
+                    yield ds
 
 
 def _is_ours(ds: Dataset, line: Line) -> bool:

@@ -23,7 +23,7 @@ from clic_edge.results.summary import summary_uid, write_summary
 from clic_edge.results.writer import Analysis, SeriesStory, Story
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from clic_edge.domain.case import Case
@@ -107,7 +107,7 @@ def _story(line: Line, case: Case, pipeline: ReadyPipeline) -> Story:
     return Story(
         case_id=case.case_id,
         started_at=case.started_at,
-        series=_first_told(line, case, parts),
+        series=_first_told(read, case, parts),
         pipeline_title=pipeline.settings.title,
         model=model,
         parts=tuple(parts[part] for part in _in_order(case, parts)),
@@ -150,12 +150,14 @@ def _part_of(logged: LoggedPrediction) -> Part:
     return Part(logged.series_id, logged.slices[0].instance_index + 1 if one else 0)
 
 
-def _first_told(line: Line, case: Case, parts: Mapping[Part, SeriesStory]) -> Series:
+def _first_told(
+    read: Callable[..., Series], case: Case, parts: Mapping[Part, SeriesStory]
+) -> Series:
     """Return the series of which the root copies whose it is: one with results, if there is one."""
     told = [part.series_id for part in _in_order(case, parts) if parts[part].results]
     seen = [one.prediction for one in parts.values() if one.prediction]
     on_slide = any(one.geometry.on_slide for one in seen)
-    return _series(line, (told or list(case.series_ids))[0], on_slide=on_slide)
+    return read((told or list(case.series_ids))[0], on_slide=on_slide)
 
 
 def _replacing(story: Story, accepted: tuple[ResultReference, ...]) -> Story:
