@@ -81,7 +81,9 @@ def orthanc_alone(folder: Path, *, settings: Path | None = None) -> Iterator[Ort
         text = re.sub(r',\s*"[^"]*/libOrthancPython.so"', "", text)
     (configuration / "10-appliance.json").write_text(text, encoding="utf-8")
     (configuration / "20-site.json").write_text(
-        archive_configuration(Orthanc(username="clic-edge"), PASSWORD)
+        archive_configuration(
+            Orthanc(username="clic-edge", password_file=folder / "orthanc.password"), PASSWORD
+        )
     )
     ports = _ports(settings) if settings else {}
     options = OrthancOptions(

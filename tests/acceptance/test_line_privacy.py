@@ -350,6 +350,8 @@ def test_a_support_bundle_holds_no_patient_and_no_secret(
     config = json.loads(members["clic-edge-support/config.json"])
     assert config["settings"]["notify"]["webhook"]["url"] == "https://hooks.hospital.example/…"
     assert b"clic_edge_cases_total" in members["clic-edge-support/metrics.txt"]
+    found = [json.loads(one) for one in members["clic-edge-support/check.jsonl"].splitlines()]
+    assert {"settings", "ledger", "disk"} <= {one["what"] for one in found}
     digests = json.loads(members["clic-edge-support/manifest.json"])["files"]
     assert digests == {
         name.partition("/")[2]: hashlib.sha256(content).hexdigest()

@@ -344,6 +344,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
 
 def mail(port: int, **settings: object) -> Mail:
     given = {"sender": "edge@hospital.example", "recipients": ["it@hospital.example", "b@c.dk"]}
+    given |= {"password_file": "mail-password"} if "username" in settings else {}
     email = Email.model_validate({"host": "localhost", "port": port} | given | settings)
     return Mail(settings=email, password="secret", head=HEAD)  # noqa: S106 - of the test's server
 
@@ -583,7 +584,7 @@ def test_the_commands_try_each_channel_and_say_what_became_of_notices(
         (
             (
                 '[notify.email]\nhost = "h"\nsender = "a@b"\nrecipients = ["b@c"]\n'
-                'security = "none"\npassword_file = "p"'
+                'security = "none"\nusername = "u"\npassword_file = "p"'
             ),
             "security",
         ),

@@ -257,7 +257,7 @@ def test_the_template_of_the_appliance_starts_and_keeps_what_it_promises(
     configuration = tmp_path / "configuration"
     configuration.mkdir()
     (configuration / "10-appliance.json").symlink_to(root / "appliance" / "orthanc.json")
-    told = Orthanc(username="clic-edge")
+    told = Orthanc(username="clic-edge", password_file=tmp_path / "password")
     (configuration / "20-site.json").write_text(archive_configuration(told, "a secret"))
     options = OrthancOptions(
         template=configuration,

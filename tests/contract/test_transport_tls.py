@@ -375,6 +375,7 @@ def appliance(
     folder, report_port = tmp_path_factory.mktemp("configuration"), free_port()
     orthanc = Orthanc(
         username="clic-edge",
+        password_file=folder / "password",
         tls=OrthancTls(
             certificate=site.pacs.certificate,
             key=site.pacs.key,

@@ -6,16 +6,21 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from lines import a_pipeline
+from pydantic import ValidationError
 
-from clic_edge.config import load_settings
+from clic_edge.config import Pipeline, load_settings
 from clic_edge.config.secrets import secret_files
 from clic_edge.errors import ConfigError, Transient
-from clic_edge.readiness.files import certificate, permissions
+from clic_edge.readiness.files import certificate, dicom_tls, permissions
 from clic_edge.readiness.finding import Finding, Verdict, found
 from clic_edge.readiness.machine import FULL, SCARCE, clock, disk
+from clic_edge.readiness.settings import constancy, ports
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from clic_edge.config import Settings
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 
@@ -52,15 +57,15 @@ def test_an_error_is_a_no_with_its_sentence_and_its_exit_code() -> None:
         raise Transient("away", "Nobody answers.")
 
     one = found("server", look, to_do="start it")
-    assert one == Finding(
-        what="server", seen="Nobody answers.", verdict=Verdict.NO, to_do="start it", exit_code=4
-    )
+    assert (one.what, one.verdict, one.to_do) == ("server", Verdict.NO, "start it")
+    assert (one.seen, one.code, one.exit_code) == ("Nobody answers.", "away", 4)
 
 
 SETTINGS = """\
 [appliance]
 state_dir = "state"
 [orthanc]
+username = "us"
 password_file = "orthanc-password"
 [web]
 certificate = "web.pem"
@@ -75,6 +80,7 @@ token_file = "token"
 [destinations.archive]
 kind = "dicomweb"
 url = "https://archive.example"
+username = "us"
 password_file = "archive"
 """
 
@@ -99,3 +105,80 @@ def test_a_secret_that_others_may_read_is_named_and_a_state_folder_told(tmp_path
     (tmp_path / "hook").chmod(0o604)
     open_one = permissions(settings)
     assert (open_one.verdict, open_one.to_do) == (Verdict.NO, f"chmod o= {tmp_path / 'hook'}")
+
+
+TLS = """\
+[orthanc.tls]
+certificate = "orthanc.pem"
+key = "orthanc.key"
+ca = "ca.pem"
+"""
+OURS = 'worker_certificate = "worker.pem"\nworker_key = "worker.key"\n'
+
+
+def site(folder: Path, text: str) -> Settings:
+    (folder / "site.toml").write_text(text)
+    return load_settings(folder / "site.toml")
+
+
+@pytest.mark.parametrize(
+    ("more", "verdict"),
+    [("", Verdict.LOOK), ('senders = "any"\n', Verdict.OK), (OURS, Verdict.OK)],
+)
+def test_a_worker_that_its_own_orthanc_would_not_let_in_is_told(
+    tmp_path: Path, more: str, verdict: Verdict
+) -> None:
+    found = {one.what: one for one in dicom_tls(site(tmp_path, TLS + more))}
+    assert found["worker at the DICOM port"].verdict is verdict
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f'{TLS}[constancy]\nat = "03:30"\n', "'orthanc.tls.worker_certificate' is missing"),
+        ('[orthanc]\npassword_file = "p"\n', "'username' and 'password_file' come together"),
+        (f'{TLS}worker_key = "worker.key"\n', "come together"),
+        (
+            '[destinations.a]\nkind = "dicomweb"\nurl = "https://a.example"\nusername = "us"\n',
+            "'destinations.a': 'username' and 'password_file' come together",
+        ),
+    ],
+)
+def test_settings_that_can_not_work_together_are_refused(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    with pytest.raises(ConfigError, match="wrong-value") as told:
+        site(tmp_path, text)
+    assert said in told.value.sentence
+    assert "''" not in told.value.sentence
+    site(tmp_path, f'{TLS}{OURS}[constancy]\nat = "03:30"\n')
+
+
+def test_a_deadline_that_ends_before_the_study_has_arrived_is_refused() -> None:
+    values = dict(a_pipeline(quiet_seconds=180))
+    for minutes, kept in ((3.0, False), (3.1, True)):
+        promised = values | {"deadline": {"minutes": minutes}}
+        if kept:
+            Pipeline.model_validate(promised)
+            continue
+        with pytest.raises(ValidationError, match="taken to have arrived"):
+            Pipeline.model_validate(promised)
+
+
+def test_one_port_of_the_machine_for_two_things_is_told(tmp_path: Path) -> None:
+    apart = ports(site(tmp_path, "[worker]\nmetrics_port = 9000\n"), ())
+    shared = ports(site(tmp_path, "[worker]\nmetrics_port = 8043\n"), ())
+    away = ports(site(tmp_path, '[orthanc]\nurl = "http://archive:8043"\n'), ())
+    assert [one.verdict for one in (apart, shared, away)] == [Verdict.OK, Verdict.LOOK, Verdict.OK]
+    assert shared.seen == "8043 is web.port and worker.metrics_port"
+
+
+def test_protocols_of_constancy_are_read_and_missed_where_runs_are_asked_for(
+    tmp_path: Path,
+) -> None:
+    asked = '[constancy]\nat = "03:30"\nprotocols = "protocols"\n'
+    assert constancy(site(tmp_path, ""), ()).verdict is Verdict.OK
+    assert constancy(site(tmp_path, asked), ()).verdict is Verdict.LOOK
+    (tmp_path / "protocols").mkdir()
+    (tmp_path / "protocols/odd.toml").write_text("name = 1\n")
+    assert constancy(site(tmp_path, asked), ()).verdict is Verdict.NO

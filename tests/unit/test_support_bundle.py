@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,13 +22,18 @@ from clic_edge.domain.account import Account, Role
 from clic_edge.domain.case import CaseState
 from clic_edge.errors import ConfigError
 from clic_edge.ledger.database import migrate
+from clic_edge.support import bundle
 from clic_edge.support.bundle import make_bundle
 from clic_edge.support.log_lines import filtered
+from clic_edge.support.machine import Checked
 from clic_edge.support.plain_settings import plain, secrets_in
 from clic_edge.web import support
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
+
+    from clic_edge.support.bundle import Bundle
 
 ADMINISTRATOR = Account(name="Ada", role=Role.ADMINISTRATOR)
 SECRET = 'a "quoted" secret'  # noqa: S105 - of nobody
@@ -56,26 +62,33 @@ def test_the_same_appliance_makes_the_same_bytes_but_for_the_moment(appliance: A
     sources = sources_of(appliance, log_lines=lambda: ())
     first, second = (opened(make_bundle(sources, key=b"k").content) for _ in range(2))
     other = opened(make_bundle(sources, key=b"other").content)
-    moving = {"health.json", "manifest.json"}
+    moving = {"check.jsonl", "health.json", "manifest.json"}  # disk and clock go on
     assert {name for name in first if first[name] != second[name]} <= moving
     assert {name for name in first if first[name] != other[name]} - moving == {"cases.jsonl"}
     assert first.keys() == {
-        *("README.txt", "config.json", "versions.json", "health.json", "log.jsonl"),
-        *("orthanc.json", "database.json", "cases.jsonl", "metrics.txt", "manifest.json"),
+        *("README.txt", "config.json", "versions.json", "check.jsonl", "health.json"),
+        *(
+            "log.jsonl",
+            "orthanc.json",
+            "database.json",
+            "cases.jsonl",
+            "metrics.txt",
+            "manifest.json",
+        ),
     }
 
 
 def test_what_people_typed_and_what_opens_doors_stays(appliance: Appliance) -> None:
     said = json.dumps({"event": "receipt", "code": "x", "destination": SECRET})
     sources = sources_of(appliance, log_lines=lambda: (said,))
-    bundle = make_bundle(sources, case_ids=("held",), key=b"k")
-    members = opened(bundle.content)
+    made = make_bundle(sources, case_ids=("held",), key=b"k")
+    members = opened(made.content)
     whole = b"".join(members.values()).decode()
     assert SECRET not in whole
     assert json.dumps(SECRET)[1:-1] not in whole
     assert TYPED not in whole
     cases = [json.loads(line) for line in members["cases.jsonl"].splitlines()]
-    assert [one["case"] for one in cases[:1]] == [name for name, _ in bundle.cases]
+    assert [one["case"] for one in cases[:1]] == [name for name, _ in made.cases]
     assert cases[0]["reason"] == "Broken."
     tables = {one["name"]: one["rows"] for one in json.loads(members["database.json"])["tables"]}
     assert tables["cases"] == 2
@@ -83,6 +96,33 @@ def test_what_people_typed_and_what_opens_doors_stays(appliance: Appliance) -> N
     assert config["orthanc"]["username"] == "[withheld]"
     assert config["orthanc"]["password_file"]["mode"].startswith("06")
     assert json.loads(members["orthanc.json"]) == {"absent": "archive-unreachable"}
+
+
+def test_what_the_check_finds_is_told_without_sentences_of_errors_and_within_its_time(
+    appliance: Appliance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sources = sources_of(appliance, log_lines=lambda: ())
+    found = checked(make_bundle(sources, key=b"k"))
+    assert found["Orthanc at http://127.0.0.1:9/…"] == ("no", "archive-unreachable", "")
+    assert found["ledger"] == ("ok", "", "answers, 0 cases under way")
+    assert found["settings"][0] == "ok"
+    slow = replace(sources, check=lambda: forever("at https://pacs.example/TOKEN?key=1"))
+    monkeypatch.setattr(bundle, "CHECK_SECONDS", 0.0)
+    cut = checked(make_bundle(slow, key=b"k"))
+    assert [*cut] == ["at https://pacs.example/…", "the rest"]
+    assert cut["the rest"][1] == "no-time"
+
+
+def forever(what: str) -> Iterator[Checked]:
+    """Yield the same again and again."""
+    while True:
+        yield Checked(what=what, verdict="ok", code="", seen="")
+
+
+def checked(made: Bundle) -> dict[str, tuple[str, str, str]]:
+    """Return verdict, code and what was seen of each thing that was looked at."""
+    lines = [json.loads(line) for line in opened(made.content)["check.jsonl"].splitlines()]
+    return {one["what"]: (one["verdict"], one["code"], one["seen"]) for one in lines}
 
 
 @pytest.mark.parametrize(

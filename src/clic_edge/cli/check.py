@@ -40,7 +40,7 @@ def check(
     Example: `clic-edge check --line`
     """
     appliance = appliance_of(context)
-    findings = list(_findings(appliance, offline=offline, line=line))
+    findings = list(findings_of(appliance, offline=offline, line=line))
     table(
         f"{context_of(context).settings_path}",
         ("what", "seen", "", "what to do"),
@@ -51,13 +51,18 @@ def check(
         raise typer.Exit(worst)
 
 
-def _findings(appliance: Appliance, *, offline: bool, line: bool) -> Iterator[Finding]:
+def findings_of(
+    appliance: Appliance, *, offline: bool = False, line: bool = False, models: bool = True
+) -> Iterator[Finding]:
+    """Yield what is to be said of a site; what others may keep waiting comes last."""
     from clic_edge.readiness.files import files  # noqa: PLC0415 - loads what a worker needs
     from clic_edge.readiness.line import whole_line  # noqa: PLC0415 - as above
     from clic_edge.readiness.machine import machine  # noqa: PLC0415 - as above
     from clic_edge.readiness.servers import servers  # noqa: PLC0415 - as above
+    from clic_edge.readiness.settings import together  # noqa: PLC0415 - as above
 
-    yield from files(appliance)
+    yield from files(appliance, models=models)
+    yield from together(appliance)
     yield from machine(appliance.settings)
     if not offline:
         yield from servers(appliance)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from clic_edge.pacs.rest import Rest
     from clic_edge.support.bundle import Sources
+    from clic_edge.support.machine import Checked
 
 
 def support_bundle(
@@ -92,6 +93,7 @@ def sources_of(
         state=settings.appliance.state_dir,
         ports=_ports(appliance),
         probes=tuple(_probes(appliance, rest)),
+        check=partial(_checked, appliance),
         orthanc=partial(archive_versions, rest),
         metrics=partial(_metrics, appliance),
         look=partial(technical, rest),
@@ -123,6 +125,16 @@ def _probes(appliance: Appliance, rest: Rest) -> Iterator[tuple[str, Callable[[]
     yield "archive", partial(archive_versions, rest)
     for name, one in sorted(appliance.settings.destinations.items()):
         yield name, partial(probe_destination, one)
+
+
+def _checked(appliance: Appliance) -> Iterator[Checked]:
+    """Yield what `check` finds, without the sentences of errors: these may name who signs."""
+    from clic_edge.cli.check import findings_of  # noqa: PLC0415 - as above
+    from clic_edge.support.machine import Checked  # noqa: PLC0415 - as above
+
+    for one in findings_of(appliance, models=False):
+        seen = "" if one.code else one.seen
+        yield Checked(what=one.what, verdict=one.verdict, code=one.code, seen=seen)
 
 
 def _metrics(appliance: Appliance) -> bytes:

@@ -18,6 +18,7 @@ from clic_edge.config.pipeline import (
 )
 from clic_edge.config.rule import Bounds, Pattern, Rule
 from clic_edge.config.runtimes import ModelServer, Runtimes
+from clic_edge.config.secrets import read_secret
 from clic_edge.config.settings import (
     Destination,
     DicomwebDestination,
@@ -25,7 +26,6 @@ from clic_edge.config.settings import (
     FolderDestination,
     Settings,
     load_settings,
-    read_secret,
 )
 
 __all__ = [

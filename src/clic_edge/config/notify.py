@@ -8,7 +8,13 @@ from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
 
 from clic_edge.config.runtimes import LOOPBACK
-from clic_edge.config.toml import RelativePath, Several, Strict, WebAddress
+from clic_edge.config.toml import (
+    RelativePath,
+    Several,
+    Strict,
+    WebAddress,
+    both_or_neither,
+)
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 AtLeast = Literal["info", "warning", "error"]
@@ -51,6 +57,10 @@ class Email(Strict):
     """Addresses that they go to."""
     at_least: AtLeast = "warning"
     """The least urgent that is sent."""
+
+    @model_validator(mode="after")
+    def _a_user_has_a_password(self) -> Self:
+        return both_or_neither(self, "username", "password_file")
 
     @model_validator(mode="after")
     def _no_password_in_the_open(self) -> Self:

@@ -106,6 +106,17 @@ class Pipeline(Strict):
     refusals: Literal["deliver", "keep"] = "deliver"
     """Whether readers find in the PACS why nothing was analysed, or only the appliance says so."""
 
+    @model_validator(mode="after")
+    def _a_deadline_can_be_kept(self) -> Self:
+        minutes = self.deadline.minutes if self.deadline else None
+        if minutes is not None and minutes * 60 <= self.completeness.quiet_seconds:
+            advice = (
+                "'deadline.minutes' are over before the study is taken to have arrived, "
+                "by 'completeness.quiet_seconds'"
+            )
+            raise PydanticCustomError("deadline", advice)
+        return self
+
 
 def load_pipelines(folder: Path) -> tuple[Pipeline, ...]:
     """Return the pipelines of a folder, sorted by name; names are unique because files are.

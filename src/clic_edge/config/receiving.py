@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, PositiveFloat, model_validator
 from pydantic_core import PydanticCustomError
 
-from clic_edge.config.toml import RelativePath, Strict, WebAddress
+from clic_edge.config.toml import RelativePath, Strict, WebAddress, both_or_neither
 
 
 class OrthancTls(Strict):
@@ -26,10 +26,12 @@ class OrthancTls(Strict):
 
     @model_validator(mode="after")
     def _a_certificate_has_a_key(self) -> Self:
-        if (self.worker_certificate is None) != (self.worker_key is None):
-            advice = "'worker_certificate' and 'worker_key' come together"
-            raise PydanticCustomError("pair", advice)
-        return self
+        return both_or_neither(self, "worker_certificate", "worker_key")
+
+    @property
+    def lets_worker_in(self) -> bool:
+        """Whether the worker may speak DICOM to the appliance's own Orthanc."""
+        return self.senders == "any" or self.worker_certificate is not None
 
 
 class Orthanc(Strict):
@@ -45,6 +47,10 @@ class Orthanc(Strict):
     """Seconds to wait for an answer."""
     tls: OrthancTls | None = None
     """TLS of its DICOM port; without it, DICOM comes in the clear."""
+
+    @model_validator(mode="after")
+    def _a_user_has_a_password(self) -> Self:
+        return both_or_neither(self, "username", "password_file")
 
 
 def _caller(text: str) -> str:

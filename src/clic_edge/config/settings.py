@@ -21,8 +21,14 @@ from clic_edge.config.notify import Notify
 from clic_edge.config.openid import OpenId
 from clic_edge.config.receiving import Orthanc, Senders
 from clic_edge.config.runtimes import Runtimes
-from clic_edge.config.toml import RelativePath, Strict, WebAddress, absolute, read_toml
-from clic_edge.errors import ConfigError
+from clic_edge.config.toml import (
+    RelativePath,
+    Strict,
+    WebAddress,
+    absolute,
+    both_or_neither,
+    read_toml,
+)
 
 _FEWEST_AUDIT_MONTHS = 6
 """Regulation (EU) 2024/1689, Article 26(6), of the logs of high-risk systems."""
@@ -154,10 +160,7 @@ class Web(Strict):
 
     @model_validator(mode="after")
     def _a_certificate_has_a_key(self) -> Self:
-        if (self.certificate is None) != (self.certificate_key is None):
-            advice = "'certificate' and 'certificate_key' come together"
-            raise PydanticCustomError("pair", advice)
-        return self
+        return both_or_neither(self, "certificate", "certificate_key")
 
 
 Answer = Literal["warn", "shadow", "suspend"]
@@ -274,9 +277,7 @@ class DestinationTls(Strict):
 
     @model_validator(mode="after")
     def _a_certificate_has_a_key(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            raise PydanticCustomError("pair", "'certificate' and 'key' come together")
-        return self
+        return both_or_neither(self, "certificate", "key")
 
 
 class DimseDestination(Strict):
@@ -315,6 +316,10 @@ class DicomwebDestination(Strict):
     """Seconds to wait for an answer."""
     profile: ProfileName = None
     """What it takes: the name of a profile, or a path; by default SEG, SR and summary."""
+
+    @model_validator(mode="after")
+    def _a_user_has_a_password(self) -> Self:
+        return both_or_neither(self, "username", "password_file")
 
 
 class FolderDestination(Strict):
@@ -361,6 +366,16 @@ class Settings(Strict):
         empty: dict[str, object] = {"appliance": {}, "constancy": {}}
         return empty | content if isinstance(content, dict) else content
 
+    @model_validator(mode="after")
+    def _phantoms_are_let_in(self) -> Self:
+        if self.constancy.at and self.orthanc.tls and not self.orthanc.tls.lets_worker_in:
+            advice = (
+                "'constancy.at' has the worker send phantoms: 'orthanc.tls.worker_certificate' "
+                "is missing, as 'orthanc.tls.senders' is \"certified\""
+            )
+            raise PydanticCustomError("certificate", advice)
+        return self
+
 
 def load_settings(path: Path) -> Settings:
     """Return the settings in a TOML file, its relative paths made absolute.
@@ -368,21 +383,3 @@ def load_settings(path: Path) -> Settings:
     Raises ConfigError as `read_toml` does.
     """
     return read_toml(Settings, path)
-
-
-def read_secret(path: Path) -> str:
-    """Return the first line of a file that holds one secret.
-
-    Raises
-    ------
-    ConfigError
-        ``no-secret``: the file can't be read, or its first line is empty.
-
-    """
-    try:
-        secret = path.read_text(encoding="utf-8").partition("\n")[0].strip()
-    except OSError as error:
-        raise ConfigError("no-secret", f"{path}: {error.strerror}.") from error
-    if not secret:
-        raise ConfigError("no-secret", f"{path}: the first line should be a secret, it is empty.")
-    return secret

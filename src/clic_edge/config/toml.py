@@ -130,7 +130,17 @@ def _problem(detail: ErrorDetails, model: type[Strict]) -> tuple[str, str]:
             return "wrong-value", f"'{dotted}.kind': {nearest(detail['ctx']['tag'], tags)}."
     expected = _EXPECTED.get(detail["type"])
     sentence = f"should be {expected}" if expected else detail["msg"]
-    return "wrong-value", f"'{dotted}': {sentence.replace('Input ', '').replace('String ', '')}."
+    where = (
+        f"'{dotted}': " if keys else ""
+    )  # a file's tables that do not go together name their keys
+    return "wrong-value", f"{where}{sentence.replace('Input ', '').replace('String ', '')}."
+
+
+def both_or_neither(table: ModelT, one: str, other: str) -> ModelT:
+    """Return a table in which two keys are both given, or both left out."""
+    if bool(getattr(table, one)) != bool(getattr(table, other)):
+        raise PydanticCustomError("pair", f"'{one}' and '{other}' come together")
+    return table
 
 
 def nearest(word: str, valid: Iterable[str]) -> str:

@@ -11,11 +11,12 @@ from clic_edge.config import DimseDestination
 from clic_edge.config.secrets import secret_files
 from clic_edge.deid.keys import load_key
 from clic_edge.errors import ConfigError
+from clic_edge.inference.package import load_package
 from clic_edge.inference.signing import verify_signature
 from clic_edge.notify.post import channels_of
 from clic_edge.pacs.commitment import Reports
 from clic_edge.pacs.tls import certificates, client_context, trusted
-from clic_edge.readiness.finding import Finding, Verdict, found
+from clic_edge.readiness.finding import Finding, Verdict, failed, found
 from clic_edge.transports import dimse_tls, orthanc_tls
 from clic_edge.web.tls import certificate_ends
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from clic_edge.app import Appliance
     from clic_edge.config import Pipeline, Settings
+    from clic_edge.config.receiving import Orthanc
     from clic_edge.pacs.tls import Tls
 
 TOO_SOON: Final = timedelta(days=7)
@@ -32,9 +34,9 @@ TOO_SOON: Final = timedelta(days=7)
 SOON: Final = timedelta(days=30)
 
 
-def files(appliance: Appliance) -> Iterator[Finding]:
-    """Yield what is to be said of every file that the settings name."""
-    settings = appliance.settings
+def files(appliance: Appliance, *, models: bool = True) -> Iterator[Finding]:
+    """Yield what is to be said of every file that the settings name; with `models`, load those."""
+    settings, look = appliance.settings, _model if models else _package
     yield Finding(what="settings", seen=f"{len(appliance.pipelines)} pipelines")
     yield found(
         "de-identification key",
@@ -47,7 +49,7 @@ def files(appliance: Appliance) -> Iterator[Finding]:
     for pipeline in appliance.pipelines:
         yield found(
             f"pipeline {pipeline.name}",
-            lambda of=pipeline: _model(settings, of),  # type: ignore[misc] # bound in this turn
+            lambda of=pipeline: look(settings, of),  # type: ignore[misc] # bound in this turn
             to_do=f"correct {pipeline.name}.toml, or install the model again",
         )
     yield permissions(settings)
@@ -107,13 +109,7 @@ def _pages(settings: Settings) -> Finding:
     try:
         ends = certificate_ends(settings.web, now)
     except ConfigError as error:
-        return Finding(
-            what=what,
-            seen=error.sentence,
-            verdict=Verdict.NO,
-            to_do="give another certificate",
-            exit_code=error.exit_code,
-        )
+        return failed(what, error, to_do="give another certificate")
     if ends is None:
         who = "a proxy brings it" if settings.web.behind_proxy else "this machine only"
         return Finding(what=what, seen=f"none; {who}")
@@ -124,9 +120,22 @@ def dicom_tls(settings: Settings) -> Iterator[Finding]:
     """Yield how long the certificates of DICOM TLS last, in and out."""
     if tls := orthanc_tls(settings.orthanc):
         yield _lasting("TLS of the DICOM port", tls)
+        yield _worker_at_orthanc(settings.orthanc)
     for name, destination in settings.destinations.items():
         if isinstance(destination, DimseDestination) and (tls := dimse_tls(destination)):
             yield _lasting(f"TLS to {name}", tls)
+
+
+def _worker_at_orthanc(orthanc: Orthanc) -> Finding:
+    what = "worker at the DICOM port"
+    if orthanc.tls is None or orthanc.tls.lets_worker_in:
+        return Finding(what=what, seen="is let in")
+    return Finding(
+        what=what,
+        seen="shows no certificate, and Orthanc asks every sender for one: it can send no phantom",
+        verdict=Verdict.LOOK,
+        to_do="name orthanc.tls.worker_certificate and worker_key",
+    )
 
 
 def _lasting(what: str, tls: Tls) -> Finding:
@@ -136,15 +145,17 @@ def _lasting(what: str, tls: Tls) -> Finding:
         # Of several authorities the last one counts: the others may be left over.
         last = max(one.not_valid_after_utc for one in trusted(tls))
     except ConfigError as error:
-        return Finding(
-            what=what,
-            seen=error.sentence,
-            verdict=Verdict.NO,
-            to_do="give another file",
-            exit_code=error.exit_code,
-        )
+        return failed(what, error, to_do="give another file")
     ends = min([last, *(one.not_valid_after_utc for one in ours)])
     return certificate(what, ends=ends, now=datetime.now(UTC))
+
+
+def _package(settings: Settings, pipeline: Pipeline) -> str:
+    """Return which model is named, after a look at its package and its signature."""
+    model = load_package(settings.appliance.models / pipeline.model).identity
+    if not settings.appliance.unsigned_models:
+        verify_signature(settings.appliance.models / pipeline.model, settings.appliance.model_keys)
+    return f"{model.model_id} {model.version}"
 
 
 def _model(settings: Settings, pipeline: Pipeline) -> str:

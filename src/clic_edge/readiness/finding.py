@@ -32,6 +32,8 @@ class Finding:
     """Empty where nothing is to be done."""
     exit_code: int = 0
     """Of the command, where the verdict is no."""
+    code: str = ""
+    """Of the error that `seen` tells of; empty where it is none."""
 
 
 def found(what: str, look: Callable[[], str], *, to_do: str) -> Finding:
@@ -39,10 +41,16 @@ def found(what: str, look: Callable[[], str], *, to_do: str) -> Finding:
     try:
         return Finding(what=what, seen=look())
     except ClicEdgeError as error:
-        return Finding(
-            what=what,
-            seen=error.sentence,
-            verdict=Verdict.NO,
-            to_do=to_do,
-            exit_code=error.exit_code,
-        )
+        return failed(what, error, to_do=to_do)
+
+
+def failed(what: str, error: ClicEdgeError, *, to_do: str) -> Finding:
+    """Return an error as a no with what to do."""
+    return Finding(
+        what=what,
+        seen=error.sentence,
+        verdict=Verdict.NO,
+        to_do=to_do,
+        exit_code=error.exit_code,
+        code=error.code,
+    )

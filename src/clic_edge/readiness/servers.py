@@ -9,7 +9,7 @@ from clic_edge.domain.pressure import Pressure
 from clic_edge.errors import ConfigError, Transient
 from clic_edge.ledger.database import require_ledger
 from clic_edge.pacs.probe import offers
-from clic_edge.readiness.finding import Finding, Verdict, found
+from clic_edge.readiness.finding import Finding, Verdict, failed, found
 from clic_edge.transports import dimse_peer, probe_destination
 
 if TYPE_CHECKING:
@@ -79,13 +79,7 @@ def _taken(appliance: Appliance, name: str, peer: DimsePeer) -> Finding:
     try:
         accepted = {kind for one in offers(peer) if one.accepted for kind in one.sop_class.kinds}
     except Transient as hindrance:
-        return Finding(
-            what=what,
-            seen=hindrance.sentence,
-            verdict=Verdict.NO,
-            to_do=_ECHO,
-            exit_code=hindrance.exit_code,
-        )
+        return failed(what, hindrance, to_do=_ECHO)
     refused = [kind for kind in wanted if kind not in accepted]
     if refused:
         return Finding(

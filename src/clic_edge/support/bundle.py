@@ -6,7 +6,8 @@ import hashlib
 import io
 import json
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from pydantic import TypeAdapter
@@ -14,7 +15,7 @@ from pydantic import TypeAdapter
 from clic_edge.errors import ClicEdgeError
 from clic_edge.ledger.database import DatabaseFailed
 from clic_edge.support.log_lines import filtered
-from clic_edge.support.machine import Asked, Health, Versions, health, versions
+from clic_edge.support.machine import Asked, Checked, Health, Versions, health, versions
 from clic_edge.support.plain_cases import MOST_CASES, Handles, PlainCase, plain_case
 from clic_edge.support.plain_settings import SECRET, plain, secrets_in
 
@@ -35,6 +36,8 @@ config.json     settings, pipelines and profiles; users, addresses of people, an
                 and queries of URLs are withheld; of files with secrets their mode is told
 versions.json   clic-edge, Python and its packages, Debian, GPUs
 orthanc.json    version and plugins of the archive
+check.jsonl     what `clic-edge check` finds, but for models, which are not loaded for it;
+                `no-time` where the rest took too long
 health.json     disk, clock, memory, ports, and which places answer
 database.json   kind, revision and the number of rows of each table
 cases.jsonl     the newest and the held cases: times, codes, stages, receipts; of cases that
@@ -49,6 +52,8 @@ neither, but for cases that were named when it was made: those it was told.
 What could not be had is left out. Texts that people typed are left out: reasons of a retry or a
 withdrawal, comments, names. So are image descriptions, dates of birth, and every UID.
 """
+CHECK_SECONDS: Final = 60.0
+"""After which no further look is begun; what asks a server ends by that server's own time-out."""
 _MOMENT: Final = (1980, 1, 1, 0, 0, 0)
 """Of every member: ZIP knows none before."""
 
@@ -67,6 +72,7 @@ class Sources:
     ports: tuple[tuple[str, int], ...] = ()
     probes: tuple[tuple[str, Callable[[], object]], ...] = ()
     """What asks whether a place is there."""
+    check: Callable[[], Iterable[Checked]] | None = None
     orthanc: Callable[[], tuple[tuple[str, str], ...]] | None = None
     metrics: Callable[[], bytes] | None = None
     look: Callable[[str], TechnicalSeries | None] | None = None
@@ -117,6 +123,8 @@ def _members(
     yield "versions.json", lambda: _dump(versions())
     yield "health.json", lambda: _dump(_health(sources))
     yield "log.jsonl", lambda: _log(sources, handles)
+    if check := sources.check:
+        yield "check.jsonl", lambda: _checks(check())
     if archive := sources.orthanc:
         yield "orthanc.json", lambda: _json(dict(archive()))
     if database := sources.database:
@@ -143,6 +151,23 @@ def _asked(ask: Callable[[], object]) -> str:
     except ClicEdgeError as problem:
         return problem.code
     return ""
+
+
+def _checks(found: Iterable[Checked]) -> bytes:
+    """Return what was found until the time was up, URLs without user, path and query."""
+    until, line = monotonic() + CHECK_SECONDS, TypeAdapter(Checked)
+    told = []
+    for one in found:
+        words = {name: _words(getattr(one, name)) for name in ("what", "seen")}
+        told.append(replace(one, **words))
+        if monotonic() > until:
+            told.append(Checked(what="the rest", verdict="look", code="no-time", seen=""))
+            break
+    return b"".join(line.dump_json(one) + b"\n" for one in told)
+
+
+def _words(text: str) -> str:
+    return " ".join(str(plain(word)) for word in text.split(" "))
 
 
 def _log(sources: Sources, handles: Handles) -> bytes:

@@ -68,6 +68,18 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """One line of `clic-edge check`."""
+
+    what: str
+    verdict: str
+    """`ok`, `look` or `no`."""
+    code: str
+    """Of the error; empty where there is none."""
+    seen: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
     """How the machine is now."""
 
