@@ -56,6 +56,7 @@ Event = Literal[
     "report-made",
     "report-failed",
     "watch-failed",
+    "look-failed",
     "account-hindered",
     "constancy-ended",
     "constancy-failed",
@@ -112,6 +113,9 @@ CONSTANCY: Final = Counter(
 )
 ASSESSMENTS: Final = Counter(
     "clic_edge_assessments", "What readers said of results, by the way it came.", ["source"]
+)
+LOOKS_FAILED: Final = Counter(
+    "clic_edge_looks_failed", "Looks that failed, by what looks beside worker or pages.", ["source"]
 )
 RECEIPTS: Final = Counter(
     "clic_edge_receipts", "Answers of a destination.", ["destination", "result"]
@@ -227,6 +231,12 @@ def clock_jumped(*, seconds: float) -> None:
 def watch_failed(*, code: str) -> None:
     """Say that the models could not be watched this time; it is tried again later."""
     _tell("watch-failed", "warning", code=code)
+
+
+def look_failed(*, source: str, code: str, error: str) -> None:
+    """Say that something beside the worker or the pages failed this time; it looks again."""
+    LOOKS_FAILED.labels(source=source).inc()
+    _tell("look-failed", "warning", source=source, code=code, error=error)
 
 
 def notices_sent(*, channel: str, count: int) -> None:

@@ -16,7 +16,7 @@ PARAMETERS = 6
 POSITIONAL = 3
 
 HANDLER_OF_EVERYTHING = {
-    *("pipeline.process", "pipeline.worker", "pipeline.presence", "accounting.night"),
+    *("pipeline.process", "pipeline.worker", "pipeline.presence", "beside"),
     "plugin",
 }
 """The worker with its threads, none of which may end unnoticed, and the plugin's callbacks."""

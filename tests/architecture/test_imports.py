@@ -18,6 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "domain": VALUES,
     "config": {"errors"},
     "telemetry": {"errors"},
+    "beside": {"errors", "ledger", "telemetry"},
     "dicom": VALUES,
     "inference": VALUES,
     "pacs": VALUES | {"dicom"},
@@ -25,18 +26,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "drift": VALUES,
     "board": VALUES | {"config", "ledger", "drift"},
     "drawing": VALUES,
-    "reporting": VALUES | {"board", "config", "drawing", "drift", "ledger", "telemetry"},
+    "reporting": VALUES | {"beside", "board", "config", "drawing", "drift", "ledger", "telemetry"},
     "deid": VALUES | {"dicom"},
     "results": VALUES | {"dicom"},
     "validation": VALUES | {"inference"},
     "training": VALUES | {"config", "inference", "validation"},
-    "notify": VALUES | {"config", "ledger", "telemetry"},
+    "notify": VALUES | {"beside", "config", "ledger", "telemetry"},
     "pipeline": VALUES
     | {"config", "telemetry", "deid", "dicom", "drift", "inference", "ledger", "pacs", "results"},
     "constancy": VALUES
-    | {"config", "deid", "dicom", "drawing", "drift", "inference", "ledger", "pacs", "pipeline"}
-    | {"reporting", "results", "telemetry"},
-    "accounting": VALUES | {"config", "ledger", "pacs", "pipeline", "telemetry"},
+    | {"beside", "config", "deid", "dicom", "drawing", "drift", "inference", "ledger", "pacs"}
+    | {"pipeline", "reporting", "results", "telemetry"},
+    "accounting": VALUES | {"beside", "config", "ledger", "pacs", "pipeline", "telemetry"},
     "support": VALUES | {"ledger", "pacs", "telemetry"},
     "retraining": VALUES
     | {"config", "deid", "dicom", "inference", "ledger", "pacs", "pipeline", "results"}

@@ -6,7 +6,6 @@ import hashlib
 import hmac
 import json
 import re
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -29,6 +28,7 @@ from servers import wait_for
 from source import ROOT
 from typer.testing import CliRunner
 
+from clic_edge.beside import beside
 from clic_edge.cli import app, console
 from clic_edge.config import Email, Syslog, Webhook, load_settings
 from clic_edge.domain.case import CaseState
@@ -320,18 +320,11 @@ def test_a_folder_that_is_away_holds_up_no_notice(ledger: Ledger, tmp_path: Path
         late_after=timedelta(),
         free_percent=10,
     )
-    memory, stop = Memory(), threading.Event()
+    memory = Memory()
     ledger.notices.put(notice(at=datetime.now(UTC)))
-    working = threading.Thread(
-        target=postman(ledger, memory).work, args=(stop, lookout.look), daemon=True
-    )
-    working.start()
-    try:
+    goes_round = postman(ledger, memory).go_round
+    with beside("test", lookout.look, goes_round, every_seconds=1):
         wait_for(lambda: bool(memory.letters), "the notice goes out")
-        assert working.is_alive()
-    finally:
-        stop.set()
-        working.join(timeout=20)
 
 
 # --- the channels

@@ -390,7 +390,8 @@ def test_days_that_a_worker_missed_are_made_up_for_once(day: Day) -> None:
 def test_an_account_that_stumbles_is_tried_again(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
     night = Keeper(day.books, at="00:00", zone=UTC)
     monkeypatch.setattr(day.stock, "studies", lambda: iter([1]))  # a TypeError, as of a poor file
-    night.look(TOMORROW)
+    with pytest.raises(TypeError):
+        night.look(TOMORROW)
     assert night.due(TOMORROW) == []
     monkeypatch.undo()
     night.look(TOMORROW + timedelta(hours=2))

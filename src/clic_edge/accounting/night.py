@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from clic_edge import telemetry
 from clic_edge.accounting.making import make_account
-from clic_edge.errors import ClicEdgeError
+from clic_edge.beside import beside
 from clic_edge.ledger.accounting import TRIED_AGAIN
-from clic_edge.ledger.database import DatabaseFailed
 from clic_edge.pipeline.clock import last_moment, local_zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from datetime import date, tzinfo
 
     from clic_edge.accounting.books import Books
@@ -24,25 +22,14 @@ MADE_UP: Final = 14
 """Days that are made up for; what lies before them was never accounted for, and is not."""
 
 
-@contextmanager
-def keeping_accounts(books: Books, *, at: str, every_seconds: float) -> Iterator[None]:
+def keeping_accounts(
+    books: Books, *, at: str, every_seconds: float
+) -> AbstractContextManager[None]:
     """Make the accounts that are due in a thread of its own; one in hand is made to its end."""
     stop = threading.Event()
     keeper = Keeper(books, at=at, zone=local_zone())
-
-    def watch() -> None:
-        while True:
-            keeper.look(datetime.now(UTC), stop)
-            if stop.wait(every_seconds):
-                return
-
-    thread = threading.Thread(target=watch, name="accounting")
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join()
+    look = partial(keeper.look, stop=stop)
+    return beside("accounting", look, every_seconds=every_seconds, stop=stop, to_its_end=True)
 
 
 class Keeper:
@@ -55,19 +42,12 @@ class Keeper:
         self._zone = zone
 
     def look(self, now: datetime, stop: threading.Event | None = None) -> None:
-        """Make what is due; what hinders it is said, and it is tried again."""
-        try:
-            for day in self.due(now):
-                if stop and stop.is_set():
-                    return
-                if self._kept.claim(day, now):
-                    self._kept.keep(*make_account(self._books, day, now=datetime.now(UTC)))
-        except ClicEdgeError as error:
-            telemetry.account_hindered(destination="", code=error.code)
-        except DatabaseFailed:
-            telemetry.account_hindered(destination="", code="database-away")
-        except Exception as error:  # noqa: BLE001 - the worker: no study ends the accounts for good
-            telemetry.account_hindered(destination="", code=type(error).__name__)
+        """Make what is due; what hindered one is tried again later."""
+        for day in self.due(now):
+            if stop and stop.is_set():
+                return
+            if self._kept.claim(day, now):
+                self._kept.keep(*make_account(self._books, day, now=datetime.now(UTC)))
 
     def due(self, now: datetime) -> list[date]:
         """Return the days (UTC) that were over at the last moment, and have no whole account."""

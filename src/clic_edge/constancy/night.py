@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from clic_edge import telemetry
+from clic_edge.beside import beside
 from clic_edge.config.protocol import load_protocols
 from clic_edge.constancy.chain import sweep
 from clic_edge.constancy.running import check, model_of, warn_of_change
@@ -18,25 +17,19 @@ from clic_edge.ledger.database import DatabaseFailed
 from clic_edge.pipeline.clock import last_moment, local_zone
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from datetime import tzinfo
+    from contextlib import AbstractContextManager
+    from datetime import datetime, tzinfo
 
     from clic_edge.config.protocol import Protocol
     from clic_edge.constancy.chain import Chain
     from clic_edge.domain.constancy import Run
 
 
-@contextmanager
-def nights(chain: Chain) -> Iterator[None]:
+def nights(chain: Chain) -> AbstractContextManager[None]:
     """Look for what is due in a thread of its own; a run in hand is given up at the end."""
-    night = Night(chain)
-    thread = threading.Thread(target=night.watch, name="constancy")
-    thread.start()
-    try:
-        yield
-    finally:
-        chain.stop.set()
-        thread.join()
+    every = chain.settings.worker.reconcile_seconds
+    look = Night(chain).look
+    return beside("constancy", look, every_seconds=every, stop=chain.stop, to_its_end=True)
 
 
 class Night:
@@ -50,25 +43,11 @@ class Night:
         self._compared: set[str] = set()
         """Protocols whose machine was looked at: it stays the same while the process lives."""
 
-    def watch(self) -> None:
-        """Look until the chain's `stop` is set."""
-        while True:
-            self.look(datetime.now(UTC))
-            if self._chain.stop.wait(self._chain.settings.worker.reconcile_seconds):
-                return
-
     def look(self, now: datetime) -> None:
         """Remove what a killed run left behind, tell of a changed machine, and run what is due."""
-        try:
-            sweep(self._chain, now=now)
-            self._compare()
-            due = self.due(now)
-        except ClicEdgeError as error:
-            telemetry.constancy_failed(code=error.code)
-        except DatabaseFailed:
-            telemetry.constancy_failed(code="database-away")
-        else:
-            self._run(due, now)
+        sweep(self._chain, now=now)
+        self._compare()
+        self._run(self.due(now), now)
 
     def _compare(self) -> None:
         if self._chain.settings.constancy.at is None:

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from clic_edge.beside import beside
 from clic_edge.config import read_secret
 from clic_edge.notify.lookout import Lookout
 from clic_edge.notify.mail import Mail
-from clic_edge.notify.postman import Patience, Postman
+from clic_edge.notify.postman import ROUND_SECONDS, Patience, Postman
 from clic_edge.notify.syslog import Lines
 from clic_edge.notify.webhook import Hook
 from clic_edge.notify.wording import Letterhead
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from clic_edge.config import Settings
     from clic_edge.ledger import Ledger
@@ -53,11 +52,10 @@ def postman_of(settings: Settings, ledger: Ledger) -> Postman:
     return Postman(ledger.notices, channels_of(settings), patience)
 
 
-@contextmanager
-def delivering(settings: Settings, ledger: Ledger) -> Iterator[None]:
+def delivering(settings: Settings, ledger: Ledger) -> AbstractContextManager[None]:
     """Let notices go out beside what runs within; a server that hangs holds up nothing there.
 
-    Raises ConfigError ``no-secret`` instead of beginning.
+    Raises ConfigError ``no-secret``.
     """
     notify = settings.notify
     postman = postman_of(settings, ledger)
@@ -68,13 +66,4 @@ def delivering(settings: Settings, ledger: Ledger) -> Iterator[None]:
         late_after=timedelta(minutes=notify.late_minutes),
         free_percent=notify.disk_percent,
     )
-    stop = threading.Event()
-    thread = threading.Thread(
-        target=postman.work, args=(stop, lookout.look), name="postman", daemon=True
-    )
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(timeout=1)
+    return beside("postman", lookout.look, postman.go_round, every_seconds=ROUND_SECONDS)

@@ -1,20 +1,19 @@
-"""The postman: takes notices out of the outbox and sends them, in a thread of its own."""
+"""The postman: takes notices out of the outbox and sends them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Final
 
 from clic_edge import telemetry
-from clic_edge.errors import ClicEdgeError, Transient
-from clic_edge.ledger.database import DatabaseFailed
+from clic_edge.errors import Transient
 from clic_edge.ledger.notices import ChannelRule
 
 if TYPE_CHECKING:
-    import threading
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
+    from datetime import datetime
 
     from clic_edge.domain.notice import Sending
     from clic_edge.ledger.notices import NoticeStore
@@ -43,25 +42,6 @@ class Postman:
         self._outbox = outbox
         self._channels = channels
         self._patience = patience
-
-    def work(
-        self, stop: threading.Event, look: Callable[[datetime], None], *, deliver: bool = True
-    ) -> None:
-        """Look around and go round until told to stop; a database that is away is awaited.
-
-        Where it does not `deliver`, it only looks: who looks decides when it goes round.
-        """
-        acts = (look, self.go_round) if deliver else (look,)
-        while not stop.is_set():
-            now = datetime.now(UTC)
-            for act in acts:
-                try:
-                    act(now)
-                except DatabaseFailed:
-                    telemetry.notice_failed(channel="", code="database-away")
-                except ClicEdgeError as error:
-                    telemetry.notice_failed(channel="", code=error.code)
-            stop.wait(ROUND_SECONDS)
 
     def go_round(self, now: datetime) -> None:
         """Send through each channel what is due."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
+from clic_edge.beside import beside
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
+from clic_edge.notify.postman import ROUND_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from datetime import datetime
 
     from clic_edge.ledger import Ledger
@@ -55,20 +56,6 @@ class Vigil:
         self.postman.go_round(now)
 
 
-@contextmanager
-def keeping(vigil: Vigil) -> Iterator[None]:
+def keeping(vigil: Vigil) -> AbstractContextManager[None]:
     """Keep a vigil in a thread of its own beside what runs within."""
-    stop = threading.Event()
-    thread = threading.Thread(
-        target=vigil.postman.work,
-        args=(stop, vigil.look),
-        kwargs={"deliver": False},
-        name="vigil",
-        daemon=True,
-    )
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(timeout=1)
+    return beside("vigil", vigil.look, every_seconds=ROUND_SECONDS)

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import threading
-from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from clic_edge import telemetry
+from clic_edge.beside import beside
 from clic_edge.board.report import Maker, model_report, month
 from clic_edge.board.report_subjects import subjects
 from clic_edge.domain.notice import Notice, NoticeKind, Urgency
 from clic_edge.errors import ClicEdgeError
-from clic_edge.ledger.database import DatabaseFailed
 from clic_edge.reporting.making import report_files
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
+    from datetime import datetime
 
     from clic_edge.board.report import Period, Subject
     from clic_edge.domain.prediction import ModelIdentity
@@ -96,26 +96,10 @@ class Monthly:
         telemetry.report_made(model=f"{subject.model_id} {subject.version}")
 
 
-@contextmanager
-def reporting(monthly: Monthly) -> Iterator[None]:
+def reporting(monthly: Monthly) -> AbstractContextManager[None]:
     """Make what is due beside what runs within."""
-    stop = threading.Event()
 
-    def work() -> None:
-        while True:
-            try:
-                monthly.make_due(datetime.now(UTC).replace(microsecond=0))
-            except ClicEdgeError as error:
-                telemetry.report_failed(code=error.code)
-            except DatabaseFailed:
-                telemetry.report_failed(code="database-away")
-            if stop.wait(_LOOK_EVERY_SECONDS):
-                return
+    def look(now: datetime) -> None:
+        monthly.make_due(now.replace(microsecond=0))
 
-    thread = threading.Thread(target=work, name="reports", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        stop.set()
-        thread.join(timeout=1)
+    return beside("reports", look, every_seconds=_LOOK_EVERY_SECONDS)
