@@ -8,7 +8,8 @@ from functools import partial
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
-from clic_edge.config import destination_profile, kinds_for
+from clic_edge.config import destination_profile, kinds_of
+from clic_edge.config.destination import WRITERS
 from clic_edge.deid.keys import load_key
 from clic_edge.deid.profile import load_profile
 from clic_edge.dicom.policy import VolumePolicy
@@ -31,7 +32,7 @@ from clic_edge.results.dcmqi import require_readers
 from clic_edge.transports import make_census, make_destination, make_witness, report_tls
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from clic_edge.config import DestinationProfile, Pipeline, Settings
@@ -44,12 +45,6 @@ if TYPE_CHECKING:
     from clic_edge.pacs.transport import Archive
     from clic_edge.reporting.monthly import Monthly
     from clic_edge.results.writer import Writer
-
-IN_ORDER = ("seg", "seg-labelmap", "seg-fractional", "sr", "pm", "ann", "pr", "sc", "pdf", "ko")
-"""The writers of one series, in the order in which they run: a report refers to what is there."""
-
-PER_CASE = ("summary", "rejection", "assessment")
-"""What is written of a whole case: by the line, or at a reader's word."""
 
 
 def build_line(
@@ -113,7 +108,7 @@ def make_ready(
             ReadyDestination(
                 name=name,
                 transport=make_destination(name, settings.destinations[name], profile),
-                takes=_taken(profile, writers),
+                takes=frozenset(ResultKind(one.upper()) for one in kinds_of(profile, writers)),
                 witness=make_witness(name, settings.destinations[name], profile, reports=reports),
             )
             for name, profile in profiles.items()
@@ -126,14 +121,7 @@ def _asked_for(profiles: Iterable[DestinationProfile]) -> tuple[str, ...]:
     """Return the writers of what any destination takes, those first that others refer to."""
     asked = {kind for profile in profiles for kind in profile.results}
     installed = entry_points(group="clic_edge.writers").names
-    return tuple(name for name in IN_ORDER if name in asked & installed)
-
-
-def _taken(profile: DestinationProfile, writers: Collection[str]) -> frozenset[ResultKind]:
-    """Return the kinds that a destination gets; of a third party's writer whatever it takes."""
-    ours = all(name in IN_ORDER for name in writers)
-    written = (*(writers if ours else IN_ORDER), *PER_CASE)
-    return frozenset(ResultKind(kind.upper()) for kind in kinds_for(profile, written))
+    return tuple(name for name in WRITERS if name in asked & installed)
 
 
 def _trust(settings: Settings) -> Callable[[Path], Site]:

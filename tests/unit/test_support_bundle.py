@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import sqlite3
 import zipfile
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from case_rows import Row, write_rows, write_settings
 from fastapi import FastAPI
 from pydantic import create_model
 from signed_in import PHYSICIST, browser
+from sqlalchemy.exc import OperationalError
 from typer.testing import CliRunner
 
 from clic_edge.app import Appliance
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from clic_edge.ledger.inside import Inside
     from clic_edge.support.bundle import Bundle
 
 ADMINISTRATOR = Account(name="Ada", role=Role.ADMINISTRATOR)
@@ -111,6 +114,15 @@ def test_what_the_check_finds_is_told_without_sentences_of_errors_and_within_its
     cut = checked(make_bundle(slow, key=b"k"))
     assert [*cut] == ["at https://pacs.example/…", "the rest"]
     assert cut["the rest"][1] == "no-time"
+
+
+def test_a_database_that_fails_is_told_by_our_own_code(appliance: Appliance) -> None:
+    def inside() -> Inside:
+        raise OperationalError("SELECT", None, sqlite3.OperationalError("disk I/O error"))
+
+    sources = replace(sources_of(appliance, log_lines=lambda: ()), check=None, database=inside)
+    members = opened(make_bundle(sources, key=b"k").content)
+    assert json.loads(members["database.json"]) == {"absent": "database-away"}
 
 
 def forever(what: str) -> Iterator[Checked]:

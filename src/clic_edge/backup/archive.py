@@ -5,10 +5,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import io
-import os
 import tarfile
 import tempfile
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,7 +19,8 @@ from clic_edge import __version__
 from clic_edge.backup.parts import parts_of
 from clic_edge.backup.sealing import seal
 from clic_edge.deid.keys import load_key
-from clic_edge.errors import ConfigError, Transient
+from clic_edge.errors import ConfigError
+from clic_edge.ledger.backup import written
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -148,23 +148,8 @@ def _add(tar: tarfile.TarFile, name: str, content: bytes) -> None:
 @contextmanager
 def _private(path: Path) -> Iterator[BinaryIO]:
     """Write a file that its owner alone may read, and that is whole or not there."""
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.unlink(missing_ok=True)
-        part.touch(mode=0o600, exist_ok=False)
-        with part.open("wb") as stream:
-            yield stream
-            stream.flush()
-            os.fsync(stream.fileno())
-        part.rename(path)
-    except OSError as error:
-        raise Transient(
-            "backup-failed",
-            f"The backup could not be written to {path.parent}: is there room, and leave to write?",
-        ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
+    with written(path) as part, part.open("wb") as stream:
+        yield stream
 
 
 @contextmanager

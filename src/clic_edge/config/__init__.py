@@ -5,6 +5,7 @@ from clic_edge.config.destination import (
     DestinationProfile,
     destination_profile,
     kinds_for,
+    kinds_of,
     profile_path,
 )
 from clic_edge.config.notify import Email, Notify, Syslog, Webhook
@@ -52,6 +53,7 @@ __all__ = [
     "cross_check",
     "destination_profile",
     "kinds_for",
+    "kinds_of",
     "load_pipelines",
     "load_settings",
     "profile_path",

@@ -25,6 +25,10 @@ Kind = Literal[
 ALTERNATIVES = frozenset({"seg", "seg-fractional", "seg-labelmap"})
 """Encodings of the same segments: a viewer that got two of them would show each segment twice."""
 REJECTION, ASSESSMENT = "rejection", "assessment"
+WRITERS = ("seg", "seg-labelmap", "seg-fractional", "sr", "pm", "ann", "pr", "sc", "pdf", "ko")
+"""The writers of one series, in the order in which they run: a report refers to what is there."""
+PER_CASE = ("summary", REJECTION, ASSESSMENT)
+"""What is written of a whole case: by the line, or at a reader's word."""
 
 
 class Commitment(Strict):
@@ -82,6 +86,15 @@ def kinds_for(profile: DestinationProfile, written: Collection[str]) -> tuple[st
     if profile.assessments and ASSESSMENT in written:
         kinds.append(ASSESSMENT)
     return tuple(kinds)
+
+
+def kinds_of(profile: DestinationProfile, writers: Collection[str] | None) -> tuple[str, ...]:
+    """Return which kinds a destination gets of a pipeline; None are the writers that it asks for.
+
+    Of a third party's writer it gets whatever it takes.
+    """
+    ours = writers if writers and all(name in WRITERS for name in writers) else WRITERS
+    return kinds_for(profile, {*ours, *PER_CASE})
 
 
 def destination_profile(settings: Settings, name: str) -> DestinationProfile:

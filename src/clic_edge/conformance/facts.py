@@ -10,7 +10,7 @@ from clic_edge.config import (
     DimseDestination,
     FolderDestination,
     destination_profile,
-    kinds_for,
+    kinds_of,
 )
 from clic_edge.config.destination import ASSESSMENT, REJECTION
 from clic_edge.config.settings import DestinationTls
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from clic_edge.config import Destination, DestinationProfile, Pipeline, Settings
     from clic_edge.pacs.acceptor import Acceptor
 
-SUMMARY = "summary"
 _LIKE = {REJECTION: "ko", ASSESSMENT: "sr"}
 """Kinds that come as the class of another kind."""
 
@@ -141,8 +140,7 @@ def _shown(*, both: bool) -> str:
 def _sent(profile: DestinationProfile, pipelines: list[Pipeline]) -> Iterator[Sent]:
     kinds: dict[str, None] = {}
     for one in pipelines:
-        written = one.writers or profile.results
-        kinds |= dict.fromkeys(kinds_for(profile, {*written, SUMMARY, REJECTION, ASSESSMENT}))
+        kinds |= dict.fromkeys(kinds_of(profile, one.writers))
     for kind in kinds:
         for sop_class in SOP_CLASSES:
             if _LIKE.get(kind, kind) in sop_class.kinds:

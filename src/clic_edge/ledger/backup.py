@@ -12,7 +12,7 @@ import os
 import shutil
 import sqlite3
 import subprocess
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -24,6 +24,8 @@ from clic_edge.errors import ConfigError, Defect, Transient
 from clic_edge.ledger.database import share_with_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy.engine import Engine
 
 _SUFFIX: Final = ".sha256"
@@ -54,37 +56,17 @@ def back_up(engine: Engine, path: Path) -> Backup:
     """
     if path.exists():
         raise ConfigError("backup-there", f"{path} is there already; name another file.")
-    part = path.with_name(f"{path.name}.part")
-    try:
-        part.unlink(missing_ok=True)
-        part.touch(mode=0o600)  # hashes of passwords and digests of patients' studies are in it
+    with written(path) as part:
         if engine.dialect.name == "sqlite":
             _copy_sqlite(engine, part)
             counted: int | None = _count(part)
         else:
-            _run(
-                engine,
-                "pg_dump",
-                "--format=custom",
-                "--file",
-                str(part),
-                "--dbname",
-                _libpq(engine),
-            )
+            to_part = ("--format=custom", "--file", str(part), "--dbname", _libpq(engine))
+            _run(engine, "pg_dump", *to_part)
             _run(engine, "pg_restore", "--list", str(part))
             counted = None
         digest = _digest(part)
         path.with_name(path.name + _SUFFIX).write_text(f"{digest}  {path.name}\n")
-        _to_disk(part)
-        part.rename(path)
-    except (OSError, sqlite3.Error) as error:
-        raise Transient(
-            "backup-failed",
-            f"The backup could not be written to {path.parent}: is there room, and leave to write?",
-        ) from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
     return Backup(path=path, digest=digest, size=path.stat().st_size, cases=counted)
 
 
@@ -105,14 +87,10 @@ def restore(engine: Engine, path: Path) -> str:
         if engine.dialect.name == "sqlite":
             target = Path(engine.url.database or "")
             target.parent.mkdir(parents=True, exist_ok=True)
-            part = target.with_name(f"{target.name}.part")
-            part.unlink(missing_ok=True)
-            part.touch(mode=0o600, exist_ok=False)  # before there is anything in it to read
-            shutil.copyfile(path, part)
-            share_with_folder(part)
-            _count(part)
-            _to_disk(part)
-            part.rename(target)
+            with _whole(target) as part:
+                shutil.copyfile(path, part)
+                share_with_folder(part)
+                _count(part)
         else:
             _run(
                 engine,
@@ -124,6 +102,37 @@ def restore(engine: Engine, path: Path) -> str:
             "no-backup", f"{path} could not be restored; is it a backup of this database's kind?"
         ) from error
     return digest
+
+
+@contextmanager
+def written(path: Path) -> Iterator[Path]:
+    """Yield what becomes a part of a backup when it is whole; its owner alone may read it.
+
+    Raises Transient ``backup-failed``: it could not be written, and nothing is left of it.
+    """
+    try:
+        with _whole(path) as part:
+            yield part
+    except (OSError, sqlite3.Error) as error:
+        raise Transient(
+            "backup-failed",
+            f"The backup could not be written to {path.parent}: is there room, and leave to write?",
+        ) from error
+
+
+@contextmanager
+def _whole(path: Path) -> Iterator[Path]:
+    """Yield a file beside `path` that takes its place at the end, on the disk, or goes."""
+    part = path.with_name(f"{path.name}.part")
+    try:
+        part.unlink(missing_ok=True)
+        part.touch(mode=0o600, exist_ok=False)  # before there is anything in it to read
+        yield part
+        _to_disk(part)
+        part.rename(path)
+    finally:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
 
 
 def _copy_sqlite(engine: Engine, part: Path) -> None:

@@ -138,9 +138,22 @@ def server_context(tls: Tls) -> ssl.SSLContext:
 def certificates(path: Path) -> tuple[Certificate, ...]:
     """Return what a PEM file holds, in its order. Raises ConfigError ``tls-unreadable``."""
     try:
-        return tuple(load_pem_x509_certificates(_read(path)))
+        return tuple(load_pem_x509_certificates(read_pem(path)))
     except ValueError as error:
-        raise _unreadable(path, "it holds no certificate in PEM") from error
+        raise unreadable(path, "it holds no certificate in PEM") from error
+
+
+def read_pem(path: Path) -> bytes:
+    """Return what a file holds. Raises ConfigError ``tls-unreadable``."""
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise unreadable(path, error.strerror or "it can't be read") from error
+
+
+def unreadable(path: Path, why: str) -> ConfigError:
+    """Return what is wrong with a file."""
+    return ConfigError("tls-unreadable", f"{path}: {why}.")
 
 
 def trusted(tls: Tls) -> tuple[Certificate, ...]:
@@ -183,7 +196,7 @@ def _load(context: ssl.SSLContext, tls: Tls) -> None:
     context.load_verify_locations(cadata=authorities)
     if tls.certificate and tls.key:
         certificates(tls.certificate)
-        _read(tls.key)
+        read_pem(tls.key)
         try:
             context.load_cert_chain(tls.certificate, tls.key, password=lambda: "")
         except (ssl.SSLError, ValueError) as error:
@@ -193,15 +206,4 @@ def _load(context: ssl.SSLContext, tls: Tls) -> None:
                     f"{tls.key} is not the key of {tls.certificate}; ours comes first in the file.",
                 ) from error
             why = "it holds no private key in PEM without a password"
-            raise _unreadable(tls.key, why) from error
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error.strerror or "it can't be read") from error
-
-
-def _unreadable(path: Path, why: str) -> ConfigError:
-    return ConfigError("tls-unreadable", f"{path}: {why}.")
+            raise unreadable(tls.key, why) from error

@@ -106,9 +106,10 @@ def make_bundle(sources: Sources, *, case_ids: tuple[str, ...] = (), key: bytes)
         try:
             members[name] = make()
         except (ClicEdgeError, DatabaseFailed) as problem:
-            if case_ids and getattr(problem, "code", "") == "no-such-case":
+            code = problem.code if isinstance(problem, ClicEdgeError) else "database-away"
+            if case_ids and code == "no-such-case":
                 raise
-            members[name] = _json({"absent": getattr(problem, "code", "database-away")})
+            members[name] = _json({"absent": code})
     secrets = frozenset[str]().union(*(secrets_in(one) for _, one in sources.configuration))
     swept = {name: _swept(content, secrets) for name, content in members.items()}
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in swept.items()}

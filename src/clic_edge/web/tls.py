@@ -5,7 +5,6 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -15,9 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 from clic_edge.config.openid import LOOPBACK
 from clic_edge.config.settings import Web
 from clic_edge.errors import ConfigError
-
-_CIPHERS: Final = "ECDHE+AESGCM:ECDHE+CHACHA20"
-"""Of TLS 1.2: forward secret and authenticated, as RFC 9325 (BCP 195) asks for."""
+from clic_edge.pacs.tls import CIPHERS, certificates, read_pem, unreadable
 
 
 def certificate_ends(settings: Web, now: datetime) -> datetime | None:
@@ -38,7 +35,7 @@ def certificate_ends(settings: Web, now: datetime) -> datetime | None:
                 "and `certificate_key`, or say `behind_proxy` where a proxy brings TLS.",
             )
         return None
-    certificate = _certificate(settings.certificate)
+    certificate = certificates(settings.certificate)[0]
     if not certificate.not_valid_before_utc <= now < certificate.not_valid_after_utc:
         raise ConfigError(
             "tls-expired",
@@ -59,7 +56,7 @@ def context_of(settings: Web) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
-    context.set_ciphers(_CIPHERS)
+    context.set_ciphers(CIPHERS)
     context.load_cert_chain(str(settings.certificate), str(settings.certificate_key))
     return context
 
@@ -67,27 +64,9 @@ def context_of(settings: Web) -> ssl.SSLContext:
 _SPKI: Final = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _certificate(path: Path) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificates(_read(path))[0]
-    except ValueError as error:
-        raise _unreadable(path, "it holds no certificate in PEM") from error
-
-
 def _public_of(path: Path) -> bytes:
     try:
-        key = load_pem_private_key(_read(path), password=None)
+        key = load_pem_private_key(read_pem(path), password=None)
     except (ValueError, TypeError) as error:
-        raise _unreadable(path, "it holds no private key in PEM without a password") from error
+        raise unreadable(path, "it holds no private key in PEM without a password") from error
     return key.public_key().public_bytes(*_SPKI)
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise _unreadable(path, error.strerror or "it can't be read") from error
-
-
-def _unreadable(path: Path, why: str) -> ConfigError:
-    return ConfigError("tls-unreadable", f"{path}: {why}.")
