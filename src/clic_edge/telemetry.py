@@ -54,7 +54,6 @@ Event = Literal[
     "sweep-failed",
     "drift-alarm",
     "report-made",
-    "report-failed",
     "watch-failed",
     "look-failed",
     "account-hindered",
@@ -205,11 +204,6 @@ def model_moved(*, pipeline: str, model: str, state: str) -> None:
 def report_made(*, model: str) -> None:
     """Say that a model's report of the last month lies on the shelf."""
     _tell("report-made", model=model)
-
-
-def report_failed(*, code: str) -> None:
-    """Say that a report could not be made; it is tried again."""
-    _tell("report-failed", "warning", code=code)
 
 
 def drift_alarm(*, model: str, chart: str, severity: str) -> None:

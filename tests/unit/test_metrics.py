@@ -135,6 +135,7 @@ def told(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> str:
     telemetry.receipt_came(case_id="c", destination="pacs", accepted=True)
     telemetry.assessed(case_id="c", source="page")
     telemetry.constancy_ended(pipeline="p", state="passed")
+    telemetry.look_failed(source="reports", code="disk-full", error="Transient")
     registry = CollectorRegistry()
     folder = tmp_path_factory.mktemp("tls")
     certificate = make_certificate(folder).certificate

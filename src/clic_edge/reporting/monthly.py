@@ -62,7 +62,8 @@ class Monthly:
             try:
                 self._make(subject, period, now)
             except ClicEdgeError as error:
-                telemetry.report_failed(code=error.code)
+                kind = type(error).__name__
+                telemetry.look_failed(source="reports", code=error.code, error=kind)
                 self._tell(subject, period, error.code, now=now)
             else:
                 made += 1
