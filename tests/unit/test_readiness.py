@@ -171,6 +171,8 @@ def test_one_port_of_the_machine_for_two_things_is_told(tmp_path: Path) -> None:
     away = ports(site(tmp_path, '[orthanc]\nurl = "http://archive:8043"\n'), ())
     assert [one.verdict for one in (apart, shared, away)] == [Verdict.OK, Verdict.LOOK, Verdict.OK]
     assert shared.seen == "8043 is web.port and worker.metrics_port"
+    pacs = '[destinations.pacs]\nkind = "folder"\npath = "out"\nprofile = "none"\n'
+    assert ports(site(tmp_path, pacs), (a_pipeline(),)).code == "unknown-name"
 
 
 def test_protocols_of_constancy_are_read_and_missed_where_runs_are_asked_for(

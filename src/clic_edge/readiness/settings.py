@@ -37,13 +37,17 @@ def together(appliance: Appliance) -> Iterator[Finding]:
 def ports(settings: Settings, pipelines: tuple[Pipeline, ...]) -> Finding:
     """Return whether one port of this machine is meant for several."""
     what, users = "ports", defaultdict[int, list[str]](list)
+    try:
+        reports = commitment_ports(settings, pipelines)
+    except ConfigError as error:
+        return failed(what, error, to_do="correct the destination's profile")
     orthanc = urlsplit(settings.orthanc.url)
     if orthanc.port and orthanc.hostname in LOOPBACK:
         users[orthanc.port].append("orthanc.url")
     users[settings.web.port].append("web.port")
     if settings.worker.metrics_port:
         users[settings.worker.metrics_port].append("worker.metrics_port")
-    for port in commitment_ports(settings, pipelines):
+    for port in reports:
         users[port].append("commitment.port")
     for port, keys in users.items():
         if len(keys) > 1:
