@@ -7,7 +7,7 @@
 //
 //   g++ -shared -fPIC -O2 -o nesting.so nesting.cpp
 //
-// Declared as in Debian 12's libdcmtk17: of another DCMTK the names differ, and nothing is replaced.
+// Declared as in Debian 12's libdcmtk17. Where a DCMTK has no such names, nothing is replaced.
 
 #include <dlfcn.h>
 #include <pthread.h>
