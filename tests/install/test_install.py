@@ -46,6 +46,8 @@ def test_a_site_that_was_installed_takes_a_study_and_delivers_its_results(site: 
     units = "clic-edge-orthanc clic-edge-worker clic-edge-web clic-edge-backup.timer"
     assert site.done(f"systemctl is-active {units}").split() == ["active"] * 4
     assert site.done(f"systemctl is-enabled {units}").split() == ["enabled"] * 4
+    orthanc = "$(systemctl show --property MainPID --value clic-edge-orthanc)"
+    assert "/appliance/orthanc/nesting.so" in site.done(f"cat /proc/{orthanc}/maps")
     send(site, "study1")
     await_states(site, "delivered")
     assert len(objects_in_pacs(site)) == 3  # SEG, SR and the root of the case
