@@ -8,7 +8,7 @@ DEMO_STAMP := $(VENV)/.set-up-demo
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 DEBIAN := orthanc orthanc-python orthanc-dicomweb orthanc-gdcm dcmtk dicom3tools postgresql \
 	python3-venv
-# Two processes test at once; threads of each for small matrices only get in the other's way.
+# Some processes test at once; threads of each for small matrices only get in the others' way.
 export OMP_NUM_THREADS ?= 1
 # What a test starts by the hundred is compiled once.
 export PYTHONDONTWRITEBYTECODE :=
@@ -76,7 +76,7 @@ check: setup ## format, lint, types and the fast tests, in under a minute
 	$(call tested,-q -n 2 -m "not servers and not slow and not faults and not install and not doors")
 
 test: setup browser promtool ## all tests, with real servers, in under ten minutes
-	$(call tested,-n 3 -m "not faults and not install and not doors")
+	$(call tested,-n 4 -m "not faults and not install and not doors")
 
 doors: setup ## knock on every port of the appliance without credentials
 	@$(BIN)/pytest -m doors tests/acceptance/test_ports.py

@@ -18,10 +18,15 @@ from typing import TYPE_CHECKING
 
 from dbos import DBOS
 
+import clic_edge.accounting.night
 import clic_edge.assembly
+import clic_edge.constancy.night
 import clic_edge.inference.onnx
+import clic_edge.metrics
+import clic_edge.notify.post
+import clic_edge.reporting.monthly
 import clic_edge.results.seg
-import clic_edge.results.sr  # noqa: F401 - as above
+import clic_edge.results.sr  # noqa: F401 - for every life, once
 from clic_edge.app import Appliance, serve
 from clic_edge.ledger.deliveries import DeliveryStore
 from clic_edge.ledger.predictions import PredictionStore

@@ -108,6 +108,7 @@ def test_every_slice_says_that_the_face_is_gone_also_one_of_the_trunk_that_stays
     assert after[80].PixelData != head.datasets[80].PixelData
 
 
+@pytest.mark.slow
 def test_what_is_removed_is_air_and_no_other_attribute_changes(
     head: MadeHead, defaced: list[Dataset]
 ) -> None:
@@ -221,6 +222,7 @@ def test_a_cut_through_the_brain_is_found(cut_head: tuple[Volume, Cut]) -> None:
         look_again(before, after, removed=deeper, cut=cut)
 
 
+@pytest.mark.slow
 def test_a_voxel_that_was_not_to_go_is_found(cut_head: tuple[Volume, Cut]) -> None:
     before, cut = cut_head
     removed = cut.removed(before.geometry)

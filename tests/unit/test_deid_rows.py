@@ -6,6 +6,7 @@ import io
 from typing import TYPE_CHECKING
 
 import pydicom
+import pytest
 from every import every
 from factories import canary_stack, make_series
 from pydicom.tag import Tag
@@ -97,6 +98,7 @@ def _is_done(row: ConfidentialityRow, tag: int, letter: str) -> bool:
     return letter in allowed
 
 
+@pytest.mark.slow
 @every(ROWS, named=lambda row: row.pattern)
 def test_the_row_is_done_on_top_and_nested(row: ConfidentialityRow) -> None:
     tag = row.tag if row.tag is not None else GROUPS[row.pattern]

@@ -105,10 +105,12 @@ def require_equal(
     np.testing.assert_allclose(found[0], expected[0], atol=atol, rtol=1e-5 if atol else 0)
 
 
+@pytest.mark.slow
 def test_orient_is_monais_orientation(monai: ModuleType) -> None:
     require_equal(ours(ORIENT), theirs(monai.Orientation("RAS", labels=None)), atol=0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("order", "mode", "padding"),
     [(0, "nearest", "border"), (1, "bilinear", "border"), (3, 3, "nearest")],
@@ -125,6 +127,7 @@ def test_resample_is_monais_spacing(
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("margin_mm", [0.0, 2.4])
 def test_crop_foreground_is_monais(monai: ModuleType, margin_mm: float) -> None:
     margin = [int(np.ceil(margin_mm / step)) for step in (0.8, 0.8, 2.5)]
@@ -138,6 +141,7 @@ def test_crop_foreground_is_monais(monai: ModuleType, margin_mm: float) -> None:
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", [(24, 10, 33), (16, 22, 9)])
 @pytest.mark.parametrize("smoothing", ["sharp", "anti-aliased"])
 def test_resize_is_monais(monai: ModuleType, shape: tuple[int, int, int], smoothing: str) -> None:
@@ -156,6 +160,7 @@ def test_resize_is_monais(monai: ModuleType, shape: tuple[int, int, int], smooth
     np.testing.assert_allclose(found[0][inner], expected[0][inner], rtol=3e-4, atol=0.3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "told", [{"shape": (30, 20, 25)}, {"multiple": 16}], ids=["shape", "multiple"]
 )
@@ -172,6 +177,7 @@ def test_pad_is_monais(monai: ModuleType, told: Told) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_whole_chain_is_monais(monai: ModuleType) -> None:
     found = ours(
         ORIENT,

@@ -30,6 +30,7 @@ def steps(*told: dict[str, object]) -> tuple[Step, ...]:
 SCANNER = steps({"step": "clip-percentiles", "low": 1, "high": 99}, {"step": "z-score"})
 
 
+@pytest.mark.slow
 @given(values=volumes)
 @settings(deadline=None, max_examples=50)
 def test_each_step_is_monais(values: NDArray[np.float64]) -> None:
@@ -46,6 +47,7 @@ def test_each_step_is_monais(values: NDArray[np.float64]) -> None:
         np.testing.assert_allclose(prepare(values, steps({"step": "z-score"})), scored, atol=1e-3)
 
 
+@pytest.mark.slow
 @given(values=volumes, centre=st.integers(-200, 400), width=st.integers(2, 2000))
 @settings(deadline=None, max_examples=50)
 def test_a_window_is_dicoms_and_monais(
@@ -61,6 +63,7 @@ def test_a_window_is_dicoms_and_monais(
     assert (found[values > high] == 1).all()
 
 
+@pytest.mark.slow
 @given(
     values=npst.arrays(np.float64, (4, 5, 6), elements=st.integers(0, 4000)).filter(
         lambda one: np.ptp(one[one > 0]) > 1 if (one > 0).any() else False

@@ -98,6 +98,7 @@ def promoted(bench: Bench, report: AcceptanceReport, model: str = "second") -> N
     )
 
 
+@pytest.mark.slow
 def test_a_challenger_is_accepted_and_promoted_and_the_next_case_is_its_own(bench: Bench) -> None:
     result, out = accepted(bench)
     assert result.exit_code == 0, result.output

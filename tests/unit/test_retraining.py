@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from clic_edge.results.writer import Analysis
     from clic_edge.training.planning import Plan
 
+pytestmark = pytest.mark.slow
 A, M, R = Verdict.ACCEPTED, Verdict.MODIFIED, Verdict.REJECTED
 PAGE, SEG = Source.PAGE, Source.SEGMENTATION
 START = datetime(2026, 11, 1, tzinfo=UTC)
@@ -264,7 +265,6 @@ def original_of(trained: Trained) -> Path:
     return trained.run.parents[1] / "data"
 
 
-@pytest.mark.slow
 def test_a_package_learns_more_and_says_from_what(
     trained: Trained, cohort: Path, tmp_path: Path
 ) -> None:
@@ -300,7 +300,6 @@ def test_a_package_learns_more_and_says_from_what(
     assert [one.cases for one in declared.training] == [8, learned]
 
 
-@pytest.mark.slow
 def test_it_begins_as_its_parent(trained: Trained, cohort: Path, tmp_path: Path) -> None:
     onnx = planned(trained, cohort, tmp_path)
     checkpoint = planned(trained, cohort, tmp_path, checkpoint=trained.run / "checkpoint.pt")
@@ -312,7 +311,6 @@ def test_it_begins_as_its_parent(trained: Trained, cohort: Path, tmp_path: Path)
     assert onnx.run.name != checkpoint.run.name
 
 
-@pytest.mark.slow
 def test_a_checkpoint_of_another_run_is_not_the_parent(
     trained: Trained, cohort: Path, tmp_path: Path
 ) -> None:
@@ -326,7 +324,6 @@ def test_a_checkpoint_of_another_run_is_not_the_parent(
     )
 
 
-@pytest.mark.slow
 def test_one_that_is_worse_is_no_candidate(trained: Trained, cohort: Path, tmp_path: Path) -> None:
     plan = planned(trained, cohort, tmp_path)
     strict = Candidacy(parent=load_package(trained.package), margin=-2)

@@ -191,6 +191,7 @@ def test_a_backup_that_somebody_else_wrote_restores_nothing(bench: Bench, tmp_pa
     assert not bench.state.exists()
 
 
+@pytest.mark.slow
 def test_keys_of_another_site_are_not_taken(bench: Bench, tmp_path: Path) -> None:
     bench.back_up()
     bench.lose()

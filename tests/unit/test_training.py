@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from clic_edge.training.recipe import Network
 
 
+pytestmark = pytest.mark.slow
 NOISE = np.random.default_rng(5)
 
 
@@ -106,7 +107,6 @@ def fails(code: str, action: Callable[[], object]) -> str:
 # --- the same again
 
 
-@pytest.mark.slow
 def test_the_same_seed_gives_the_same_weights_and_another_one_others(
     trained: Trained, package: Path, data: Path, tmp_path: Path
 ) -> None:
@@ -394,7 +394,6 @@ def test_the_digests_cover_the_lineage(trained: Trained, tmp_path: Path) -> None
         read_lineage(copy)
 
 
-@pytest.mark.slow
 def test_the_command_shows_where_a_package_comes_from(
     package: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -440,7 +439,6 @@ def test_an_export_that_answers_otherwise_is_no_package(package: Path, tmp_path:
     fails("export-differs", lambda: largest_difference(one, tmp_path / "one.onnx", windows))
 
 
-@pytest.mark.slow
 def test_a_shipped_network_goes_back_to_torch() -> None:
     package = load_package(ROOT / "models" / "hippocampus")
     network = exported_network(read_recipe(package.folder).network)
@@ -449,7 +447,6 @@ def test_a_shipped_network_goes_back_to_torch() -> None:
     assert largest_difference(network, package.weights_path, windows) < 1e-3
 
 
-@pytest.mark.slow
 def test_a_network_that_sees_logarithms_in_a_mirror_goes_back_to_torch(tmp_path: Path) -> None:
     asked = read_recipe(ROOT / "models" / "fdg-sarcoma").network
     asked = asked.model_copy(update={"arguments": {"filters": [2, 2, 4]}})

@@ -31,6 +31,7 @@ from clic_edge.training.patches import Cutter, fixed_patches  # noqa: E402 - as 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+pytestmark = pytest.mark.slow
 SHAPE = (12, 10, 8)
 RECOLOURING = (
     BiasField(kind="bias-field", deviation=0.5, probability=1),

@@ -13,7 +13,6 @@ from clic_edge.cli.console import note, stderr, table
 from clic_edge.cli.granting import site_for
 from clic_edge.cli.options import with_options
 from clic_edge.errors import ConfigError
-from clic_edge.validation.report import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from clic_edge.validation.answered import AnswerReport
     from clic_edge.validation.detected import DetectionReport
     from clic_edge.validation.pages import Page
+    from clic_edge.validation.report import Report
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +57,7 @@ def validate(options: Options) -> None:
     """
     from clic_edge.validation.answered import AnswerReport  # noqa: PLC0415 - slow to load
     from clic_edge.validation.detected import DetectionReport  # noqa: PLC0415 - as above
+    from clic_edge.validation.report import Report  # noqa: PLC0415 - as above
 
     reports, out, against = [], options.out, options.against
     with Progress(console=stderr) as progress:

@@ -15,7 +15,6 @@ import typer
 from clic_edge import telemetry
 from clic_edge.cli.context import appliance_of, context_of
 from clic_edge.config import read_secret
-from clic_edge.deid.page_key import PageKey, load_page_key
 from clic_edge.errors import ConfigError
 from clic_edge.ledger.database import require_ledger
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
     from clic_edge.accounts.passwords import Hasher
     from clic_edge.app import Appliance
     from clic_edge.config.settings import Web
+    from clic_edge.deid.page_key import PageKey
     from clic_edge.pipeline.assessing import Desk
     from clic_edge.web.models import Watch
 
@@ -169,6 +169,8 @@ def certificate_of(appliance: Appliance) -> datetime | None:
 
 def page_key_of(appliance: Appliance) -> PageKey:
     """Return what the pages have of the site's key. Raises as `load_page_key`."""
+    from clic_edge.deid.page_key import load_page_key  # noqa: PLC0415 - for a fast --help
+
     settings = appliance.settings
     return load_page_key(settings.web.key_file, settings.appliance.deid_key)
 

@@ -11,7 +11,7 @@ from math import sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from clic_edge.domain.monitoring import Turn
 from clic_edge.drift.design import EWMA_WEIGHT, K
@@ -42,7 +42,7 @@ def normal_scores(baseline: Numbers, values: Numbers) -> Numbers:
     ranks = (
         np.searchsorted(ordered, values, "left") + np.searchsorted(ordered, values, "right")
     ) / 2
-    scores = norm.ppf((ranks + 0.5) / (len(ordered) + 1))
+    scores = ndtri((ranks + 0.5) / (len(ordered) + 1))
     return np.where(np.isnan(values), np.nan, scores)
 
 

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import rankdata
 
 from clic_edge.drift.multivariate import MOST_ROWS, PERMUTATIONS, SEED, at_most, shrunk
 
@@ -58,6 +57,8 @@ def separation(
 
 def _fold(rows: Numbers, labels: Numbers, *, left_out: NDArray[np.bool_]) -> Numbers:
     """Return the AUC of the rows left out, for each column of labels; NaN where one side lacks."""
+    from scipy.stats import rankdata  # noqa: PLC0415 - slow to load
+
     fitted, centre = rows[~left_out], rows[~left_out].mean(axis=0)
     covariance = shrunk(fitted - centre)
     told = labels[~left_out]

@@ -7,7 +7,7 @@ from math import nan, sqrt
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import t
+from scipy.special import stdtrit
 
 from clic_edge.drift.charts import normal_scores
 from clic_edge.drift.classifier import separation
@@ -193,7 +193,7 @@ def _group(
         return Group(group=group, n=n, is_enough=False, mean=nan, low=nan, high=nan, difference=nan)
     mean = float(ours.mean())
     with np.errstate(over="ignore"):  # a wild value makes an infinite interval
-        half = float(t.ppf((1 + CONFIDENCE) / 2, n - 1) * ours.std(ddof=1) / sqrt(n))
+        half = float(stdtrit(n - 1, (1 + CONFIDENCE) / 2) * ours.std(ddof=1) / sqrt(n))
         sd = float(everybody.std())
     rest = (everybody.sum() - ours.sum()) / others if others else nan
     return Group(

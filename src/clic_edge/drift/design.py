@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.stats import beta
+from scipy.special import betaincinv
 
 from clic_edge.drift.run_length import (
     Weights,
@@ -232,7 +232,7 @@ def design_rate(
     feared = _with_odds(rate, factor)
     weights = Weights.between(rate, feared)
     levels = (np.arange(_RATE_NODES) + 0.5) / _RATE_NODES
-    possible = [float(one) for one in beta.ppf(levels, events + 0.5, cases - events + 0.5)]
+    possible = [float(one) for one in betaincinv(events + 0.5, cases - events + 0.5, levels)]
     per_case = false_alarms_per_year / cases_per_year
 
     def signals(limit: int) -> float:

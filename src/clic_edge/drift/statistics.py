@@ -8,7 +8,6 @@ from math import nan
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.stats import chi2_contingency, false_discovery_control, ks_2samp, wasserstein_distance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,6 +55,8 @@ class WordDifference:
 
 def compare_numbers(reference: Numbers, window: Numbers) -> NumberDifference:
     """Return how the finite numbers of two windows differ."""
+    from scipy.stats import ks_2samp, wasserstein_distance  # noqa: PLC0415 - slow to load
+
     ours, theirs = window[np.isfinite(window)], reference[np.isfinite(reference)]
     if min(len(ours), len(theirs)) < FEWEST:
         return NumberDifference(
@@ -120,6 +121,8 @@ def compare_words(reference: Sequence[str], window: Sequence[str]) -> WordDiffer
 
 
 def _g_test(table: NDArray[np.int64]) -> float:
+    from scipy.stats import chi2_contingency  # noqa: PLC0415 - slow to load
+
     if table.shape[1] == 1:
         return 1.0
     return float(chi2_contingency(table, correction=False, lambda_="log-likelihood").pvalue)
@@ -141,6 +144,8 @@ def benjamini_hochberg(p_values: Sequence[float]) -> tuple[float, ...]:
 
     NaN is no test and stays NaN.
     """
+    from scipy.stats import false_discovery_control  # noqa: PLC0415 - slow to load
+
     given = np.asarray(p_values, dtype=np.float64)
     kept = ~np.isnan(given)
     adjusted = np.full(len(given), nan)
