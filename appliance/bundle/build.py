@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import tomllib
 from pathlib import Path
 
 from debian import packages
@@ -37,7 +38,8 @@ LARGEST = 8
 
 def wheels(source: Path, cache: Path) -> Path:
     """Return a folder with our wheel and all that it needs, without extras, as constraints pin it."""
-    asked = (source / "pyproject.toml").read_bytes() + (source / "constraints.txt").read_bytes()
+    project = tomllib.loads((source / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = "\n".join(project["dependencies"]).encode() + (source / "constraints.txt").read_bytes()
     folder = cache / f"wheels-{hashlib.sha256(asked).hexdigest()[:12]}"
     own = cache / "own"
     shutil.rmtree(own, ignore_errors=True)

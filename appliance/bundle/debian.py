@@ -8,7 +8,7 @@ from pathlib import Path
 
 ASKED = (
     *("orthanc", "orthanc-python", "orthanc-dicomweb", "orthanc-gdcm", "dcmtk"),
-    *("python3-venv", "openssl", "systemd-sysv", "systemd-timesyncd", "postgresql"),
+    *("python3-venv", "openssl", "systemd-sysv", "systemd-timesyncd", "postgresql", "nftables"),
 )
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 SOURCES = "".join(

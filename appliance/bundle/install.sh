@@ -13,7 +13,7 @@ here=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
 readonly here home=/opt/clic-edge etc=/etc/clic-edge state=/var/lib/clic-edge
 readonly services=(clic-edge-orthanc clic-edge-worker clic-edge-web)
 readonly timers=(clic-edge-backup.timer)
-readonly wanted=(orthanc orthanc-python orthanc-dicomweb orthanc-gdcm dcmtk python3-venv openssl systemd)
+readonly wanted=(orthanc orthanc-python orthanc-dicomweb orthanc-gdcm dcmtk python3-venv openssl systemd nftables)
 readonly certificate_days=825
 readonly start_seconds=90
 
@@ -246,10 +246,19 @@ make_certificates() {
 	sign_by_itself "$etc/tls/dicom.pem" "$etc/secrets/orthanc/dicom.key" clic-edge-orthanc
 }
 
+# By what a browser may call this machine; the pages answer to no other name.
+called() {
+	{
+		printf 'DNS:%s\n' "$(hostname)" localhost
+		{ hostname --fqdn 2>/dev/null || true; } | sed 's/^/DNS:/'
+		{ echo 127.0.0.1 && hostname --all-ip-addresses; } | xargs printf 'IP:%s\n'
+	} | sort -u | paste -sd ,
+}
+
 sign_by_itself() {
 	[ -f "$1" ] && return
 	(umask 077 && openssl req -x509 -newkey rsa:3072 -nodes -days "$certificate_days" \
-		-subj "/CN=$(hostname)" -addext "subjectAltName=DNS:$(hostname),DNS:localhost,IP:127.0.0.1" \
+		-subj "/CN=$(hostname)" -addext "subjectAltName=$(called)" \
 		-keyout "$2" -out "$1" 2>/dev/null)
 	chown "$3:root" "$2"
 	chmod 0644 "$1"

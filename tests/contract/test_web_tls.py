@@ -26,7 +26,7 @@ from pydantic import ValidationError
 
 from clic_edge.config.settings import Web
 from clic_edge.errors import ConfigError
-from clic_edge.web.tls import certificate_ends, context_of
+from clic_edge.web.tls import certificate_ends, context_of, names_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +54,13 @@ class Pair:
 def make_pair(folder: Path, name: str = "web", *, days: int = 90, password: bytes = b"") -> Pair:
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
-    here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    here = x509.SubjectAlternativeName(
+        [
+            x509.IPAddress(ip_address("127.0.0.1")),
+            x509.DNSName("ai.hospital.example"),
+            x509.DNSName("*.hospital.example"),
+        ]
+    )
     certificate = (
         x509.CertificateBuilder(subject, subject, key.public_key(), 1)
         .not_valid_before(NOW - timedelta(days=100))
@@ -79,6 +85,14 @@ def test_a_certificate_that_holds_says_until_when(tmp_path: Path) -> None:
     ends = certificate_ends(make_pair(tmp_path, days=12).settings(), NOW)
     assert ends
     assert ends == (NOW + timedelta(days=12))
+
+
+def test_pages_are_called_by_the_names_that_their_certificate_is_made_out_to(
+    tmp_path: Path,
+) -> None:
+    named = names_of(make_pair(tmp_path).settings())
+    assert named == {"127.0.0.1", "ai.hospital.example"}, "a wildcard names no machine"
+    assert names_of(Web()) == frozenset()
 
 
 def test_a_certificate_that_is_no_use_stops_the_start(tmp_path: Path) -> None:
@@ -127,6 +141,11 @@ def test_pages_by_tls_say_so_and_their_cookies_go_by_nothing_else(tmp_path: Path
             assert entered.headers["Strict-Transport-Security"] == "max-age=31536000"
             assert entered.headers["Set-Cookie"].startswith("__Host-clic-edge-session=")
             assert browser.get("/account").status_code == httpx.codes.OK
+            asked = {
+                name: browser.get("/account", headers={"Host": name}).status_code
+                for name in ("ai.hospital.example", "pacs.hospital.example", "evil.example")
+            }
+            assert list(asked.values()) == [200, 400, 400]
         with pytest.raises(httpx.HTTPError):
             httpx.get(f"{url}/health", trust_env=False)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import pytest
 from servers import wait_for
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).resolve().parents[2]
 MIRROR = "http://deb.debian.org"
@@ -152,6 +153,30 @@ def booted(layers: tuple[Path, ...], shared: Path | None = None) -> Iterator[Hos
         finally:
             process.send_signal(signal.SIGKILL)
             process.communicate()
+
+
+@contextmanager
+def neighbour(host: Host) -> Iterator[Callable[[int], bool]]:
+    """Put another machine beside a host; yield what tells whether it reaches a port there."""
+    name = f"clic-edge-{host.pid}"
+    there = ("nsenter", "-t", str(host.pid), "-n", "ip")
+
+    def knock(port: int) -> bool:
+        words = f"import socket; socket.create_connection(('192.0.2.1', {port}), 20)"
+        inside = ("ip", "netns", "exec", name, sys.executable, "-c", words)
+        return subprocess.run(inside, check=False, capture_output=True).returncode == 0
+
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    try:
+        wire = ("type", "veth", "peer", "name", "outside", "netns", str(host.pid))
+        subprocess.run(["ip", "link", "add", "outside", "netns", name, *wire], check=True)
+        for end, number in ((there, 1), (("ip", "-n", name), 2)):
+            address = f"192.0.2.{number}/24"
+            subprocess.run([*end, "addr", "add", address, "dev", "outside"], check=True)
+            subprocess.run([*end, "link", "set", "outside", "up"], check=True)
+        yield knock
+    finally:
+        subprocess.run(["ip", "netns", "delete", name], check=True)
 
 
 def _is_up(host: Host, process: subprocess.Popen[bytes]) -> bool:

@@ -1,4 +1,4 @@
-"""Bundles for tests: this version, and one that comes after it with another ledger."""
+"""Bundles for tests: this version, one before it, and one after it, each with another ledger."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).resolve().parents[2]
 LATER = "99.0.0"
+FORMER, FORMER_COMMIT = "0.0.9", "be4ad47b07bcb53d92486943d85ae7e823e38b7c"
+"""The first commit that had a bundle: ledger 0025, and nobody asked who a sender is."""
 MIGRATION = '''\
 """A table of a version to come."""
 
@@ -63,13 +67,34 @@ def later_source(folder: Path) -> Path:
     for name in ("CHANGELOG.md", "LICENSE", "README.md", "constraints.txt", "pyproject.toml"):
         shutil.copy(ROOT / name, folder / name)
     package = folder / "src" / "clic_edge"
-    version = package / "__init__.py"
-    text = re.sub(r'__version__ = "[^"]+"', f'__version__ = "{LATER}"', version.read_text())
-    version.write_text(text)
+    _say(package / "__init__.py", "__version__", LATER)
     versions = package / "ledger" / "migrations" / "versions"
     head = max(re.findall(r'(?m)^revision = "(\w+)"', "".join(_texts(versions))))
     (versions / "9999_later.py").write_text(MIGRATION.format(head=head))
     return folder
+
+
+def former_source(folder: Path) -> Path:
+    """Return the source tree of an older commit, whose line is told to be another than today's."""
+    told = subprocess.run(
+        ["git", "archive", FORMER_COMMIT], cwd=ROOT, check=False, capture_output=True
+    )
+    if told.returncode:
+        pytest.skip("this clone does not reach back to the version before")
+    folder.mkdir()
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=told.stdout, check=True)
+    package = folder / "src" / "clic_edge"
+    _say(package / "__init__.py", "__version__", FORMER)
+    _say(package / "pipeline" / "queue.py", "LINE_VERSION", "1")
+    return folder
+
+
+def _say(module: Path, name: str, value: str) -> None:
+    text, count = re.subn(
+        rf'(?m)^{name} = "[^"]+"', f'{name} = "{value}"', module.read_text(encoding="utf-8")
+    )
+    assert count == 1, name
+    module.write_text(text, encoding="utf-8")
 
 
 def _texts(folder: Path) -> list[str]:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from install.bare import bare_root, booted
-from install.bundles import ROOT, build, later_source
+from install.bundles import ROOT, build, former_source, later_source
+from install.sending import hurry
 from sites import hippocampus_study
 
 if TYPE_CHECKING:
@@ -60,6 +61,12 @@ def later(folder: Path) -> Bundle:
 
 
 @pytest.fixture(scope="session")
+def former(folder: Path) -> Bundle:
+    """Return the bundle of a version before this one, with an older ledger and another line."""
+    return build(former_source(folder / "former-source"), folder / "former")
+
+
+@pytest.fixture(scope="session")
 def bare(folder: Path, bundle: Bundle) -> tuple[Path, ...]:
     """Return the layers of a bare Debian on which the bundle is unpacked in /root."""
     root, unpacked = folder / "bare", folder / "unpacked"
@@ -76,7 +83,7 @@ def shared(folder: Path) -> Path:
     made = folder / "shared"
     made.mkdir()
     (made / "pacs.json").write_text(json.dumps(PACS))
-    for number in (1, 2):
+    for number in (1, 2, 3):
         study = made / f"study{number}"
         study.mkdir()
         for place, dataset in enumerate(hippocampus_study(number)):
@@ -97,9 +104,7 @@ def installed(
         host.done(
             "systemctl stop clic-edge.target clic-edge-worker clic-edge-web clic-edge-orthanc"
         )
-        # Nobody waits a minute for more images in a test.
-        host.done("echo CLIC_EDGE_ORTHANC_STABLE_AGE=2 > /etc/clic-edge/orthanc.env")
-        host.done("sed -i 's/^quiet_seconds.*/quiet_seconds = 1/' /etc/clic-edge/pipelines/*.toml")
+        hurry(host)
         host.done("systemctl stop systemd-journald.socket systemd-journald; sync")
         subprocess.run(["cp", "-a", str(host.upper), str(layer)], check=True)
     return (layer, *bare), ended.stdout + ended.stderr

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from install.bare import bare_root
 from install.bundles import ROOT
+from install.sending import ALLOW
 from servers import wait_for
 
 if TYPE_CHECKING:
@@ -116,6 +117,8 @@ def box(folder: Path, bundle: Bundle) -> Iterator[Box]:
         holder.kill()
         holder.wait()
         subprocess.run([*buildah, "rm", "--all"], check=False, capture_output=True)
+        for name in ("images", "images-run", "context"):  # they are large
+            shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def test_the_image_holds_nothing_of_a_site(box: Box) -> None:
@@ -156,9 +159,8 @@ def test_a_site_is_made_once_and_its_services_take_a_study_and_deliver(
             box.service("orthanc", CLIC_EDGE_ORTHANC_STABLE_AGE="2"),
             box.service("worker"),
         ):
-            ledger = box.folder / "state" / "ledger" / "clic-edge.sqlite"
-            wait_for(ledger.exists, "the worker has made the ledger", 240)
             wait_for(lambda: _answers(box), "Orthanc answers", 240)
+            wait_for(lambda: _succeeds(box, ALLOW), "the sender is allowed", 240)
             sender = (
                 "storescu -aet MODALITY -aec CLICEDGE 127.0.0.1 4242 +sd /var/lib/clic-edge/study"
             )

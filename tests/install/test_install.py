@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from install.sending import await_states, objects_in_pacs, send, start_pacs
+from install.bare import neighbour
+from install.sending import await_orthanc, await_states, objects_in_pacs, send, start_pacs
+from servers import wait_for
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from install.bundles import Bundle
 
 pytestmark = [pytest.mark.install, pytest.mark.timeout(1800)]
+LOG_IN = (
+    "python3 -c 'import ssl, urllib.request as r; "
+    'asked = r.Request("https://127.0.0.1:8043/login", headers={"Host": "site"}); '
+    "print(r.urlopen(asked, context=ssl._create_unverified_context()).status)'"
+)
 LARGEST = 1_000_000_000
 """Bytes of a bundle without torch."""
 
@@ -48,9 +55,26 @@ def test_a_site_that_was_installed_takes_a_study_and_delivers_its_results(site: 
     assert site.done(f"systemctl is-enabled {units}").split() == ["enabled"] * 4
     orthanc = "$(systemctl show --property MainPID --value clic-edge-orthanc)"
     assert "/appliance/orthanc/nesting.so" in site.done(f"cat /proc/{orthanc}/maps")
+    wait_for(lambda: site.run(LOG_IN).stdout == "200\n", "the pages answer to the host's name")
     send(site, "study1")
     await_states(site, "delivered")
     assert len(objects_in_pacs(site)) == 3  # SEG, SR and the root of the case
+
+
+def test_another_machine_reaches_dicom_and_not_orthancs_http(site: Host) -> None:
+    tables = "/usr/sbin/nft list tables"
+    await_orthanc(site)
+    with neighbour(site) as reaches:
+        assert (reaches(4242), reaches(8042)) == (True, False)
+        site.done("systemctl start nftables && systemctl reload nftables")  # forgets all tables
+        wait_for(lambda: "clic-edge" in site.done(tables), "the table is there again")
+        assert (reaches(4242), reaches(8042)) == (True, False)
+        site.done("systemctl stop clic-edge-firewall")
+        assert reaches(8042), "Orthanc itself listens to everybody"
+        site.done("systemctl start clic-edge-firewall")
+        assert not reaches(8042)
+    site.done("clic-edge-setup --uninstall")
+    assert "clic-edge" not in site.done(tables)
 
 
 def test_installing_again_changes_nothing_that_the_site_has(site: Host, bundle: Bundle) -> None:

@@ -55,10 +55,19 @@ def test_a_worker_with_a_gpu_is_too(tmp_path: Path) -> None:
 
 
 def test_each_process_is_somebody_of_its_own_who_is_made_beforehand() -> None:
-    users = [values(unit, "User") for unit in SERVICES if "backup" not in unit.name]
+    helping = ("backup", "firewall")
+    users = [values(unit, "User") for unit in SERVICES if not unit.stem.endswith(helping)]
     assert sorted(users) == [["clic-edge-orthanc"], ["clic-edge-web"], ["clic-edge-worker"]]
     made = (SYSTEMD / "sysusers.d" / "clic-edge.conf").read_text(encoding="utf-8")
     assert all(f"\nu {user} " in made for (user,) in users)
+
+
+def test_whom_a_page_runs_a_command_as_is_a_user_that_is_made(root: Path) -> None:
+    made = (SYSTEMD / "sysusers.d" / "clic-edge.conf").read_text(encoding="utf-8")
+    pages = [path.read_text(encoding="utf-8") for path in (root / "docs").rglob("*.md")]
+    named = {user for page in pages for user in re.findall(r"sudo -u (\S+)", page)}
+    assert named
+    assert all(f"\nu {user} " in made for user in named), named
 
 
 def test_whatever_a_service_writes_is_a_folder_that_is_made_for_it() -> None:

@@ -110,9 +110,11 @@ def application(appliance: Appliance, hasher: Hasher | None = None) -> FastAPI:
     from clic_edge.accounts.door import Lifetime  # noqa: PLC0415 - as above
     from clic_edge.accounts.passwords import Hasher  # noqa: PLC0415 - as above
     from clic_edge.web.app import Site, create_app  # noqa: PLC0415 - as above
+    from clic_edge.web.tls import names_of  # noqa: PLC0415 - as above
 
     settings = appliance.settings.web
     known = {*_LOCAL, settings.host, *settings.names, urlsplit(settings.url or "").hostname}
+    known |= names_of(settings)
     return create_app(
         appliance.ledger,
         appliance.gateway(),

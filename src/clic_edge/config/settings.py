@@ -136,7 +136,8 @@ class Web(Strict):
     port: Port = 8043
     """Port to listen on."""
     names: Annotated[tuple[str, ...], Field(strict=False)] = ()
-    """Host names that a browser may ask for, beside `localhost` and those of `host` and `url`."""
+    """Host names that a browser may ask for, beside `localhost`, those of `host` and `url`, and those
+    that `certificate` is made out to; a wildcard there is none."""
     url: WebAddress | None = None
     """What readers' browsers reach these pages by; with it, results carry a link to assess them."""
     certificate: RelativePath | None = None

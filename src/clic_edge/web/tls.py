@@ -51,6 +51,25 @@ def certificate_ends(settings: Web, now: datetime) -> datetime | None:
     return certificate.not_valid_after_utc
 
 
+def names_of(settings: Web) -> frozenset[str]:
+    """Return the names and addresses for which the pages have a certificate, wildcards left out.
+
+    Raises ConfigError ``tls-unreadable``.
+    """
+    if settings.certificate is None:
+        return frozenset()
+    certificate = _certificate(settings.certificate)
+    try:
+        made_out = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return frozenset()
+    except ValueError as error:
+        raise _unreadable(settings.certificate, "the names in it can't be read") from error
+    names = made_out.get_values_for_type(x509.DNSName)
+    addresses = map(str, made_out.get_values_for_type(x509.IPAddress))
+    return frozenset({*(name for name in names if "*" not in name), *addresses})
+
+
 def context_of(settings: Web) -> ssl.SSLContext:
     """Return TLS 1.2 or 1.3 with a certificate that `certificate_ends` has looked at."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
