@@ -272,7 +272,7 @@ systemd_runs() { [ -d /run/systemd/system ]; }
 
 stop_services() {
 	systemd_runs || return 0
-	systemctl stop "${timers[@]}" clic-edge.target "${services[@]}" 2>/dev/null || true
+	systemctl stop "${timers[@]}" clic-edge.target "${services[@]}" clic-edge-firewall 2>/dev/null || true
 }
 
 start_services() {
@@ -435,9 +435,12 @@ do_rollback() {
 put_ledger_back() {
 	local aside
 	aside=$state/ledger/rolled-back-$(date +%Y%m%dT%H%M%S)
-	[ -f "$2" ] || refuse "The ledger is newer than $1 can read, and its backup is gone; the services are stopped."
-	if on_postgresql; then
-		refuse "The ledger is on PostgreSQL: empty that database, restore $2 into it by $home/$1/venv/bin/clic-edge ledger restore, then once more; the services are stopped."
+	if [ ! -f "$2" ]; then
+		start_services
+		refuse "The ledger is newer than $1 can read, and its backup is gone."
+	elif on_postgresql; then
+		start_services
+		refuse "The ledger is on PostgreSQL: systemctl stop clic-edge.target, empty that database, $home/$1/venv/bin/clic-edge ledger restore $2, then once more."
 	fi
 	install -d -m 0700 "$aside"
 	mv "$state"/ledger/clic-edge.sqlite* "$aside/"
