@@ -440,7 +440,7 @@ put_ledger_back() {
 		refuse "The ledger is newer than $1 can read, and its backup is gone."
 	elif on_postgresql; then
 		start_services
-		refuse "The ledger is on PostgreSQL: systemctl stop clic-edge.target, empty that database, $home/$1/venv/bin/clic-edge ledger restore $2, then once more."
+		refuse "The ledger is on PostgreSQL: stop the services (systemctl stop ${services[*]}), empty that database, $home/$1/venv/bin/clic-edge ledger restore $2, then once more."
 	fi
 	install -d -m 0700 "$aside"
 	mv "$state"/ledger/clic-edge.sqlite* "$aside/"

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.install, pytest.mark.timeout(1800)]
 LOG_IN = (
-    "python3 -c 'import ssl, urllib.request as r; "
-    'asked = r.Request("https://127.0.0.1:8043/login", headers={"Host": "site"}); '
+    'python3 -c \'import socket, ssl, urllib.request as r; called = {"Host": socket.gethostname()}; '
+    'asked = r.Request("https://127.0.0.1:8043/login", headers=called); '
     "print(r.urlopen(asked, context=ssl._create_unverified_context()).status)'"
 )
 LARGEST = 1_000_000_000
