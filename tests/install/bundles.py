@@ -84,6 +84,8 @@ def former_source(folder: Path) -> Path:
     folder.mkdir()
     subprocess.run(["tar", "-x", "-C", str(folder)], input=told.stdout, check=True)
     package = folder / "src" / "clic_edge"
+    # Today's builder asks for it; nothing of the former version does.
+    shutil.copytree(ROOT / "appliance" / "orthanc", folder / "appliance" / "orthanc")
     _say(package / "__init__.py", "__version__", FORMER)
     _say(package / "pipeline" / "queue.py", "LINE_VERSION", "1")
     return folder

@@ -60,7 +60,6 @@ def test_cases_of_a_former_line_end_once_under_this_version_and_again_after_the_
         assert back.returncode == 0, back.stdout + back.stderr
         assert "The ledger is that of /var/lib/clic-edge/backups/before-" in back.stdout
         assert FORMER in host.done("readlink /opt/clic-edge/current")
-        host.done(f"clic-edge cases retry {cases(host)[0][0]}")  # it waits for an hour
         await_states(host, "delivered", "delivered", "delivered")
         assert [ends(host, case[0]) for case in cases(host)] == [1, 1, 1]
         more = set(objects_in_pacs(host)) - set(objects)
@@ -73,24 +72,21 @@ def install(host: Host, former: Bundle) -> None:
     ended = host.run(f"{former.name}/install.sh --trust {former.trust} --pacs PACS@127.0.0.1:11112")
     assert "is installed, and the site is not ready" in ended.stdout, ended.stdout + ended.stderr
     hurry(host)
-    settings = "/etc/clic-edge/clic-edge.toml"
-    host.done(f"sed -i '/^.worker/a first_retry_seconds = 3600' {settings}")
-    host.done(f"echo timeout_s = 9000 >> {settings}")  # of the destination, which stands last
+    host.done("echo timeout_s = 9000 >> /etc/clic-edge/clic-edge.toml")  # of the destination
     host.done("systemctl restart clic-edge-orthanc clic-edge-worker")
     await_orthanc(host)
 
 
 def leave_cases(host: Host) -> None:
-    """Leave one case that waits, one whose worker died over it, and one that nobody began."""
+    """Leave one case that was tried before, one whose worker died over it, one that nobody began."""
     store(host, "study1")
     await_states(host, "waiting")  # there is no PACS
     host.done(SILENT_PACS)
     store(host, "study2")
-    wait_for(lambda: states(host) == ["waiting", "running"], "the PACS is silent", 300)
+    wait_for(lambda: states(host)[1:] == ["running"], "the PACS is silent", 300)
     host.done(STAY_DEAD)
     store(host, "study3")
-    left = ["waiting", "running", "received"]
-    wait_for(lambda: states(host) == left, "nobody begins the third", 300)
+    wait_for(lambda: states(host)[1:] == ["running", "received"], "nobody begins it", 300)
 
 
 def ends(host: Host, case_id: str) -> int:

@@ -5,6 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     PublicFormat,
@@ -58,13 +59,13 @@ def names_of(settings: Web) -> frozenset[str]:
     """
     if settings.certificate is None:
         return frozenset()
-    certificate = _certificate(settings.certificate)
+    certificate = certificates(settings.certificate)[0]
     try:
         made_out = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return frozenset()
     except ValueError as error:
-        raise _unreadable(settings.certificate, "the names in it can't be read") from error
+        raise unreadable(settings.certificate, "the names in it can't be read") from error
     names = made_out.get_values_for_type(x509.DNSName)
     addresses = map(str, made_out.get_values_for_type(x509.IPAddress))
     return frozenset({*(name for name in names if "*" not in name), *addresses})
