@@ -76,7 +76,7 @@ def aftermath(
     database = ""
     if request.param == "postgresql":
         database = _new_database(request.getfixturevalue("postgres"))
-    # One at a time: a case beside which the worker dies four times would be set apart for that.
+    # One at a time: one beside which the worker dies three times would be tried alone, and die of it.
     options = SiteOptions(
         database=database, models=folder / "models", unsigned=True, concurrent_cases=1
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -36,11 +36,14 @@ What a site sees of a fault, and what to do, is in [faults](../how-to/faults.md)
 - **end**: the state in which the studies' cases ended, the fault being over. A study ends in exactly one.
 - **lost**: studies that ended nowhere, and result objects that the PACS lacks.
 - **doubled**: result objects beyond the one set, predictions made twice, and studies with two answers.
-- **others**: what became of other studies that came at that time, where the run tried that.
+- **others**: what became of other studies that came at that time: of another patient, for another pipeline and destination where the fault is of one case.
 """
 NOT_HELD_UP = "not held up"
 """Said only where another study came to its end while the fault lasted."""
-NOT_TRIED = "not tried"
+WHEN_BACK = "delivered, when it is back"
+"""Said where nothing could be done for anyone, and what had come was delivered afterwards."""
+
+WRITTEN_BEFORE = "not held up, where their results were written before"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +58,8 @@ class Outcome:
     """The states in which the cases ended."""
     lost: int
     doubled: int
-    others: str = NOT_TRIED
+    others: str
+    """What became of other studies meanwhile."""
     note: str = ""
     """What was told to whom meanwhile."""
 
@@ -73,6 +77,15 @@ class Account:
     end: str
     lost: int
     doubled: int
+
+    def and_after(self, again: Account) -> Account:
+        """Return this end, with what was lost or doubled by what a person did then."""
+        lost, doubled = self.lost + again.lost, self.doubled + again.doubled
+        return replace(self, lost=lost, doubled=doubled)
+
+    def outcome(self, *, fault: str, where: str, others: str, note: str = "") -> Outcome:
+        """Return what a scenario tells of this."""
+        return Outcome(fault=fault, where=where, others=others, note=note, **asdict(self))
 
 
 def account(

@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _T = TypeVar("_T")
+BESIDE = "beside"
+"""The pipeline of studies with which nothing is wrong."""
 HELD_AT = Path(__file__).with_name("held_at.py")
 
 
@@ -85,6 +87,16 @@ class Box:
         """Send a small study that the light model takes; return Orthanc's handle of it."""
         return self.site.send(light_study(number))
 
+    def send_beside(self, number: int) -> str:
+        """Send one of another patient, for another pipeline and another destination."""
+        return self.site.send(light_study(number, BESIDE))
+
+    def deliver_beside(self, number: int) -> str:
+        """Send such a study and return its handle when it is delivered: it is not held up."""
+        study_id = self.send_beside(number)
+        self.await_ends(study_id)
+        return study_id
+
     def hold(self, point: str, number: int) -> None:
         """Let the case of study `number` wait at a point, when it comes there."""
         asked = self.holds / "asked"
@@ -100,6 +112,10 @@ class Box:
         wait_for(sign.exists, f"the case comes to {point}", CASE_SECONDS)
         yield study_id
         sign.unlink(missing_ok=True)  # the scenario may have let it go on
+
+    def let_go(self, point: str) -> None:
+        """Let the case that is held at a point go on."""
+        (self.holds / f"{point}.held").unlink()
 
     def await_taken_in(self, study_id: str) -> None:
         """Wait until the worker has read all that Orthanc's log tells of a study."""
@@ -132,9 +148,9 @@ class Box:
         return dict(answer.json())
 
 
-def light_study(number: int) -> list[Dataset]:
+def light_study(number: int, description: str = "Hippocampus") -> list[Dataset]:
     """Return study `number`, of which the light model finds something in no time."""
-    stack = Stack(patient=patient(number), description="Hippocampus")
+    stack = Stack(patient=patient(number), description=description)
     return make_datasets(stack, volume_of(known_labels()).voxels)
 
 
@@ -158,7 +174,9 @@ def box(folder: Path, options: SiteOptions | None = None, *, also: str = "") -> 
         )
         for process in (here.orthanc, here.worker, here.web):
             stack.callback(process.kill)
-        migrate(Appliance.open(site.settings).engine)
+        engine = Appliance.open(site.settings).engine
+        migrate(engine)
+        engine.dispose()  # a disk that the ledger lies on can be taken away
         yield here
 
 
@@ -169,7 +187,12 @@ def _light(folder: Path, options: SiteOptions, also: str) -> SiteOptions:
     destinations = json.dumps(["pacs", also] if also else ["pacs"])
     return replace(
         options,
-        pipelines={"hippocampus": pipeline_toml(destinations=destinations, quiet_seconds="1")},
+        pipelines={
+            "hippocampus": pipeline_toml(destinations=destinations, quiet_seconds="1"),
+            BESIDE: pipeline_toml(
+                BESIDE, description=f'"^{BESIDE}$"', destinations='["web"]', quiet_seconds="1"
+            ),
+        },
         models=folder / "models",
         unsigned=True,
         pacs_more=f'profile = "{profile}"\n',

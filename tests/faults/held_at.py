@@ -9,6 +9,7 @@ restart nothing is held.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
@@ -28,6 +29,7 @@ from clic_edge.ledger.deliveries import DeliveryStore
 from clic_edge.ledger.predictions import PredictionStore
 from clic_edge.pacs.dimse import DimseDestination
 from clic_edge.pipeline.worker import durably
+from clic_edge.results import dcmqi
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,7 +78,8 @@ def before(holds: Holds, owner: type, method: str, point: str, *, call: int = 1)
 
 
 def main() -> None:
-    """Work until killed."""
+    """Work until killed; MEMORY_FOLDER stands for the machine's folder in memory."""
+    dcmqi.MEMORY = Path(os.environ.get("MEMORY_FOLDER", dcmqi.MEMORY))
     settings, folder = map(Path, sys.argv[1:])
     appliance = Appliance.open(settings)
     holds = Holds(folder=folder, ledger=appliance.ledger)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import httpx
 import pytest
-from faults.bench import Outcome, account
+from faults.bench import NOT_HELD_UP, Outcome, account
 from faults.boxes import Box, box
 from faults.clocks import FakedClock, faked_clock
 from logins import add_account, signed_in
@@ -70,6 +70,7 @@ def test_a_clock_that_jumps_loses_no_case_and_holds_none_up(
         unstable = box.send(number + 2)
         here.clock.jump(jump)
         wait_for(lambda: _heard(box), "the worker notices the jump")
+        other = box.deliver_beside(number + 4)
         is_out = browser.get("/").status_code == httpx.codes.SEE_OTHER
         here.shelf.unlink()
     later = box.send(number + 3)
@@ -82,14 +83,12 @@ def test_a_clock_that_jumps_loses_no_case_and_holds_none_up(
     assert is_out is (jump > 0), "a session is over after a day, by whatever clock"
     for step, study_id in where.items():
         box.await_ends(study_id)
-        found = account(box.site, [study_id])
+        found = account(box.site, [study_id, other])
         told(
-            Outcome(
+            found.outcome(
                 fault=fault,
                 where=step,
-                end=found.end,
-                lost=found.lost,
-                doubled=found.doubled,
+                others=NOT_HELD_UP,
                 note=f"people get the notice `clock-jumped`; {session}; nothing is pruned for a day",
             )
         )

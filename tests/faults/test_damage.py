@@ -7,6 +7,7 @@ a second time by mistake.
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
-from faults.bench import Outcome, account
+from faults.bench import NOT_HELD_UP, WHEN_BACK, WRITTEN_BEFORE, Outcome, account
 from faults.boxes import HELD_AT, Box, box, light_study
-from faults.disks import small_disk
+from faults.disks import failing_disk, small_disk
 from faults.senders import offer
 from servers import wait_for
 from sites import CASE_SECONDS, SiteOptions, _appliance, study_handle
@@ -68,21 +69,19 @@ def test_a_frozen_worker_that_wakes_sends_nothing_that_another_has_sent(
         os.killpg(frozen, signal.SIGSTOP)
         try:
             with here.site.worker(script=(str(HELD_AT), str(second), str(none))):
-                other = here.send(2)
-                here.await_ends(study_id, other)
+                other = here.deliver_beside(2)
+                here.await_ends(study_id)
         finally:
             os.killpg(frozen, signal.SIGCONT)
-        (here.holds / "written.held").unlink()
+        here.let_go("written")
         later = here.send(3)
         here.await_ends(later)  # by the one that woke up
     found = account(here.site, [study_id, other, later])
     told(
-        Outcome(
+        found.outcome(
             fault="A worker is frozen (SIGSTOP) and wakes",
             where="a case is written; a second worker takes it",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
+            others=NOT_HELD_UP,
             note="the one that wakes goes on with other cases",
         )
     )
@@ -106,16 +105,15 @@ def test_a_second_worker_of_the_same_name_does_not_start(
         )
         assert second.returncode == 2
         assert "worker-name-taken" in second.stderr
-        (here.holds / "predict.held").unlink()
+        other = here.deliver_beside(12)
+        here.let_go("predict")
         here.await_ends(study_id)
-    found = account(here.site, [study_id])
+    found = account(here.site, [study_id, other])
     told(
-        Outcome(
+        found.outcome(
             fault="A second worker is started by mistake",
             where="on one SQLite, by the same name",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
+            others=NOT_HELD_UP,
             note="it does not start (`worker-name-taken`)",
         )
     )
@@ -124,17 +122,19 @@ def test_a_second_worker_of_the_same_name_does_not_start(
 def test_a_case_that_kills_its_worker_each_time_is_set_apart(
     here: Box, told: Callable[[Outcome], None]
 ) -> None:
-    other = None
     for death in range(DEATHS):
-        here.hold("de-identified", 21)
+        # The last time the one or the other is tried alone; until then they are in hand together.
+        holds = {"de-identified": 21} | ({"predict": 22} if death + 1 < DEATHS else {})
+        for point, number in holds.items():
+            here.hold(point, number)
         with working(here):
             if not death:
-                study_id = here.send(21)
-            held = here.holds / "de-identified.held"
-            wait_for(held.exists, "the case comes to its inference", CASE_SECONDS)
-            held.unlink()
-            os.killpg(here.worker.now.pid, signal.SIGKILL)
-            other = other or here.send(22)
+                study_id, other = here.send(21), here.send_beside(22)
+            for point in holds:
+                held = here.holds / f"{point}.held"
+                wait_for(held.exists, f"a case comes to {point}", CASE_SECONDS)
+        for point in holds:
+            here.let_go(point)
     with working(here):
         here.await_ends(other)
         here.await_ends(study_id, state=CaseState.QUARANTINED)
@@ -145,13 +145,12 @@ def test_a_case_that_kills_its_worker_each_time_is_set_apart(
         here.await_ends(study_id)
     again = account(here.site, [study_id])
     told(
-        Outcome(
+        found.and_after(again).outcome(
             fault="The worker is killed each time it infers, as for want of memory",
-            where="a case is de-identified",
-            end=found.end,
-            lost=found.lost + again.lost,
-            doubled=found.doubled + again.doubled,
-            note=f"set apart after {DEATHS} deaths (`worker-died`); retried, it is delivered",
+            where="a case is de-identified, beside another",
+            others=WHEN_BACK,
+            note=f"set apart after {DEATHS} deaths (`worker-died`), the last of them over it alone; "
+            "retried, it is delivered",
         )
     )
 
@@ -160,6 +159,7 @@ def test_a_ledger_that_lost_its_last_commits_comes_to_the_same_results(
     here: Box, told: Callable[[Outcome], None]
 ) -> None:
     with working(here), here.held("finish", 31) as study_id:
+        other = here.deliver_beside(32)
         # Who closes the database last takes the log in, so nobody may: we go first, they are killed.
         _appliance(here.site.settings).engine.dispose()
         here.orthanc.kill()
@@ -170,17 +170,14 @@ def test_a_ledger_that_lost_its_last_commits_comes_to_the_same_results(
     log.write_bytes(content[: -6 * 4096] + bytes(3 * 4096))
     here.orthanc.start()
     with working(here):
-        here.await_ends(study_id)
-        other = here.send(32)
-        here.await_ends(other)
-    found = account(here.site, [study_id, other])
+        later = here.deliver_beside(33)
+        here.await_ends(study_id, other)
+    found = account(here.site, [study_id, other, later])
     told(
-        Outcome(
+        found.outcome(
             fault="The end of SQLite's log is cut off and overwritten",
             where="a case is confirmed",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
+            others=WHEN_BACK,
             note="SQLite drops the last commits; what they said is found out again",
         )
     )
@@ -194,8 +191,7 @@ def test_a_study_with_a_file_that_was_cut_off_is_set_apart_until_it_is_sent_agai
     (instance, *_) = here.orthanc.now.get(f"/studies/{study_id}/instances")
     _cut_off(here, instance["ID"])
     with working(here):
-        other = here.send(42)
-        here.await_ends(other)
+        other = here.deliver_beside(42)
         case = here.site.await_case(study_id, CaseState.QUARANTINED, CaseState.REFUSED)
         found = account(here.site, [study_id, other])
         here.orthanc.now.delete(f"/studies/{study_id}")
@@ -204,12 +200,10 @@ def test_a_study_with_a_file_that_was_cut_off_is_set_apart_until_it_is_sent_agai
         here.await_ends(study_id)
     again = account(here.site, [study_id])
     told(
-        Outcome(
+        found.and_after(again).outcome(
             fault="A file in Orthanc's storage is cut off",
             where="an image, before its case runs",
-            end=found.end,
-            lost=found.lost + again.lost,
-            doubled=found.doubled + again.doubled,
+            others=NOT_HELD_UP,
             note=f"set apart (`{case.code}`); deleted, sent again and retried, it is delivered",
         )
     )
@@ -224,15 +218,14 @@ def test_a_result_that_was_cut_off_does_not_leave(
             (row, *_) = here.site.ledger.deliveries.results(case.case_id)
             (found_at,) = here.orthanc.now.post("/tools/lookup", row.sop_instance_uid.encode())
             _cut_off(here, found_at["ID"])
+            other = here.deliver_beside(52)
         here.await_ends(study_id, state=CaseState.QUARANTINED)
-    found = account(here.site, [study_id])
+    found = account(here.site, [study_id, other])
     told(
-        Outcome(
+        found.outcome(
             fault="A file in Orthanc's storage is cut off",
             where="a result, before it is delivered",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
+            others=NOT_HELD_UP,
             note=f"nothing is sent (`{here.site.cases(study_id)[-1].code}`)",
         )
     )
@@ -264,16 +257,74 @@ def test_senders_are_told_while_orthancs_disk_is_read_only(
             study, server = light_study(61), here.orthanc.now
             with here.held("deliver", 62) as other, disk.read_only():
                 assert offer(study, server) == {0xA700}
+                here.let_go("deliver")
+                here.await_ends(other)
             assert offer(study, server) == {0x0000}
-            here.await_ends(study_handle(study[0]), other)
+            here.await_ends(study_handle(study[0]))
             found = account(here.site, [study_handle(study[0]), other])
     told(
-        Outcome(
+        found.outcome(
             fault="A disk turns read-only",
             where="Orthanc's storage",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
+            others=WRITTEN_BEFORE,
             note="the sender is told 0xA700, out of resources, and sends again",
+        )
+    )
+
+
+def test_cases_wait_while_the_ledgers_disk_is_read_only(
+    tmp_path: Path, told: Callable[[Outcome], None]
+) -> None:
+    with failing_disk(tmp_path / "ledger") as disk:
+        database = f"sqlite:///{tmp_path}/ledger/clic-edge.sqlite"
+        with box(tmp_path / "box", SiteOptions(database=database)) as here:
+            processes = (here.orthanc, here.worker, here.web)
+            for process in processes:
+                process.start()
+            with here.held("predict", 71) as study_id:
+                disk.fail()
+                here.let_go("predict")
+                other = here.send_beside(72)
+                log = here.site.log
+                wait_for(lambda: "database-away" in log.read_text(), "the worker says so")
+            for process in processes:  # a disk that failed is looked after with nothing on it
+                process.kill()
+            _appliance(here.site.settings).engine.dispose()
+            disk.repair()
+            for process in processes:
+                process.start()
+            here.await_ends(study_id, other)
+            found = account(here.site, [study_id, other])
+    told(
+        found.outcome(
+            fault="A disk turns read-only",
+            where="the ledger's",
+            others=WHEN_BACK,
+            note="the sender is told success; the worker says `database-away` in its log",
+        )
+    )
+
+
+def test_a_state_folder_that_is_read_only_holds_up_no_case(
+    tmp_path: Path, told: Callable[[Outcome], None]
+) -> None:
+    state = tmp_path / "state"
+    with small_disk(state) as disk:
+        database = f"sqlite:///{tmp_path}/clic-edge.sqlite"
+        with box(tmp_path / "box", SiteOptions(database=database)) as here:
+            settings = here.site.settings.read_text()
+            shutil.copy(here.site.folder / "deid.key", state)
+            here.site.settings.write_text(settings.replace(f'"{here.site.folder}"', f'"{state}"'))
+            here.orthanc.start()
+            here.worker.start()
+            with disk.read_only():
+                study_id, other = here.send(81), here.send_beside(82)
+                here.await_ends(study_id, other)
+            found = account(here.site, [study_id, other])
+    told(
+        found.outcome(
+            fault="A disk turns read-only",
+            where="the state folder's, the ledger being elsewhere",
+            others=NOT_HELD_UP,
         )
     )

@@ -12,12 +12,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from faults.bench import Outcome, account
+from faults.bench import NOT_HELD_UP, WRITTEN_BEFORE, Outcome, account
 from faults.boxes import Box, box, light_study
 from faults.disks import SmallDisk, small_disk
 from faults.senders import offer
 from servers import wait_for
-from sites import SiteOptions, command_line, study_handle
+from sites import SiteOptions, command_line, ours_in, study_handle
 
 from clic_edge.domain.case import CaseState
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.servers, pytest.mark.faults]
 
-PLACES = ("storage", "index", "ledger", "results", "temporary", "reports")
+PLACES = ("storage", "index", "ledger", "results", "temporary", "memory", "reports")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +44,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
     with ExitStack() as stack:
         disks = {
             place: stack.enter_context(small_disk(folder / place, megabytes=size))
-            for place, size in zip(PLACES, (64, 64, 256, 16, 16, 16), strict=True)
+            for place, size in zip(PLACES, (64, 64, 256, 16, 16, 16, 16), strict=True)
         }
         options = SiteOptions(
             database=f"sqlite:///{folder}/ledger/clic-edge.sqlite",
@@ -53,7 +53,10 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Disks]:
                 "IndexDirectory": str(folder / "index"),
             },
             destinations=f'[destinations.shelf]\nkind = "folder"\npath = "{folder}/results"\n',
-            environment={"TMPDIR": str(folder / "temporary")},
+            environment={
+                "TMPDIR": str(folder / "temporary"),
+                "MEMORY_FOLDER": str(folder / "memory"),
+            },
         )
         here = stack.enter_context(box(folder / "box", options, also="shelf"))
         for process in (here.orthanc, here.worker, here.web):
@@ -73,17 +76,16 @@ def test_a_sender_is_told_while_orthanc_has_no_room_and_is_served_when_it_has(
         statuses = offer(study, orthanc)
         assert statuses == {0xA700}
         assert study_handle(study[0]) not in orthanc.get("/studies")
-    here.box.await_ends(other)
+        here.box.let_go("deliver")
+        here.box.await_ends(other)
     assert offer(study, orthanc) == {0x0000}
     here.box.await_ends(study_handle(study[0]))
     found = account(here.box.site, [study_handle(study[0]), other])
     told(
-        Outcome(
+        found.outcome(
             fault="The disk is full",
             where=what,
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
+            others=WRITTEN_BEFORE,
             note="the sender is told 0xA700, out of resources, and sends again",
         )
     )
@@ -92,18 +94,22 @@ def test_a_sender_is_told_while_orthanc_has_no_room_and_is_served_when_it_has(
 def test_results_wait_while_orthanc_has_no_room_for_them(
     here: Disks, told: Callable[[Outcome], None]
 ) -> None:
-    with here.box.held("write", 21) as study_id, here.disks["storage"].full():
-        (here.box.holds / "write.held").unlink()
+    with (
+        here.box.held("deliver", 22) as other,
+        here.box.held("write", 21) as study_id,
+        here.disks["storage"].full(),
+    ):
+        here.box.let_go("write")
         here.box.await_hindered(study_id, "archive-unreachable")
+        here.box.let_go("deliver")
+        here.box.await_ends(other)
     here.box.await_ends(study_id)
-    found = account(here.box.site, [study_id])
+    found = account(here.box.site, [study_id, other])
     told(
-        Outcome(
+        found.outcome(
             fault="The disk is full",
             where="Orthanc's storage, results being written",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
+            others=WRITTEN_BEFORE,
             note="the case waits (`archive-unreachable`)",
         )
     )
@@ -114,7 +120,7 @@ def test_cases_wait_while_the_ledger_has_no_room(
 ) -> None:
     worker, site = here.box.worker.now, here.box.site
     with here.box.held("predict", 31) as held, here.disks["ledger"].full():
-        (here.box.holds / "predict.held").unlink()
+        here.box.let_go("predict")
         late = here.box.send(32)
         wait_for(lambda: here.box.orthanc.now.get(f"/studies/{late}")["IsStable"], "stable")
         wait_for(lambda: _complains(site.log), "the worker says that the disk is full")
@@ -122,12 +128,9 @@ def test_cases_wait_while_the_ledger_has_no_room(
     assert worker.poll() is None, "the worker goes on by itself"
     found = account(site, [held, late])
     told(
-        Outcome(
+        found.outcome(
             fault="The disk is full",
             where="the ledger's",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
             others="wait for the ledger, and are delivered",
             note="the sender is told success; the worker says so in its log",
         )
@@ -145,22 +148,21 @@ def test_a_folder_that_is_full_gets_its_results_when_it_has_room(
     with here.disks["results"].full():
         study_id = here.box.send(41)
         here.box.await_hindered(study_id, "destination-unreachable")
+        assert len(ours_in(here.box.site.pacs, study_id)) == 3
+        other = here.box.deliver_beside(42)
     here.box.await_ends(study_id)
     case = here.box.site.await_case(study_id, CaseState.DELIVERED)
     rows = here.box.site.ledger.deliveries.results(case.case_id)
     files = {file.name for file in here.disks["results"].folder.glob("*.dcm")}
     assert {f"{row.kind}-{row.sop_instance_uid}.dcm" for row in rows} <= files
     assert not list(here.disks["results"].folder.glob(".*.part"))
-    found = account(here.box.site, [study_id])
+    found = account(here.box.site, [study_id, other])
     told(
-        Outcome(
+        found.outcome(
             fault="The disk is full",
             where="a folder that takes results",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
-            others="the PACS has its results at once",
-            note="the case waits (`destination-unreachable`)",
+            others=NOT_HELD_UP,
+            note="the case waits (`destination-unreachable`); the PACS has its results at once",
         )
     )
 
@@ -170,16 +172,39 @@ def test_a_full_folder_of_temporary_files_holds_up_nothing(
 ) -> None:
     with here.disks["temporary"].full():
         study_id = here.box.send(51)
+        other = here.box.deliver_beside(52)
         here.box.await_ends(study_id)
         assert set(here.box.health().values()) == {"ok"}
-    found = account(here.box.site, [study_id])
+    found = account(here.box.site, [study_id, other])
     told(
-        Outcome(
+        found.outcome(
             fault="The disk is full",
             where="the folder of temporary files",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
+            others=NOT_HELD_UP,
+        )
+    )
+
+
+def test_no_segmentation_is_blamed_for_a_folder_in_memory_that_is_full(
+    here: Disks, told: Callable[[Outcome], None]
+) -> None:
+    with (
+        here.box.held("deliver", 72) as other,
+        here.box.held("write", 71) as study_id,
+        here.disks["memory"].full(),
+    ):
+        here.box.let_go("write")
+        here.box.await_hindered(study_id, "geometry-reader-stopped")
+        here.box.let_go("deliver")
+        here.box.await_ends(other)
+    here.box.await_ends(study_id)
+    found = account(here.box.site, [study_id, other])
+    told(
+        found.outcome(
+            fault="The disk is full",
+            where="the folder in memory by which segmentations are proved",
+            others=WRITTEN_BEFORE,
+            note="the case waits (`geometry-reader-stopped`)",
         )
     )
 
@@ -197,16 +222,15 @@ def test_a_report_that_finds_no_room_leaves_nothing_behind_and_is_made_later(
         refused = command_line("-c", str(here.box.site.settings), *words)
         assert (refused.returncode, "out-unwritable" in refused.stderr) == (2, True)
         assert list(out.iterdir()) == []
+        other = here.box.deliver_beside(62)
     made = command_line("-c", str(here.box.site.settings), *words)
     assert made.returncode == 0, made.stderr
-    found = account(here.box.site, [study_id])
+    found = account(here.box.site, [study_id, other])
     told(
-        Outcome(
+        found.outcome(
             fault="The disk is full",
             where="the folder of reports",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
+            others=NOT_HELD_UP,
             note="the report is refused (`out-unwritable`) and made when asked again; the worker tries by itself every ten minutes",
         )
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from faults.bench import NOT_HELD_UP, Outcome, account
+from faults.bench import NOT_HELD_UP, WHEN_BACK, Outcome, account
 from faults.boxes import Box, Running, box, killable_postgres
 from servers import PostgresServer, wait_for
 from sites import SiteOptions
@@ -78,12 +78,9 @@ def test_a_process_is_killed_at_each_step_and_started_again(
         wait_for(lambda: set(here.health().values()) == {"ok"}, "the pages see all is well")
         found = account(here.site, [held, other])
         told(
-            Outcome(
+            found.outcome(
                 fault=f"SIGKILL to {victim}",
                 where=f"a case is {step}",
-                end=found.end,
-                lost=found.lost,
-                doubled=found.doubled,
-                others="delivered, when it is back" if is_needed else NOT_HELD_UP,
+                others=WHEN_BACK if is_needed else NOT_HELD_UP,
             )
         )

@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
-from faults.bench import Outcome, account
+from faults.bench import NOT_HELD_UP, Outcome, account
 from servers import OrthancOptions, orthanc_server, wait_for
 from sites import (
     Site,
@@ -63,28 +63,24 @@ def test_a_pacs_loses_a_result_that_it_had_accepted(
 ) -> None:
     with site.worker():
         study_id = site.send(hippocampus_study(1))
+        case = site.await_case(study_id, CaseState.DELIVERED)
+        (lost, *_) = results_in(site.pacs, study_id)
+        (found,) = site.pacs.post("/tools/lookup", lost.encode())  # type: ignore[misc]  # JSON
+        site.pacs.delete(f"/instances/{found['ID']}")
         other = site.send(hippocampus_study(2))
-        for one in (study_id, other):
-            case = site.await_case(one, CaseState.DELIVERED)
-    case = site.await_case(study_id, CaseState.DELIVERED)
-    (lost, *_) = results_in(site.pacs, study_id)
-    (found,) = site.pacs.post("/tools/lookup", lost.encode())  # type: ignore[misc]  # JSON
-    site.pacs.delete(f"/instances/{found['ID']}")
-    assert differences(site) == ["result-missing"]
-    assert ringing(site) == ["result-missing pacs"]
-    send_again(site.ledger, case.case_id, person="Ida", reason="the disk was restored")
-    with site.worker():
+        site.await_case(other, CaseState.DELIVERED)
+        assert differences(site) == ["result-missing"]
+        assert ringing(site) == ["result-missing pacs"]
+        send_again(site.ledger, case.case_id, person="Ida", reason="the disk was restored")
         wait_for(lambda: lost in ours_in(site.pacs, study_id), "the result is there again")
-    assert differences(site) == []
+        wait_for(lambda: differences(site) == [], "and its receipt")
     assert ringing(site) == []
     seen = account(site, [study_id, other])
     told(
-        Outcome(
+        seen.outcome(
             fault="A PACS loses a result that it had accepted",
             where="the day after",
-            end=seen.end,
-            lost=seen.lost,
-            doubled=seen.doubled,
+            others=NOT_HELD_UP,
             note="an alarm of the daily account; sent again at a person's word",
         )
     )
@@ -103,19 +99,18 @@ def test_neither_an_event_nor_the_log_tells_of_a_study(
             site.ledger.records.advance(CURSOR, _last(site))
             monkeypatch.setattr("clic_edge.accounting.books._SETTLES", timedelta())
             with site.worker():
+                other = site.send(hippocampus_study(4))
+                site.await_case(other, CaseState.DELIVERED)
                 assert site.cases(study_id) == ()
                 assert differences(site) == ["study-unseen"]
                 site.await_case(study_id, CaseState.DELIVERED)
             assert differences(site) == []
-            seen = account(site, [study_id])
+            seen = account(site, [study_id, other])
     told(
-        Outcome(
+        seen.outcome(
             fault="Neither an event nor Orthanc's log tells of a study",
             where="an archive that was restored",
-            end=seen.end,
-            lost=seen.lost,
-            doubled=seen.doubled,
-            others="none came",
+            others=NOT_HELD_UP,
             note="the daily account takes it in, and rings",
         )
     )

@@ -199,12 +199,9 @@ def test_results_wait_while_a_fault_lasts_and_arrive_once_when_it_is_over(
     took = [(erring, case.errs if isinstance(case.errs, Fault) else Fault())] if erring else []
     found = here.account([study_id, other], (well, Fault()), *took)
     told(
-        Outcome(
+        found.outcome(
             fault=case.fault,
             where=case.where,
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
             others=NOT_HELD_UP,
             note=f"the case waits (`{case.code}`): *… {case.words}*",
         )
@@ -223,12 +220,9 @@ def test_cases_for_a_host_that_drops_packets_hold_up_no_other(
         here.await_quiet(*studies, *others)
     found = here.account([*studies, *others], (well, Fault()))
     told(
-        Outcome(
+        found.outcome(
             fault="Packets to the host are dropped, and six studies are for it",
             where=CONNECTS,
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
             others=NOT_HELD_UP,
             note="one case at a time tries; the others wait (`destination-busy`)",
         )
@@ -248,12 +242,9 @@ def test_cases_for_a_pacs_that_does_not_answer_for_minutes_hold_up_no_other(
         here.await_quiet(*studies, *others)
     found = here.account([*studies, *others], (hanging, fault))
     told(
-        Outcome(
+        found.outcome(
             fault="It takes minutes for an answer, and six studies are for it",
             where=SENDS,
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
             others=NOT_HELD_UP,
             note="one case at a time is there; the others wait (`destination-busy`)",
         )
@@ -269,12 +260,10 @@ def test_a_pacs_that_reads_slowly_gets_its_objects(
         here.await_quiet(study_id, other)
     found = here.account([study_id, other], (slow, Fault()))
     told(
-        Outcome(
+        found.outcome(
             fault="It reads 8 kB a second",
             where=SENDS,
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
+            others=NOT_HELD_UP,
         )
     )
 
@@ -284,18 +273,16 @@ def test_an_object_that_is_stored_with_a_warning_is_stored(
 ) -> None:
     fault = Fault(statuses=(0xB000,))
     with faulty_pacs(fault, DESTINATIONS["warns"].port) as warning:
-        study_id = here.send("warns")
-        here.await_quiet(study_id)
+        study_id, other = here.send("warns"), here.send(STEADY)
+        here.await_quiet(study_id, other)
     receipts = here.site.ledger.deliveries.receipts(here.site.cases(study_id)[-1].case_id)
     assert {one.status for one in receipts} == {"0xB000"}
-    found = here.account([study_id], (warning, fault))
+    found = here.account([study_id, other], (warning, fault))
     told(
-        Outcome(
+        found.outcome(
             fault="It answers 0xB000, coercion of data elements",
             where=SENDS,
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
+            others=NOT_HELD_UP,
             note="the receipt says so",
         )
     )
@@ -307,16 +294,15 @@ def test_a_pacs_that_aborts_after_each_answer_gets_one_object_after_the_other(
     fault = Fault(abort_after_answer=True)
     with faulty_pacs(fault, DESTINATIONS["aborts-each"].port) as aborting:
         study_id = here.send("aborts-each")
+        other = here.send(STEADY)
         here.await_told(study_id, f"took 1 of 3 objects ({ENDED})")
-        here.await_quiet(study_id)
-    found = here.account([study_id], (aborting, fault))
+        here.await_quiet(study_id, other)
+    found = here.account([study_id, other], (aborting, fault))
     told(
-        Outcome(
+        found.outcome(
             fault="It aborts after each answer",
             where="between two objects",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
+            others=NOT_HELD_UP,
             note="the case waits (`destination-rejected`) and sends the rest",
         )
     )
@@ -327,17 +313,15 @@ def test_what_a_pacs_accepted_and_lost_is_found_out_and_sent_again(
 ) -> None:
     fault = Fault(loses=frozenset({0, 2}))
     with faulty_pacs(fault, DESTINATIONS["loses"].port) as losing:
-        study_id = here.send("loses")
-        here.await_quiet(study_id)
+        study_id, other = here.send("loses"), here.send(STEADY)
+        here.await_quiet(study_id, other)
     assert here.site.cases(study_id)[-1].attempt >= 1
-    found = here.account([study_id], (losing, fault))
+    found = here.account([study_id, other], (losing, fault))
     told(
-        Outcome(
+        found.outcome(
             fault="It answers success, and does not hold the object",
             where="asked by C-FIND",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
+            others=NOT_HELD_UP,
             note="the case waits (`result-not-held`) and sends what is not there again",
         )
     )
@@ -377,18 +361,16 @@ def test_a_report_on_a_storage_commitment_counts_for_what_it_is(
 ) -> None:
     report = REPORTED[name]
     with faulty_pacs(report.errs, DESTINATIONS[name].port) as pacs:
-        study_id = here.send(name)
-        here.await_quiet(study_id)
+        study_id, other = here.send(name), here.send(STEADY)
+        here.await_quiet(study_id, other)
     receipts = here.site.ledger.deliveries.receipts(here.site.cases(study_id)[-1].case_id)
     assert {one.status for one in receipts} == {"commitment: committed"}
-    found = here.account([study_id], (pacs, report.errs))
+    found = here.account([study_id, other], (pacs, report.errs))
     told(
-        Outcome(
+        found.outcome(
             fault=report.fault,
             where="at the storage commitment",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
+            others=NOT_HELD_UP,
             note=report.note,
         )
     )
@@ -418,12 +400,9 @@ def test_a_case_waits_for_a_report_that_does_not_come_and_others_do_not(
     assert case.state is CaseState.DELIVERED
     found = here.account([study_id, other], (erring, fault))
     told(
-        Outcome(
+        found.outcome(
             fault=f"It reports on a storage commitment {'late' if is_late else 'never'}",
             where="at the storage commitment",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
             others=NOT_HELD_UP,
             note="the case waits (`commitment-pending`)"
             + ("; a late report counts" if is_late else ", and asks again until one comes"),

@@ -154,12 +154,9 @@ def test_results_wait_for_a_server_and_arrive_once(
         here.await_quiet(study_id, other)
     found = here.account([study_id, other])
     told(
-        Outcome(
+        found.outcome(
             fault=answer.fault,
             where="at a request with all objects",
-            end=found.end,
-            lost=found.lost,
-            doubled=found.doubled,
             others=NOT_HELD_UP,
             note=f"the case waits (`{answer.code}`): *… {answer.words}*",
         )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from factories import Stack, make_datasets
-from faults.bench import NOT_HELD_UP, NOT_TRIED, Account, Outcome
+from faults.bench import NOT_HELD_UP, Outcome
 from faults.peers import STEADY, Here, light_study, site_with
 from model_packages import known_labels, volume_of
 from pydicom import dcmread
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 pytestmark = [pytest.mark.servers, pytest.mark.faults]
+MAIN = "main"
+"""The pipeline of the studies with which something is wrong; others are for `STEADY`."""
 COUNTED = pipeline_toml(
     "counted", 'expected_from = "pacs"', description='"^counted$"', quiet_seconds="0"
 )
@@ -36,22 +38,9 @@ COUNTED = pipeline_toml(
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
-    with site_with(tmp_path_factory.mktemp("senders"), {}, {"counted": COUNTED}) as here:
+    pipelines = {"counted": COUNTED, MAIN: pipeline_toml(MAIN, description=f'"^{MAIN}$"')}
+    with site_with(tmp_path_factory.mktemp("senders"), {}, pipelines) as here:
         yield here
-
-
-def _outcome(
-    fault: str, where: str, found: Account, note: str = "", *, others: str = NOT_TRIED
-) -> Outcome:
-    return Outcome(
-        fault=fault,
-        where=where,
-        end=found.end,
-        lost=found.lost,
-        doubled=found.doubled,
-        others=others,
-        note=note,
-    )
 
 
 def _only_delivered(here: Here, study_id: str) -> None:
@@ -78,12 +67,11 @@ def test_a_sender_that_stops_halfway_and_comes_back(
     _only_delivered(here, study_id)
     found = here.account([study_id, other])
     told(
-        _outcome(
-            "A sender aborts after half of a study, and sends all of it later",
-            "the pipeline asks the PACS how many images there are",
-            found,
-            "the case waits (`study-incomplete`) and takes the whole",
+        found.outcome(
+            fault="A sender aborts after half of a study, and sends all of it later",
+            where="the pipeline asks the PACS how many images there are",
             others=NOT_HELD_UP,
+            note="the case waits (`study-incomplete`) and takes the whole",
         )
     )
 
@@ -91,10 +79,12 @@ def test_a_sender_that_stops_halfway_and_comes_back(
 def test_a_sender_that_stops_halfway_where_nobody_can_be_asked(
     here: Here, told: Callable[[Outcome], None]
 ) -> None:
-    datasets = here.study(STEADY)
+    datasets = here.study(MAIN)
     study_id = here.site.send(datasets[: len(datasets) // 2])
     here.site.await_case(study_id, CaseState.DELIVERED, CaseState.REFUSED)
     half = here.site.cases(study_id)[-1]
+    other = here.send(STEADY)
+    here.await_quiet(other)
     here.site.send(datasets)
     wait_for(
         lambda: here.site.cases(study_id)[-1].case_id != half.case_id,
@@ -104,29 +94,30 @@ def test_a_sender_that_stops_halfway_where_nobody_can_be_asked(
     _only_delivered(here, study_id)
     assert here.site.ledger.cases.is_superseded(half.case_id)
     told(
-        _outcome(
-            "A sender stops after half of a study, and sends all of it when the half is reported",
-            "the pipeline waits for a quiet time only",
-            here.account([study_id]),
-            "a new case on the whole supersedes the half's, and its results name those",
+        here.account([study_id, other]).outcome(
+            fault="A sender stops after half of a study, and sends all of it when the half is reported",
+            where="the pipeline waits for a quiet time only",
+            others=NOT_HELD_UP,
+            note="a new case on the whole supersedes the half's, and its results name those",
         )
     )
 
 
 def test_the_same_study_five_times_at_once(here: Here, told: Callable[[Outcome], None]) -> None:
     number = next(here.numbers)
-    with ThreadPoolExecutor(5) as senders:
+    with ThreadPoolExecutor(6) as senders:
+        beside = senders.submit(here.send, STEADY)
         # Each has datasets of its own: pynetdicom writes into what it sends.
-        studies = [light_study(number, STEADY) for _ in range(5)]
+        studies = [light_study(number, MAIN) for _ in range(5)]
         (study_id,) = set(senders.map(here.site.send, studies))
-    other = here.send(STEADY)
+    other = beside.result()
     here.await_quiet(study_id, other)
     told(
-        _outcome(
-            "The same study is sent five times at once",
-            "on five associations",
-            here.account([study_id, other]),
-            "one case on the whole, whatever came first",
+        here.account([study_id, other]).outcome(
+            fault="The same study is sent five times at once",
+            where="on five associations",
+            others=NOT_HELD_UP,
+            note="one case on the whole, whatever came first",
         )
     )
 
@@ -134,19 +125,20 @@ def test_the_same_study_five_times_at_once(here: Here, told: Callable[[Outcome],
 def test_four_studies_interleaved_and_out_of_order(
     here: Here, told: Callable[[Outcome], None]
 ) -> None:
-    studies = [here.study(STEADY) for _ in range(4)]
+    studies = [here.study(MAIN) for _ in range(4)]
     slices = [ds for number in range(len(studies[0])) for ds in (s[number] for s in studies)]
     slices.sort(key=lambda ds: hash((ds.InstanceNumber * 7) % 5))
-    with ThreadPoolExecutor(4) as senders:
+    with ThreadPoolExecutor(5) as senders:
+        beside = senders.submit(here.send, STEADY)
         parts = [slices[number::4] for number in range(4)]
         list(senders.map(lambda part: send_datasets(part, here.site.orthanc), parts))
-    ids = [study_handle(study[0]) for study in studies]
+    ids = [beside.result(), *(study_handle(study[0]) for study in studies)]
     here.await_quiet(*ids)
     told(
-        _outcome(
-            "Slices of four studies come interleaved and out of order",
-            "on four associations",
-            here.account(ids),
+        here.account(ids).outcome(
+            fault="Slices of four studies come interleaved and out of order",
+            where="on four associations",
+            others=NOT_HELD_UP,
         )
     )
 
@@ -154,7 +146,7 @@ def test_four_studies_interleaved_and_out_of_order(
 def test_one_study_instance_uid_under_two_patients(
     here: Here, told: Callable[[Outcome], None]
 ) -> None:
-    datasets = here.study(STEADY)
+    datasets = here.study(MAIN)
     first = here.site.send(datasets)
     here.await_quiet(first)
     for ds in datasets:
@@ -172,13 +164,12 @@ def test_one_study_instance_uid_under_two_patients(
     for file in ours_in(here.site.pacs, second).values():
         assert str(dcmread(io.BytesIO(file)).PatientName) == "Anden^Patient"
     told(
-        _outcome(
-            "Two studies have one Study Instance UID and different patients",
-            "the second comes when the first is delivered",
-            here.account([second, other]),
-            "the second is quarantined (`study-of-two-patients`) and nothing of it sent, until a "
-            "person has deleted the wrong one",
+        here.account([second, other]).outcome(
+            fault="Two studies have one Study Instance UID and different patients",
+            where="the second comes when the first is delivered",
             others=NOT_HELD_UP,
+            note="the second is quarantined (`study-of-two-patients`) and nothing of it sent, until a "
+            "person has deleted the wrong one",
         )
     )
 
@@ -186,7 +177,7 @@ def test_one_study_instance_uid_under_two_patients(
 def test_one_sop_instance_uid_with_other_content(
     here: Here, told: Callable[[Outcome], None]
 ) -> None:
-    datasets = here.study(STEADY)
+    datasets = here.study(MAIN)
     study_id = here.site.send(datasets)
     here.await_quiet(study_id)
     before = ours_in(here.site.pacs, study_id)
@@ -197,11 +188,11 @@ def test_one_sop_instance_uid_with_other_content(
     here.await_quiet(study_id, other)
     assert ours_in(here.site.pacs, study_id) == before
     told(
-        _outcome(
-            "A study comes again with the same SOP Instance UIDs and other pixels",
-            "when the first is delivered",
-            here.account([study_id, other]),
-            "the first copy stays, in Orthanc and in the results",
+        here.account([study_id, other]).outcome(
+            fault="A study comes again with the same SOP Instance UIDs and other pixels",
+            where="when the first is delivered",
+            others=NOT_HELD_UP,
+            note="the first copy stays, in Orthanc and in the results",
         )
     )
 
@@ -217,35 +208,36 @@ def test_a_sender_that_opens_a_hundred_associations(
         one.abort()
     assert opened == len(associations)
     told(
-        _outcome(
-            "A sender opens a hundred associations and sends nothing",
-            "at Orthanc's port",
-            here.account([other]),
+        here.account([other]).outcome(
+            fault="A sender opens a hundred associations and sends nothing",
+            where="at Orthanc's port",
+            others=NOT_HELD_UP,
         )
     )
 
 
 def test_images_that_come_after_the_result(here: Here, told: Callable[[Outcome], None]) -> None:
     number = next(here.numbers)
-    stack = Stack(patient=patient(number), description=STEADY)
+    stack = Stack(patient=patient(number), description=MAIN)
     voxels = volume_of(known_labels()).voxels
     datasets = make_datasets(stack, voxels)
     study_id = here.site.send(datasets[:-1])
     first = here.site.await_case(study_id, CaseState.DELIVERED)
     here.site.send(datasets[-1:])
+    other = here.send(STEADY)
     wait_for(
         lambda: here.site.cases(study_id)[-1].case_id != first.case_id,
         "the late image makes a new case",
         CASE_SECONDS,
     )
-    here.await_quiet(study_id)
+    here.await_quiet(study_id, other)
     assert here.site.ledger.cases.is_superseded(first.case_id)
     told(
-        _outcome(
-            "An image comes when the study's result is delivered",
-            "one slice",
-            here.account([study_id]),
-            "the first case is superseded; the new results name those that they replace",
+        here.account([study_id, other]).outcome(
+            fault="An image comes when the study's result is delivered",
+            where="one slice",
+            others=NOT_HELD_UP,
+            note="the first case is superseded; the new results name those that they replace",
         )
     )
 
@@ -256,7 +248,7 @@ def test_a_study_that_is_deleted_in_orthanc_while_it_runs(
 ) -> None:
     holds = here.folder / "holds"
     (holds / point).touch()
-    study_id = here.send(STEADY)
+    study_id = here.send(MAIN)
     sign = holds / f"{point}.held"
     wait_for(sign.exists, f"the case comes to {point}", CASE_SECONDS)
     here.site.orthanc.delete(f"/studies/{study_id}")
@@ -269,23 +261,24 @@ def test_a_study_that_is_deleted_in_orthanc_while_it_runs(
         CASE_SECONDS,
     )
     told(
-        _outcome(
-            "A study is deleted in Orthanc while its case runs",
-            {"predicted": "as its prediction is logged", "half sent": "between two objects"}[point],
-            here.account([study_id, other]),
-            f"`{here.site.cases(study_id)[-1].code or 'delivered: all was read before'}`",
+        here.account([study_id, other]).outcome(
+            fault="A study is deleted in Orthanc while its case runs",
+            where={"predicted": "as its prediction is logged", "half sent": "between two objects"}[
+                point
+            ],
             others=NOT_HELD_UP,
+            note=f"`{here.site.cases(study_id)[-1].code or 'delivered: all was read before'}`",
         )
     )
 
 
 def test_our_own_results_come_back(here: Here, told: Callable[[Outcome], None]) -> None:
-    study_id = here.send(STEADY)
+    study_id = here.send(MAIN)
     here.await_quiet(study_id)
     cases, results = here.site.cases(study_id), _results(here, study_id)
     _resend(here, results)
     # And of a study that Orthanc no longer has.
-    gone = here.send(STEADY)
+    gone = here.send(MAIN)
     here.await_quiet(gone)
     alone = _results(here, gone)
     here.site.orthanc.delete(f"/studies/{gone}")
@@ -295,17 +288,17 @@ def test_our_own_results_come_back(here: Here, told: Callable[[Outcome], None]) 
     assert here.site.cases(study_id) == cases, "no new case of what we wrote"
     assert len(here.site.cases(gone)) == 1
     told(
-        _outcome(
-            "The PACS sends our own results back to us",
-            "with the study in Orthanc, and without",
-            here.account([study_id, gone, other]),
-            "no case is made of them",
+        here.account([study_id, gone, other]).outcome(
+            fault="The PACS sends our own results back to us",
+            where="with the study in Orthanc, and without",
+            others=NOT_HELD_UP,
+            note="no case is made of them",
         )
     )
 
 
 def test_results_of_another_ai(here: Here, told: Callable[[Outcome], None]) -> None:
-    study_id = here.send(STEADY)
+    study_id = here.send(MAIN)
     here.await_quiet(study_id)
     case = here.site.cases(study_id)[-1]
     foreign = _results(here, study_id)
@@ -318,11 +311,11 @@ def test_results_of_another_ai(here: Here, told: Callable[[Outcome], None]) -> N
     here.await_quiet(study_id, other)
     assert [one.case_id for one in here.site.cases(study_id)] == [case.case_id]
     told(
-        _outcome(
-            "Results of another AI come into a study that we have reported on",
-            "SEG and SR",
-            here.account([study_id, other]),
-            "the case stays as it is",
+        here.account([study_id, other]).outcome(
+            fault="Results of another AI come into a study that we have reported on",
+            where="SEG and SR",
+            others=NOT_HELD_UP,
+            note="the case stays as it is",
         )
     )
 

@@ -19,7 +19,9 @@ def test_two_modules_of_scenarios_have_two_headings() -> None:
 def test_a_run_of_one_module_leaves_the_other_sections_as_they_are() -> None:
     before = PAGE.read_text(encoding="utf-8")
     module = modules()[0]
-    outcome = Outcome(fault="It breaks", where="here", end="delivered", lost=0, doubled=0)
+    outcome = Outcome(
+        fault="It breaks", where="here", end="delivered", lost=0, doubled=0, others="wait"
+    )
     told = {name: [outcome] for name in scenarios(module)}
     after = page(before, {module.name: told})
     assert section(module, [outcome]) in after

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
+from collections import Counter
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -44,6 +46,12 @@ class Held:
 
     lines: Collection[str] = ()
     let_gone: list[str] = field(default_factory=list)
+    begun: Counter[str] = field(default_factory=Counter)
+    """How often each was begun again."""
+
+    def deaths(self, workflow: str) -> int:
+        """Return how often a worker died that had begun this."""
+        return self.begun[workflow]
 
     def stranded(self, _cases: Collection[Case], *, lines: Collection[str]) -> tuple[Case, ...]:
         """Remember of which lines cases were asked for."""
@@ -94,15 +102,27 @@ def test_a_beat_that_does_not_grow_is_silence_by_the_watchers_own_clock(ledger: 
     watch = Watch(timedelta(seconds=30), clock=lambda: seconds[0])
     far_ahead = a_run("a", since=datetime.now(UTC) + timedelta(hours=3))
     ledger.workers.enter(far_ahead)
-    for at, beats, silent in ((0, True, False), (29, True, False), (58, False, False)):
+    for at, beats in ((0, True), (9, True), (18, False), (27, False), (36, False), (38, False)):
         seconds[0] = at
         if beats:
             ledger.workers.beat(far_ahead, running=0)
-        assert bool(watch.silent(ledger.workers.all())) is silent
-    seconds[0] = 59
+        assert not watch.silent(ledger.workers.all())
+    seconds[0] = 39
     assert watch.silent(ledger.workers.all()) == {"1"}
     ledger.workers.beat(far_ahead, running=0)
     assert not watch.silent(ledger.workers.all())
+
+
+def test_nobody_is_silent_for_a_time_in_which_nobody_looked(ledger: Ledger) -> None:
+    seconds = [0.0]
+    watch = Watch(timedelta(seconds=30), clock=lambda: seconds[0])
+    ledger.workers.enter(a_run("a"))
+    assert not watch.silent(ledger.workers.all())
+    for after_an_outage in (3600, 7200):
+        seconds[0] = after_an_outage
+        assert not watch.silent(ledger.workers.all())
+    seconds[0] += 10
+    assert watch.silent(ledger.workers.all()) == {"1"}, "it has been looked for three times"
 
 
 def test_a_process_that_is_not_there_is_gone_at_once_and_one_elsewhere_is_never_certain(
@@ -127,7 +147,7 @@ def test_the_cases_of_a_worker_that_fell_silent_run_elsewhere_once(ledger: Ledge
     queue = Held(by={"a": [workflow_id(case.case_id, 0)]})
     ledger.workers.enter(a_run("a"))
     others = [a_presence(ledger, queue, name) for name in ("b", "c")]
-    for _ in range(3):
+    for _ in range(6):
         for one in others:
             one.look_around()
         threading.Event().wait(MOMENT.total_seconds())
@@ -150,22 +170,57 @@ def test_a_worker_that_ended_as_it_should_hands_over_at_once(ledger: Ledger) -> 
     assert ledger.cases.case(case.case_id).attempt == 1
 
 
-def test_a_case_that_workers_die_of_one_by_one_is_set_apart(ledger: Ledger) -> None:
-    case = running_case(ledger)
+def test_a_case_that_workers_die_of_one_by_one_is_set_apart_and_those_beside_it_are_not(
+    ledger: Ledger,
+) -> None:
+    case, beside = running_case(ledger, 1), running_case(ledger, 2)
     for number in range(DEATHS):
         assert ledger.cases.case(case.case_id).state is not CaseState.QUARANTINED
-        name = f"{number}"
-        ledger.workers.enter(replace(this_run(name, name, slots=1), pid=-1))
+        queue, name = Held(), f"{number}"
+        dying = Presence(
+            ledger,
+            queue,  # type: ignore[arg-type]
+            replace(this_run(name, f"presence {name}", slots=2), pid=-1),
+            lost_after=MOMENT,
+        )
+        ledger.workers.enter(replace(this_run(name, f"presence {name}", slots=2), pid=-1))
         assert ledger.cases.begin(case.case_id, number)
-        queue = Held(by={name: [workflow_id(case.case_id, number)]})
+        assert ledger.cases.begin(beside.case_id, number)
+        in_hand = ExitStack()
+        in_hand.enter_context(dying.at_work(case.case_id, number))
+        if number < DEATHS - 1:  # then it waits for its turn
+            in_hand.enter_context(dying.at_work(beside.case_id, number))
+        queue.by[name] = [workflow_id(one.case_id, number) for one in (case, beside)]
         a_presence(ledger, queue, "watcher").look_around()
+        in_hand.close()  # a dead process frees nobody; this one is asked no more
     apart = ledger.cases.case(case.case_id)
     assert (apart.state, apart.code) == (CaseState.QUARANTINED, "worker-died")
+    assert ledger.cases.case(beside.case_id).state is CaseState.RECEIVED
     ledger.cases.retry(case.case_id, person="Ida")
     assert ledger.cases.begin(case.case_id, DEATHS)
     queue = Held(by={"0": [workflow_id(case.case_id, DEATHS)]})
     a_presence(ledger, queue, "watcher").look_around()
     assert ledger.cases.case(case.case_id).state is CaseState.RECEIVED
+
+
+def test_what_a_worker_had_alone_in_its_hands_when_it_died_is_set_apart_when_it_is_back(
+    tmp_path: Path,
+) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path}/ledger.sqlite")  # each thread has its connection
+    migrate(engine)
+    ledger = Ledger.on(engine)
+    case, beside = running_case(ledger, 1), running_case(ledger, 2)
+    names = [workflow_id(one.case_id, 0) for one in (case, beside)]
+    queue = Held(by={"a": list(names)}, begun=Counter(dict.fromkeys(names, DEATHS - 1)))
+    dead = replace(this_run("a", "died", slots=2), pid=-1)
+    ledger.workers.enter(dead)
+    died = Presence(ledger, queue, dead, lost_after=MOMENT)  # type: ignore[arg-type]
+    with died.at_work(case.case_id, 0):
+        back = a_presence(ledger, queue, "a")
+        with back.among_others(threading.Event()):
+            assert ledger.cases.case(case.case_id).code == "worker-died"
+    assert ledger.cases.is_current(beside)
+    assert queue.by == {"a": names[1:]}
 
 
 def test_two_workers_of_one_name_do_not_run(ledger: Ledger) -> None:
@@ -246,9 +301,9 @@ def test_a_case_that_a_worker_drops_for_want_of_a_database_is_let_go_and_one_in_
     queue = Held()
     mine = a_presence(ledger, queue, "a")
     away = OperationalError("commit", None, Exception("database or disk is full"))
-    with pytest.raises(OperationalError), mine.at_work(names[0]):
+    with pytest.raises(OperationalError), mine.at_work(dropped.case_id, 0):
         raise away
-    with mine.at_work(names[1]):
+    with mine.at_work(in_hand.case_id, 0):
         mine.stranded((dropped, in_hand))
         assert queue.let_gone == [names[0]]
     mine.stranded((in_hand,))  # the other runs as its next attempt by now

@@ -229,6 +229,23 @@ def test_nothing_leaves_when_a_reader_fails(
     assert "Testesen" not in str(caught.value)
 
 
+@pytest.mark.slow
+def test_a_reader_that_says_success_where_nothing_can_be_written_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "reader"
+    program.write_text("#!/bin/sh\nexit 0\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(dcmqi, "_segimage2itkimage", lambda: str(program))
+    disk = dcmqi.os.statvfs(tmp_path)
+    full = dcmqi.os.statvfs_result((*disk[:4], 0, *disk[5:10]))  # f_bavail
+    monkeypatch.setattr(dcmqi.os, "statvfs", lambda _folder: full)
+    analysis = analysis_of()
+    with pytest.raises(Transient) as caught:
+        check(results_of(analysis), analysis)
+    assert caught.value.code == "geometry-reader-stopped"
+
+
 def test_nothing_leaves_where_no_reader_is_installed(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # What pydicom, its decoders and the standard library raise over bytes that are not what they
 # claim. RuntimeError includes NotImplementedError and RecursionError, ValueError the Unicode
 # errors, LookupError the missing keys.
-_FOREIGN = (
+FOREIGN = (
     ArithmeticError,
     AssertionError,
     AttributeError,
@@ -67,7 +67,7 @@ def translated(code: str, sentence: str) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except _FOREIGN as error:
+    except FOREIGN as error:
         raise Defect(code, sentence) from error
 
 

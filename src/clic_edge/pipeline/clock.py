@@ -50,9 +50,17 @@ def last_moment(at: str, now: datetime, zone: tzinfo) -> datetime:
     return moment
 
 
-def misdated(waiting: Iterable[Case], *, latest: datetime) -> tuple[Case, ...]:
-    """Return the cases that wait beyond the latest moment there is: a clock that ran ahead set it."""
-    return tuple(case for case in waiting if case.next_attempt_at and case.next_attempt_at > latest)
+def misdated(cases: Iterable[Case], *, now: datetime, patience: timedelta) -> tuple[Case, ...]:
+    """Return the cases that wait for a moment which a clock that ran ahead has set.
+
+    They have waited since a moment that is still to come, or for longer than any case waits.
+    """
+    return tuple(
+        case
+        for case in cases
+        if case.next_attempt_at
+        and (case.updated_at > now + JUMP or case.next_attempt_at > now + patience)
+    )
 
 
 def _wall() -> datetime:
@@ -76,8 +84,6 @@ class Clock:
         self._since_boot = since_boot
         self._looked = (wall(), since_boot())
         self._jumped: float | None = None
-        self.went_back = False
-        """Whether it was set back, and nobody has looked yet at moments that now lie too far ahead."""
 
     def look(self, tell: Callable[[timedelta], None] | None = None) -> datetime:
         """Return the wall clock's moment; say it where the clock jumped since the last look.
@@ -86,7 +92,6 @@ class Clock:
         """
         (wall_before, boot_before), now = self._looked, (self._wall(), self._since_boot())
         jump = now[0] - wall_before - timedelta(seconds=now[1] - boot_before)
-        self.went_back |= jump <= -JUMP
         if abs(jump) >= JUMP:
             telemetry.clock_jumped(seconds=jump.total_seconds())
             self._jumped = now[1]

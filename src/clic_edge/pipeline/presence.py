@@ -21,6 +21,8 @@ from clic_edge.domain.case import CaseState
 from clic_edge.domain.worker import WorkerRun
 from clic_edge.errors import ConfigError, Defect
 from clic_edge.ledger.database import DatabaseFailed
+from clic_edge.ledger.records import AuditEvent
+from clic_edge.pipeline.company import Company
 from clic_edge.pipeline.queue import DEATHS, LINE_VERSION, workflow_id
 
 if TYPE_CHECKING:
@@ -33,9 +35,12 @@ if TYPE_CHECKING:
 
 _BEATS_TO_SILENCE: Final = 6
 """So many beats must be missed until a worker counts as dead."""
+_LOOKS_AT_LEAST: Final = 3
+"""So many must find a beat not grown; there are `_BEATS_TO_SILENCE` where nothing hinders."""
 _FORGOTTEN_AFTER: Final = timedelta(days=30)
 _FORGOTTEN_AT_A_TIME: Final = 500
 _FELL_SILENT: Final = "fell silent"
+_TRIED: Final = "tried-alone"
 _PROC: Final = Path("/proc")
 
 
@@ -78,22 +83,30 @@ def _lives(pid: int) -> bool:
 
 
 class Watch:
-    """Remembers when each worker's beat was last seen to grow."""
+    """Remembers for how long it has watched each worker's beat not grow."""
 
     def __init__(self, lost_after: timedelta, clock: Callable[[], float] = time.monotonic) -> None:
         self._lost_after = lost_after.total_seconds()
         self._clock = clock
+        self._looked_at = clock()
         self._seen = dict[str, tuple[str, int, float]]()
 
     def silent(self, signs: Collection[WorkerSign]) -> frozenset[str]:
-        """Return the instances whose beat has not grown for long; a new one has just grown."""
+        """Return the instances whose beat has not grown for long; a new one has just grown.
+
+        Who could not look for long, as no worker could beat while the database was away, has
+        watched no one in that time: it counts as one short pause.
+        """
         now = self._clock()
+        watched = min(now - self._looked_at, self._lost_after / _LOOKS_AT_LEAST)
+        self._looked_at = now
         for one in signs:
-            seen = self._seen.get(one.run.name)
-            if seen is None or seen[:2] != (one.run.instance, one.beats):
-                self._seen[one.run.name] = (one.run.instance, one.beats, now)
+            instance, beats, silence = self._seen.get(one.run.name, ("", 0, 0.0))
+            is_same = (instance, beats) == (one.run.instance, one.beats)
+            silence = silence + watched if is_same else 0.0
+            self._seen[one.run.name] = (one.run.instance, one.beats, silence)
         return frozenset(
-            instance for instance, _, at in self._seen.values() if now - at >= self._lost_after
+            instance for instance, _, silence in self._seen.values() if silence >= self._lost_after
         )
 
 
@@ -118,6 +131,7 @@ class Presence:
         self._watch = Watch(lost_after)
         self._lines = frozenset({own.line})
         self._is_replaced = False
+        self._company = Company()
         self._in_hand = 0
         self._dropped = set[str]()
         self._counting = threading.Lock()
@@ -135,10 +149,6 @@ class Presence:
         if dropped:
             self._queue.let_go(dropped)
         return self._queue.stranded(cases, lines=self._lines)
-
-    def deadly(self, cases: Collection[Case]) -> tuple[Case, ...]:
-        """Return those at which workers died as often as they may."""
-        return self._queue.deadly(cases)
 
     def forget_ended(self, now: datetime) -> bool:
         """Let the queue forget attempts that ended long ago; return whether none is left."""
@@ -179,11 +189,15 @@ class Presence:
 
     def _enter(self, stop: threading.Event) -> bool:
         for sign in self._ledger.workers.all():
-            if sign.run.name == self._own.name and not is_gone(sign, self._own):
-                self._await_silence(sign, stop)
-                if stop.is_set():  # too early to call the other silent
-                    return False
-                self._take_over(sign)
+            if sign.run.name != self._own.name:
+                continue
+            if is_gone(sign, self._own):
+                self._blame(sign)  # the rest goes on behind its last finished stage
+                continue
+            self._await_silence(sign, stop)
+            if stop.is_set():  # too early to call the other silent
+                return False
+            self._take_over(sign)
         self._ledger.workers.enter(self._own)
         self.look_around()
         return True
@@ -204,13 +218,24 @@ class Presence:
         )
 
     @contextmanager
-    def at_work(self, workflow: str) -> Iterator[None]:
-        """Count a case as in hand while something runs within; it is dropped where that raises."""
+    def at_work(self, case_id: str, attempt: int) -> Iterator[None]:
+        """Count a case as in hand while something runs within; it is dropped where that raises.
+
+        A case over which workers have died, beside others or not, is there alone the last time:
+        who was beside it is not to blame.
+        """
+        workflow = workflow_id(case_id, attempt)
         with self._counting:
             self._in_hand += 1
         has_ended = False
         try:
-            yield
+            if self._deaths(case_id, attempt) + 1 < DEATHS:
+                with self._company.beside_others():
+                    yield
+            else:
+                with self._company.alone():
+                    self._ledger.records.note(self._trial(case_id))
+                    yield
             has_ended = True
         finally:
             with self._counting:
@@ -253,39 +278,66 @@ class Presence:
         held = self._queue.held_by(dead.run.name)
         if not held:
             return
-        cases = {
-            workflow_id(one.case_id, one.attempt): one for one in self._ledger.cases.under_way()
-        }
-        for name in held:
-            if name in cases:
-                self._pass_on(cases[name], dead)
+        for case in self._under_way(held):
+            self._pass_on(case, dead)
         self._queue.let_go(held)
         self._ledger.workers.fell_silent(dead.run, cases=len(held))
         telemetry.worker_replaced(cases=len(held))
+
+    def _under_way(self, workflows: Collection[str]) -> tuple[Case, ...]:
+        """Return the cases of which one of the workflows is the current attempt."""
+        return tuple(
+            one
+            for one in self._ledger.cases.under_way()
+            if workflow_id(one.case_id, one.attempt) in workflows
+        )
 
     def _pass_on(self, case: Case, dead: WorkerSign) -> None:
         """Let a case run again, or set it apart: it may be what workers die of, one by one."""
         if dead.left_at:
             self._ledger.cases.rescue(case, why=f"its worker {dead.run.name} ended")
-        elif self._deaths(case) + 1 < DEATHS:
-            self._ledger.cases.rescue(case, why=f"its worker {dead.run.name} {_FELL_SILENT}")
-        else:
+        elif self._was_tried(case, dead):
             set_apart(self._ledger, case)
+        else:
+            self._ledger.cases.rescue(case, why=f"its worker {dead.run.name} {_FELL_SILENT}")
 
-    def _deaths(self, case: Case) -> int:
-        """Return how many workers fell silent over a case since a person looked at it."""
-        count = 0
-        for event in self._ledger.records.audit(case.case_id):
+    def _blame(self, dead: WorkerSign) -> None:
+        """Set apart the case that a worker had alone in its hands when it died."""
+        if dead.left_at:
+            return
+        held = self._queue.held_by(dead.run.name)
+        for case in self._under_way(held):
+            if self._was_tried(case, dead):
+                set_apart(self._ledger, case)
+                self._queue.let_go([workflow_id(case.case_id, case.attempt)])
+
+    def _deaths(self, case_id: str, attempt: int) -> int:
+        """Return how many workers died over a case since a person looked at it."""
+        count = self._queue.deaths(workflow_id(case_id, attempt))
+        for event in self._ledger.records.audit(case_id) if attempt else ():
             count = 0 if event.person else count + event.detail.endswith(_FELL_SILENT)
         return count
+
+    def _trial(self, case_id: str) -> AuditEvent:
+        """Return what the audit trail says of a case that is tried alone."""
+        return AuditEvent(
+            at=datetime.now(UTC), case_id=case_id, action=_TRIED, detail=self._own.instance
+        )
+
+    def _was_tried(self, case: Case, by: WorkerSign) -> bool:
+        """Whether a worker had a case of its own alone in its hands."""
+        return any(
+            (event.action, event.detail) == (_TRIED, by.run.instance)
+            for event in self._ledger.records.audit(case.case_id)
+        )
 
 
 def set_apart(ledger: Ledger, case: Case) -> None:
     """Quarantine a case at which workers died, before it holds up the others."""
     died = Defect(
         "worker-died",
-        f"The worker died {DEATHS} times while it ran this case; look whether memory was "
-        "short, then retry.",
+        f"Workers died {DEATHS} times over this case, the last time over it alone; look whether "
+        "memory was short, then retry.",
     )
     ledger.cases.close(case, CaseState.QUARANTINED, code=died.code, reason=died.sentence)
     telemetry.case_moved(

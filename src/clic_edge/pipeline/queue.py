@@ -34,7 +34,7 @@ QUEUES = (URGENT, FIRST_ATTEMPTS, RETRIES, BACKGROUND)
 LINE_VERSION = "2"
 """Version of the line's stages, not of the package: an upgrade takes over cases in flight."""
 DEATHS = 4
-"""So often may a worker die at one attempt of a case until a person has to look."""
+"""So often may workers die over a case until a person has to look; the last time over it alone."""
 _UNDER_WAY = ["ENQUEUED", "PENDING", "DELAYED"]
 _ENDED = ["SUCCESS", "ERROR", "CANCELLED"]
 
@@ -98,18 +98,12 @@ class DurableQueue:
         lost = wanted.keys() - {workflow.workflow_id for workflow in held}
         return tuple(wanted[name] for name in sorted(lost))
 
-    def deadly(self, cases: Iterable[Case]) -> tuple[Case, ...]:
-        """Return those at whose attempt workers have died `DEATHS` times."""
-        wanted = {workflow_id(case.case_id, case.attempt): case for case in cases}
-        if not wanted:
-            return ()
-        given_up = self._client.list_workflows(
-            workflow_ids=list(wanted),
-            status="MAX_RECOVERY_ATTEMPTS_EXCEEDED",
-            load_input=False,
-            load_output=False,
+    def deaths(self, workflow: str) -> int:
+        """Return how often a worker has died that had begun this, and began it again."""
+        found = self._client.list_workflows(
+            workflow_ids=[workflow], load_input=False, load_output=False
         )
-        return tuple(wanted[workflow.workflow_id] for workflow in given_up)
+        return sum((one.recovery_attempts or 1) - 1 for one in found)
 
     def held_by(self, worker: str) -> tuple[str, ...]:
         """Return the workflows that a worker has begun and not ended, of whatever line."""

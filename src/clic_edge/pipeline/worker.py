@@ -23,9 +23,8 @@ from clic_edge.ledger.records import HEARTBEAT
 from clic_edge.pipeline.clock import Clock, misdated
 from clic_edge.pipeline.delivery import deliver_again
 from clic_edge.pipeline.monitoring import patrol
-from clic_edge.pipeline.presence import set_apart
 from clic_edge.pipeline.process import process
-from clic_edge.pipeline.queue import DEATHS, LINE_VERSION, QUEUES, WORKFLOW, workflow_id
+from clic_edge.pipeline.queue import DEATHS, LINE_VERSION, QUEUES, WORKFLOW
 from clic_edge.pipeline.reconcile import reconcile
 from clic_edge.pipeline.retention import tidy
 from clic_edge.pipeline.returned import send_assessments, take_back
@@ -140,7 +139,7 @@ class Worker:
 
         @DBOS.workflow(name=WORKFLOW, max_recovery_attempts=DEATHS - 1)
         def process_case(case_id: str, attempt: int) -> str:
-            with self._presence.at_work(workflow_id(case_id, attempt)):
+            with self._presence.at_work(case_id, attempt):
                 return process(case_id, attempt, line=line, step=step)
 
         DBOS.launch()
@@ -212,22 +211,13 @@ class Worker:
 
     def _rescue(self) -> None:
         line = self._line
-        self._set_apart()
         under_way = line.ledger.cases.under_way()
         lost = self._presence.stranded(under_way)
         stranded = {case.case_id: case for case in lost}
-        patience = timedelta() if self._clock.went_back else line.patience.give_up_after
-        latest = datetime.now(UTC) + patience
-        stranded |= {case.case_id: case for case in misdated(under_way, latest=latest)}
+        waits = misdated(under_way, now=datetime.now(UTC), patience=line.patience.give_up_after)
+        stranded |= {case.case_id: case for case in waits}
         for case in stranded.values():
             line.ledger.cases.rescue(case)
-        self._clock.went_back = False
-
-    def _set_apart(self) -> None:
-        """Quarantine the cases that kill workers, before they hold up the others."""
-        ledger = self._line.ledger
-        for case in self._presence.deadly(ledger.cases.under_way()):
-            set_apart(ledger, case)
 
     def _tell_jump(self, by: timedelta) -> None:
         now = datetime.now(UTC)

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from clic_edge.dicom.reading import translated
+from clic_edge.dicom.reading import FOREIGN, translated
 from clic_edge.errors import ConfigError, Defect, Transient
 
 if TYPE_CHECKING:
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 MEMORY = Path("/dev/shm")  # noqa: S108 - private folders are made in it
 TIMEOUT_SECONDS = 300.0
 """104 organs on 300 slices of 512 x 512 take four seconds."""
+_LITTLE_ROOM = 1 << 20
+"""Bytes; who fails where less is free has had no room."""
 
 POSITION = re.compile(rb"\(0020,0032\) DS \[([^\]]*)\]")
 LARGEST_FRACTION = re.compile(rb"\(0062,000e\) US (\d+)")
@@ -102,13 +104,13 @@ def reread(content: bytes, copy: bytes, *, merged: bool) -> Iterator[Reread]:
     ConfigError
         ``geometry-reader-missing``: dcmqi or DCMTK isn't installed.
     Transient
-        ``geometry-reader-stopped``: time or memory ran out.
+        ``geometry-reader-stopped``: time or memory ran out, or room for dcmqi's answer.
     Defect
         ``geometry-unproved``: they can't read it, or crashed over it.
 
     """
-    memory = MEMORY if MEMORY.is_dir() else None
-    with ExitStack() as stack:
+    memory = MEMORY if MEMORY.is_dir() else Path(tempfile.gettempdir())
+    with _needing_room(memory), ExitStack() as stack:
         name = stack.enter_context(tempfile.TemporaryDirectory(dir=memory))
         source = stack.enter_context(_in_memory(content))
         readable = source if copy is content else stack.enter_context(_in_memory(copy))
@@ -215,6 +217,18 @@ def _in_memory(content: bytes) -> Iterator[_Source]:
         yield _Source(descriptor=descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def _needing_room(folder: Path) -> Iterator[None]:
+    """Blame a full folder for what fails within: dcmqi says success of what it could not write."""
+    try:
+        yield
+    except (Defect, *FOREIGN) as error:
+        disk = os.statvfs(folder)
+        if disk.f_bavail * disk.f_frsize < _LITTLE_ROOM:
+            raise _stopped("dcmqi") from error
+        raise
 
 
 def _stopped(name: str) -> Transient:
