@@ -38,6 +38,7 @@ def test_attempts_that_ended_are_forgotten_some_at_a_time_and_what_waits_stays(
     with queued.begin() as connection:
         for case in (*ENDED, "waiting"):
             queue.put(connection, case, 0, priority=Priority.ROUTINE, delay=None)
+    assert [queue.deaths(workflow_id(case, 0)) for case in ("waiting", "unknown")] == [0, 0]
     queue.let_go([workflow_id(case, 0) for case in ENDED])
     now = datetime.now(UTC)
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
+from servers import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -85,7 +86,9 @@ class FailingDisk:
 
     def repair(self) -> None:
         """Do what a person does, with nothing running on it: check it, and mount it again."""
-        subprocess.run(["umount", str(self.folder)], check=True)
+        umount = ["umount", str(self.folder)]
+        # Who was killed may still be on its way out.
+        wait_for(lambda: not subprocess.run(umount, check=False).returncode, "nothing is on it")
         checked = subprocess.run(["e2fsck", "-fy", self.device], check=False)
         assert checked.returncode in {0, 1}, "it is repaired"  # e2fsck(8): 1 is errors corrected
         _mount(self.device, self.folder)

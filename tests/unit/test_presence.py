@@ -223,6 +223,27 @@ def test_what_a_worker_had_alone_in_its_hands_when_it_died_is_set_apart_when_it_
     assert queue.by == {"a": names[1:]}
 
 
+def test_a_case_is_tried_alone_until_a_worker_has_outlived_an_attempt_at_it(
+    ledger: Ledger,
+) -> None:
+    case, mine, tried = running_case(ledger), a_presence(ledger, Held(), "a"), list[int]()
+
+    def run() -> Case:
+        current = ledger.cases.case(case.case_id)
+        with mine.at_work(current.case_id, current.attempt):
+            events = ledger.records.audit(current.case_id)
+            tried.append([event.action for event in events].count("tried-alone"))
+        begun = ledger.cases.begin(current.case_id, current.attempt)
+        assert begun
+        return begun
+
+    for _ in range(DEATHS - 1):
+        ledger.cases.rescue(run(), why="its worker b fell silent")
+    ledger.cases.wait(run(), delay=MOMENT, code="c", reason="r")
+    run()
+    assert tried == [0, 0, 0, 1, 1]
+
+
 def test_two_workers_of_one_name_do_not_run(ledger: Ledger) -> None:
     other = a_run("a", host="far")
     ledger.workers.enter(other)

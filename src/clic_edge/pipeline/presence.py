@@ -312,10 +312,14 @@ class Presence:
                 self._queue.let_go([workflow_id(case.case_id, case.attempt)])
 
     def _deaths(self, case_id: str, attempt: int) -> int:
-        """Return how many workers died over a case since a person looked at it."""
+        """Return how many workers died over a case, one after the other.
+
+        They count anew since one outlived an attempt at it, or a person looked at it.
+        """
         count = self._queue.deaths(workflow_id(case_id, attempt))
         for event in self._ledger.records.audit(case_id) if attempt else ():
-            count = 0 if event.person else count + event.detail.endswith(_FELL_SILENT)
+            is_outlived = event.action == CaseState.WAITING or event.person
+            count = 0 if is_outlived else count + event.detail.endswith(_FELL_SILENT)
         return count
 
     def _trial(self, case_id: str) -> AuditEvent:
