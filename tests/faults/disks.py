@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from servers import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,50 +70,6 @@ def small_disk(folder: Path, *, megabytes: int = 16) -> Iterator[SmallDisk]:
         yield SmallDisk(folder)
     finally:
         subprocess.run(["umount", "--lazy", str(folder)], check=True)
-
-
-@dataclass(frozen=True)
-class FailingDisk:
-    """A disk whose file system the kernel gives up, as it does when writing to it fails."""
-
-    folder: Path
-    device: str
-
-    def fail(self) -> None:
-        """Let nothing be written from now on, not even to files that are open for that."""
-        _mount("-o", "remount,abort", self.folder)
-
-    def repair(self) -> None:
-        """Do what a person does, with nothing running on it: check it, and mount it again."""
-        umount = ["umount", str(self.folder)]
-        # Who was killed may still be on its way out.
-        wait_for(lambda: not subprocess.run(umount, check=False).returncode, "nothing is on it")
-        checked = subprocess.run(["e2fsck", "-fy", self.device], check=False)
-        assert checked.returncode in {0, 1}, "it is repaired"  # e2fsck(8): 1 is errors corrected
-        _mount(self.device, self.folder)
-
-
-@contextmanager
-def failing_disk(folder: Path, *, megabytes: int = 128) -> Iterator[FailingDisk]:
-    """Mount a disk with a file system that can fail at a folder, which is made."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a disk")
-    folder.mkdir(parents=True, exist_ok=True)
-    image = folder.with_suffix(".image")
-    with image.open("wb") as file:
-        file.truncate(megabytes << 20)
-    subprocess.run(["mkfs.ext4", "-q", str(image)], check=True)
-    attach = ["losetup", "--find", "--show", str(image)]
-    attached = subprocess.run(attach, check=False, capture_output=True, text=True)
-    if attached.returncode:
-        pytest.skip(f"this machine has no loop device: {attached.stderr.strip()}")
-    device = attached.stdout.strip()
-    try:
-        _mount(device, folder)
-        yield FailingDisk(folder, device)
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=False)
-        subprocess.run(["losetup", "--detach", device], check=True)
 
 
 def _mount(*words: object) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from faults.bench import NOT_HELD_UP, WHEN_BACK, WRITTEN_BEFORE, Outcome, account
 from faults.boxes import HELD_AT, Box, box, light_study
-from faults.disks import failing_disk, small_disk
+from faults.disks import small_disk
 from faults.senders import offer
 from servers import wait_for
 from sites import CASE_SECONDS, SiteOptions, _appliance, study_handle
@@ -268,39 +268,6 @@ def test_senders_are_told_while_orthancs_disk_is_read_only(
             where="Orthanc's storage",
             others=WRITTEN_BEFORE,
             note="the sender is told 0xA700, out of resources, and sends again",
-        )
-    )
-
-
-def test_cases_wait_while_the_ledgers_disk_is_read_only(
-    tmp_path: Path, told: Callable[[Outcome], None]
-) -> None:
-    with failing_disk(tmp_path / "ledger") as disk:
-        database = f"sqlite:///{tmp_path}/ledger/clic-edge.sqlite"
-        with box(tmp_path / "box", SiteOptions(database=database)) as here:
-            processes = (here.orthanc, here.worker, here.web)
-            for process in processes:
-                process.start()
-            with here.held("predict", 71) as study_id:
-                disk.fail()
-                here.let_go("predict")
-                other = here.send_beside(72)
-                log = here.site.log
-                wait_for(lambda: "database-away" in log.read_text(), "the worker says so")
-            for process in processes:  # a disk that failed is looked after with nothing on it
-                process.kill()
-            _appliance(here.site.settings).engine.dispose()
-            disk.repair()
-            for process in processes:
-                process.start()
-            here.await_ends(study_id, other)
-            found = account(here.site, [study_id, other])
-    told(
-        found.outcome(
-            fault="A disk turns read-only",
-            where="the ledger's",
-            others=WHEN_BACK,
-            note="the sender is told success; the worker says `database-away` in its log",
         )
     )
 
