@@ -77,8 +77,9 @@ def no_other_orthanc(root: Path) -> None:
         )
     )
     for path in sorted((root / "etc/orthanc").glob("*")):
-        content = hashlib.md5(path.read_bytes()).hexdigest()  # noqa: S324 - as dpkg keeps it
-        if path.is_file() and (f"/etc/orthanc/{path.name}", content) not in known:
+        content = path.read_bytes() if path.is_file() else b""
+        digest = hashlib.md5(content).hexdigest()  # noqa: S324 - as dpkg keeps it
+        if (f"/etc/orthanc/{path.name}", digest) not in known:
             raise Unfit(
                 f"An Orthanc was set up by hand on this machine (/etc/orthanc/{path.name}); take "
                 "another machine, or move its configuration and its storage away first."

@@ -22,18 +22,23 @@ from datetime import UTC, datetime
 from functools import cached_property, partial
 from pathlib import Path
 from queue import Empty, Full, Queue
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from clic_edge.app import Appliance
 from clic_edge.dicom.nesting import is_deeper
 from clic_edge.domain.constancy import PHANTOM_AE_TITLE
 from clic_edge.errors import ClicEdgeError, Refusal, Transient
 from clic_edge.pacs.connected import connected
+from clic_edge.pacs.guarding import ROUTE as GUARD_ROUTE
+from clic_edge.pacs.guarding import Guarded, is_guarded
 from clic_edge.pacs.orthanc import OrthancArchive
 from clic_edge.pipeline.capacity import Capacity, Reserve, study_handle
 from clic_edge.pipeline.intake import intake
 from clic_edge.pipeline.senders import Answer, Doorkeeper
 from clic_edge.pipeline.status import study_status
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 ROUTE = "/clic-edge/studies/([0-9a-f-]{44})"
 STORING = re.compile(r"/instances/?|/.+/studies(/[0-9.]+)?/?")
@@ -323,6 +328,25 @@ class Front:
         self._orthanc.LogWarning(f"clic-edge: {sentence}")
 
 
+def _guard(orthanc: OrthancModule) -> Callable[..., None]:
+    """Return what tells whether this very process is guarded; where it is not, the log has it."""
+    guarded = is_guarded(Path("/proc/self/maps").read_text(errors="replace"))
+    if not guarded:
+        orthanc.LogWarning(
+            "clic-edge: nothing bounds how deep sequences may lie in each other: whoever reaches "
+            "the port can end Orthanc; `clic-edge check` says what to do"
+        )
+    answer = Guarded(nesting=guarded).model_dump_json()
+
+    def on_guard(output: RestOutput, _uri: str, **request: object) -> None:
+        if request["method"] == "GET":
+            output.AnswerBuffer(answer, "application/json")
+        else:
+            output.SendMethodNotAllowed("GET")
+
+    return on_guard
+
+
 def _answer(output: RestOutput, status: int, sentence: str) -> None:
     output.SendHttpStatus(status, sentence, len(sentence.encode()))
 
@@ -337,5 +361,6 @@ def register(orthanc: OrthancModule) -> Front:
     orthanc.RegisterIncomingCStoreInstanceFilter(front.on_c_store)
     orthanc.RegisterIncomingHttpRequestFilter(front.on_http)
     orthanc.RegisterRestCallback(ROUTE, front.on_request)
+    orthanc.RegisterRestCallback(GUARD_ROUTE, _guard(orthanc))
     orthanc.ExtendOrthancExplorer(BUTTON)
     return front

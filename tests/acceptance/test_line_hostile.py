@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import httpx
@@ -12,6 +13,8 @@ from hostile_studies import HOSTILE, SCRIPT, send_files
 from sites import hippocampus_study, results_in
 
 from clic_edge.domain.case import CaseState
+from clic_edge.pacs.guarding import says_guarded
+from clic_edge.pacs.rest import HttpRest, OrthancPeer
 
 if TYPE_CHECKING:
     from sites import Site
@@ -23,6 +26,8 @@ FIRST = 700
 def test_hostile_studies_end_by_name_and_the_good_one_among_them_is_delivered(site: Site) -> None:
     for number, study in enumerate(HOSTILE.values(), FIRST):
         assert send_files(study.files(number), site.orthanc, study.syntax) == {study.status}
+    with closing(HttpRest(OrthancPeer(url=site.orthanc.url))) as orthanc:
+        assert says_guarded(orthanc) == bool(nesting_guard())
     if nesting_guard():
         assert by_c_store(deep(100_000), site.orthanc) is None
         assert by_command(20_000, site.orthanc)

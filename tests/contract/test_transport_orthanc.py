@@ -10,6 +10,12 @@ from typing import TYPE_CHECKING
 import pytest
 from factories import Stack, make_datasets, ramp
 from faulty_pacs import answering_http, deaf_port
+from pydicom.uid import (
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
+from pynetdicom import AE
 from results_in_code import make_result
 from servers import (
     OrthancOptions,
@@ -37,6 +43,7 @@ if TYPE_CHECKING:
     ArchiveAt = Callable[..., OrthancArchive]
 
 pytestmark = pytest.mark.servers
+JPIP_DEFLATED = "1.2.840.10008.1.2.4.95"
 
 
 @pytest.fixture
@@ -244,6 +251,16 @@ def test_a_password_is_sent_and_its_absence_is_named(archive_at: ArchiveAt) -> N
     assert "HTTP 401" in caught.value.sentence
 
 
+def accepted_syntax(server: OrthancServer, *offered: str) -> str:
+    """Return which of some transfer syntaxes Orthanc takes for a CT image; empty for none."""
+    entity = AE(ae_title="MODALITY")
+    entity.add_requested_context(CTImageStorage, list(offered))
+    association = entity.associate("127.0.0.1", server.dicom_port, ae_title=server.ae_title)
+    taken = [str(one.transfer_syntax[0]) for one in association.accepted_contexts]
+    association.release()
+    return "".join(taken)
+
+
 def test_the_template_of_the_appliance_starts_and_keeps_what_it_promises(
     root: Path, tmp_path: Path, archive_at: Callable[[str], OrthancArchive]
 ) -> None:
@@ -272,6 +289,9 @@ def test_the_template_of_the_appliance_starts_and_keeps_what_it_promises(
         assert server.get("/system")["DicomAet"] == "CLICEDGE"
         assert {"dicom-web", "gdcm", "python"} <= set(server.get("/plugins"))
         shown = server.get("/shown")
+        deflated = (DeflatedExplicitVRLittleEndian, JPIP_DEFLATED)
+        assert accepted_syntax(server, *deflated) == "", "what it inflates is not bounded"
+        assert accepted_syntax(server, *deflated, ImplicitVRLittleEndian) == ImplicitVRLittleEndian
         send_datasets([first], server)
         first.PatientName = "Another^Name"
         send_datasets([first, second], server)

@@ -143,6 +143,10 @@ def changed_orthanc(machine: Path) -> None:
     (machine / "etc/orthanc/orthanc.json").write_text('{"Name": "ours"}')
 
 
+def folder_of_orthanc(machine: Path) -> None:
+    (machine / "etc/orthanc/scripts").mkdir()
+
+
 def studies_in_orthanc(machine: Path) -> None:
     (machine / "var/lib/orthanc/db-v6").mkdir(parents=True)
     (machine / "var/lib/orthanc/db-v6/index").touch()
@@ -166,6 +170,7 @@ UNFIT: dict[str, tuple[Callable[[Path], None], str]] = {
     "another Debian": (another_debian, "This is Debian GNU/Linux 13 (trixie)"),
     "a port in use": (taken_port, "Port 8042, which Orthanc needs, is in use"),
     "an Orthanc whose file was changed": (changed_orthanc, "An Orthanc was set up by hand"),
+    "an Orthanc with a folder of its own": (folder_of_orthanc, "An Orthanc was set up by hand"),
     "an Orthanc with studies": (studies_in_orthanc, "An Orthanc of this machine holds studies"),
     "a newer version": (newer_version, "Version 1.10.0 is installed, and this is 1.9.0"),
     "a newer ledger": (newer_ledger, "The ledger is of a newer version (revision 0003)"),

@@ -92,6 +92,16 @@ def test_the_drop_in_names_them_and_a_name_without_an_address_is_said(tmp_path: 
     assert '\nReadWritePaths="-/srv/results"\n' in text
 
 
+def test_the_nights_backup_reaches_the_database_and_nobody_else(tmp_path: Path) -> None:
+    settings = tmp_path / "clic-edge.toml"
+    database = "postgresql+psycopg://clicedge@192.0.2.9/clicedge"
+    settings.write_text(f'[appliance]\ndatabase = "{database}"\n{NAMED}')
+    CliRunner().invoke(app, ["-c", str(settings), "site", "network", "--into", str(tmp_path)])
+    text = (tmp_path / "clic-edge-backup.service.d" / "50-network.conf").read_text()
+    allowed = [line for line in text.splitlines() if not line.startswith("#")]
+    assert allowed == ["[Service]", "IPAddressAllow=192.0.2.9"]
+
+
 def test_no_name_of_the_settings_begins_a_line_of_a_unit(tmp_path: Path) -> None:
     settings = tmp_path / "clic-edge.toml"
     settings.write_text(

@@ -163,8 +163,9 @@ def ledger(settings: Path) -> Ledger:
 
 
 @pytest.fixture
-def orthanc(settings: Path) -> Iterator[StandIn]:
-    """Yield an Orthanc with one study that the pipeline takes."""
+def orthanc(settings: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    """Yield an Orthanc, guarded as its unit has it, with one study that the pipeline takes."""
+    monkeypatch.setattr(plugin, "is_guarded", lambda _: True)
     instances = ["instance-1", "instance-2"]
     file = hostile_files.part10(hostile_files.image(1))
     study_tags = {"StudyInstanceUID": "1.2.3", "PatientName": NAME}
@@ -203,8 +204,24 @@ def test_it_registers_a_callback_a_route_and_a_button(orthanc: StandIn) -> None:
         "c-store": front.on_c_store,
         "http": front.on_http,
         plugin.ROUTE: front.on_request,
+        plugin.GUARD_ROUTE: orthanc.callbacks[plugin.GUARD_ROUTE],
     }
     assert orthanc.script == BUTTON
+
+
+def test_it_says_to_the_log_and_to_who_asks_whether_the_parser_is_guarded(
+    orthanc: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for guarded in (True, False):
+        monkeypatch.setattr(plugin, "is_guarded", lambda _, is_so=guarded: is_so)
+        register(orthanc)
+        output = Output()
+        orthanc.callbacks[plugin.GUARD_ROUTE](output, plugin.GUARD_ROUTE, method="GET")
+        assert (output.status, json.loads(output.body)) == (200, {"nesting": guarded})
+    (warning,) = orthanc.warnings
+    assert "can end Orthanc" in warning
+    orthanc.callbacks[plugin.GUARD_ROUTE](output, plugin.GUARD_ROUTE, method="DELETE")
+    assert output.status == 405
 
 
 def test_a_stable_study_is_queued(orthanc: StandIn, ledger: Ledger) -> None:

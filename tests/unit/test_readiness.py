@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from clic_edge.config import Pipeline, load_settings
 from clic_edge.config.secrets import secret_files
 from clic_edge.errors import ConfigError, Transient
+from clic_edge.pacs.guarding import is_guarded
 from clic_edge.readiness.files import certificate, dicom_tls, permissions
 from clic_edge.readiness.finding import Finding, Verdict, found
 from clic_edge.readiness.machine import FULL, SCARCE, clock, disk
+from clic_edge.readiness.servers import guard
 from clic_edge.readiness.settings import constancy, ports
 
 if TYPE_CHECKING:
@@ -59,6 +61,54 @@ def test_an_error_is_a_no_with_its_sentence_and_its_exit_code() -> None:
     one = found("server", look, to_do="start it")
     assert (one.what, one.verdict, one.to_do) == ("server", Verdict.NO, "start it")
     assert (one.seen, one.code, one.exit_code) == ("Nobody answers.", "away", 4)
+
+
+MAPS = """\
+7f01-7f02 r-xp 00001000 fe:00 1 /opt/clic-edge/0.1.0-1a2b3c4d/appliance/orthanc/nesting.so
+7f03-7f04 r-xp 00001000 fe:00 2 /usr/lib/x86_64-linux-gnu/libdcmdata.so.17.3.6.7
+7ffd-7ffe rw-p 00000000 00:00 0 [stack]
+"""
+
+
+def test_a_parser_is_guarded_where_the_guard_lies_beside_the_parser_that_it_was_made_for() -> None:
+    assert is_guarded(MAPS)
+    assert not is_guarded(MAPS.replace("nesting", "clock")), "it was not loaded"
+    assert not is_guarded(MAPS.replace("libdcmdata", "libOrthanc")), "linked into Orthanc"
+    assert not is_guarded(MAPS.replace("so.17", "so.19")), "another version"
+
+
+class Answering:
+    """An archive that answers one thing."""
+
+    def __init__(self, body: bytes | None) -> None:
+        self._body = body
+
+    def get(self, path: str) -> bytes | None:  # noqa: D102 - as `Rest`
+        assert path == "/clic-edge/guard"
+        return self._body
+
+    def opening(self, _instance_id: str, _most: int) -> bytes | None:  # noqa: D102 - as `Rest`
+        raise NotImplementedError
+
+    def post(self, _path: str, _body: bytes) -> bytes | None:  # noqa: D102 - as `Rest`
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("body", "verdict", "told"),
+    [
+        (b'{"nesting": true}', Verdict.OK, ""),
+        (b'{"nesting": false}', Verdict.LOOK, "LD_PRELOAD"),
+        (None, Verdict.LOOK, "plugin"),
+        (b"<html>", Verdict.NO, "status"),
+    ],
+)
+def test_a_parser_without_its_guard_or_plugin_is_told_with_what_to_do(
+    body: bytes | None, verdict: Verdict, told: str
+) -> None:
+    one = guard(Answering(body))
+    assert one.verdict is verdict
+    assert told in one.to_do
 
 
 SETTINGS = """\

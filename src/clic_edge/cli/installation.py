@@ -31,6 +31,7 @@ _SITE = "20-site.json"
 _ORTHANC, _GROUP = "clic-edge-orthanc", "clic-edge"
 _RESOLVER = Path("/etc/resolv.conf")
 _DROP_IN = Path("clic-edge-worker.service.d") / "50-network.conf"
+_OF_BACKUP = Path("clic-edge-backup.service.d") / "50-network.conf"
 
 
 @app.command()
@@ -43,6 +44,8 @@ def network(
 ) -> None:
     """Write whom the worker may reach: Orthanc, and who the settings name, as systemd knows it.
 
+    The backup of the night may reach the database, where that is on another machine.
+
     Names are resolved now: run it again when an address changes, then `systemctl daemon-reload`
     and restart the worker. A name without an address is left out and said; the exit code is 4.
 
@@ -50,10 +53,12 @@ def network(
     """
     settings = load_settings(context_of(context).settings_path)
     found = {peer: addresses_of(peer) for peer in peers(settings)}
-    text = "\n".join(_lines(settings, found)) + "\n"
+    text = "\n".join([*_allowed(found), *_folders(settings)]) + "\n"
     if into is None:
         typer.echo(text, nl=False)
     else:
+        database = {one: found[one] for one in found if one.what == "appliance.database"}
+        _write(into / _OF_BACKUP, "\n".join(_allowed(database)) + "\n")
         _write(into / _DROP_IN, text)
         note(f"{into / _DROP_IN}: {sum(bool(one) for one in found.values())} of {len(found)}")
     if lost := [f"{peer.host} ({peer.what})" for peer, those in found.items() if not those]:
@@ -100,7 +105,7 @@ def addresses_of(peer: Peer) -> tuple[str, ...]:
     return tuple(sorted({str(address[0]) for *_, address in found}))
 
 
-def _lines(settings: Settings, found: dict[Peer, tuple[str, ...]]) -> Iterator[str]:
+def _allowed(found: dict[Peer, tuple[str, ...]]) -> Iterator[str]:
     yield "# Written by `clic-edge site network`; run it again when the settings or addresses change."
     yield "[Service]"
     for peer, addresses in found.items():
@@ -110,6 +115,9 @@ def _lines(settings: Settings, found: dict[Peer, tuple[str, ...]]) -> Iterator[s
     if any(peer.host not in addresses for peer, addresses in found.items()):
         yield "# who resolves names"
         yield from (f"IPAddressAllow={address}" for address in _resolvers())
+
+
+def _folders(settings: Settings) -> Iterator[str]:
     for name, destination in settings.destinations.items():
         if isinstance(destination, FolderDestination):
             yield f"# destinations.{_in_line(name)}"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 from clic_edge.config import DimseDestination, destination_profile
 from clic_edge.domain.pressure import Pressure
 from clic_edge.errors import ConfigError, Transient
 from clic_edge.ledger.database import require_ledger
+from clic_edge.pacs.guarding import says_guarded
 from clic_edge.pacs.probe import offers
 from clic_edge.readiness.finding import Finding, Verdict, failed, found
 from clic_edge.transports import dimse_peer, probe_destination
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from clic_edge.app import Appliance
     from clic_edge.ledger import Ledger
     from clic_edge.pacs.association import DimsePeer
+    from clic_edge.pacs.rest import Rest
 
 _ECHO: Final = "is the PACS up, does it know us by our AE title, and does the firewall let us?"
 
@@ -25,11 +28,15 @@ _ECHO: Final = "is the PACS up, does it know us by our AE title, and does the fi
 def servers(appliance: Appliance) -> Iterator[Finding]:
     """Yield what each server answers; nothing is stored anywhere."""
     settings = appliance.settings
-    yield found(
+    orthanc = found(
         f"Orthanc at {settings.orthanc.url}",
         lambda: _answers(lambda: appliance.archive().changes(0)),
         to_do="systemctl status clic-edge-orthanc",
     )
+    yield orthanc
+    if orthanc.verdict is Verdict.OK:
+        with closing(appliance.rest()) as rest:
+            yield guard(rest)
     ledger = _ledger(appliance)
     yield ledger
     if ledger.verdict is Verdict.OK:
@@ -53,6 +60,31 @@ def _ledger(appliance: Appliance) -> Finding:
 
     return found(
         "ledger", look, to_do="systemctl status clic-edge-worker, which makes it and keeps it"
+    )
+
+
+def guard(rest: Rest) -> Finding:
+    """Return whether Orthanc's plugin runs, and has its parser guarded (decision 0037)."""
+    what = "Orthanc's parser"
+    try:
+        guarded = says_guarded(rest)
+    except Transient as hindrance:
+        return failed(what, hindrance, to_do="systemctl status clic-edge-orthanc")
+    if guarded:
+        return Finding(what=what, seen="nested sequences are bounded")
+    if guarded is None:
+        return Finding(
+            what=what,
+            seen="no plugin of this version says whether it is guarded",
+            verdict=Verdict.LOOK,
+            to_do="systemctl restart clic-edge-orthanc; without its plugin it refuses no sender",
+        )
+    return Finding(
+        what=what,
+        seen="not guarded: whoever reaches the DICOM port can end Orthanc by nested sequences",
+        verdict=Verdict.LOOK,
+        to_do="start it with LD_PRELOAD=…/appliance/orthanc/nesting.so, as the unit does "
+        "(docs/reference/limits.md)",
     )
 
 
