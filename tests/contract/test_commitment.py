@@ -13,6 +13,8 @@ from factories import CANARY, Patient
 from faulty_pacs import AE_TITLE, Commitment, Fault, FaultyPacs, answering_http, faulty_pacs
 from pydicom.dataset import Dataset
 from pynetdicom import AE
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import N_EVENT_REPORT
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance
 from results_in_code import make_result, make_results
 from servers import (
@@ -27,7 +29,9 @@ from servers import (
 from clic_edge.domain.confirmation import Confirmation, Proof, is_proven
 from clic_edge.domain.result import Receipt, ResultKind
 from clic_edge.errors import ConfigError, Transient
+from clic_edge.pacs.association import associated, listen
 from clic_edge.pacs.commitment import (
+    CONTEXTS,
     CommitmentTerms,
     CommitmentWitness,
     Report,
@@ -193,6 +197,27 @@ def test_a_report_on_the_association_of_the_request_is_answered_before_that_is_r
         wait_for(lambda: bool(pacs.answers), "our answer to the report")
     assert _says(confirmations) == [(True, "committed")] * 2
     assert pacs.answers == [0x0000]
+
+
+def test_a_report_that_comes_when_the_association_is_released_holds_up_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ended, the_real_one = threading.Event(), Association.release
+
+    def release(association: Association) -> None:
+        association.dimse.msg_queue.put((1, N_EVENT_REPORT()))
+        wait_for(association.dimse.msg_queue.empty, "the report to be taken")
+        the_real_one(association)
+
+    def open_and_release() -> None:
+        with associated(_peer(pacs), CONTEXTS) as association:
+            listen(association)
+        ended.set()
+
+    with faulty_pacs(Fault(commitment=Commitment())) as pacs:
+        monkeypatch.setattr(Association, "release", release)
+        threading.Thread(target=open_and_release, daemon=True).start()
+        assert ended.wait(START_SECONDS)
 
 
 @pytest.mark.parametrize("proposes_roles", [True, False])

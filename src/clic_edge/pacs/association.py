@@ -172,13 +172,17 @@ def _released_at_the_end(association: Association) -> Iterator[None]:
 
     pynetdicom answers in a thread of its own and does not wait for that when it releases: an
     answer after the request for release ends the thread that sends, and nobody takes the peer's.
+    What comes when we release is let go, as the release waits for that thread to rest.
     """
     answering = threading.Lock()
     serve = association._serve_request  # noqa: SLF001 - there is no public door to it
 
     def serve_request(message: DimseServiceType, context_id: int) -> None:
-        with answering:
-            serve(message, context_id)
+        if answering.acquire(blocking=False):
+            try:
+                serve(message, context_id)
+            finally:
+                answering.release()
 
     association._serve_request = serve_request  # type: ignore[method-assign, assignment] # noqa: SLF001 - as above
     try:
