@@ -244,6 +244,23 @@ def test_a_case_is_tried_alone_until_a_worker_has_outlived_an_attempt_at_it(
     assert tried == [0, 0, 0, 1, 1]
 
 
+def test_a_case_that_was_alone_and_outlived_is_not_held_against_a_later_attempt_of_that_worker(
+    ledger: Ledger,
+) -> None:
+    case = running_case(ledger)
+    queue = Held(begun=Counter({workflow_id(case.case_id, 0): DEATHS - 1}))
+    dead = replace(this_run("a", "died later", slots=2), pid=-1)
+    ledger.workers.enter(dead)
+    died = Presence(ledger, queue, dead, lost_after=MOMENT)  # type: ignore[arg-type]
+    with died.at_work(case.case_id, 0):
+        ledger.cases.wait(case, delay=MOMENT, code="c", reason="the PACS is away")
+    assert ledger.cases.begin(case.case_id, 1)
+    with died.at_work(case.case_id, 1):
+        queue.by["a"] = [workflow_id(case.case_id, 1)]
+        a_presence(ledger, queue, "watcher").look_around()
+    assert ledger.cases.case(case.case_id).state is CaseState.RECEIVED
+
+
 def test_two_workers_of_one_name_do_not_run(ledger: Ledger) -> None:
     other = a_run("a", host="far")
     ledger.workers.enter(other)

@@ -318,8 +318,7 @@ class Presence:
         """
         count = self._queue.deaths(workflow_id(case_id, attempt))
         for event in self._ledger.records.audit(case_id) if attempt else ():
-            is_outlived = event.action == CaseState.WAITING or event.person
-            count = 0 if is_outlived else count + event.detail.endswith(_FELL_SILENT)
+            count = 0 if _is_outlived(event) else count + event.detail.endswith(_FELL_SILENT)
         return count
 
     def _trial(self, case_id: str) -> AuditEvent:
@@ -329,11 +328,17 @@ class Presence:
         )
 
     def _was_tried(self, case: Case, by: WorkerSign) -> bool:
-        """Whether a worker had a case of its own alone in its hands."""
-        return any(
-            (event.action, event.detail) == (_TRIED, by.run.instance)
-            for event in self._ledger.records.audit(case.case_id)
-        )
+        """Whether a worker had a case of its own alone in its hands, and has not outlived that."""
+        was_tried = False
+        for event in self._ledger.records.audit(case.case_id):
+            is_trial = (event.action, event.detail) == (_TRIED, by.run.instance)
+            was_tried = is_trial or (was_tried and not _is_outlived(event))
+        return was_tried
+
+
+def _is_outlived(event: AuditEvent) -> bool:
+    """Whether a worker ended an attempt at a case, or a person looked at it."""
+    return event.action == CaseState.WAITING or bool(event.person)
 
 
 def set_apart(ledger: Ledger, case: Case) -> None:
