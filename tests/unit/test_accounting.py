@@ -292,6 +292,22 @@ def test_a_result_that_is_to_be_sent_again_is_replaced_like_one_that_is_held(day
     assert held.sop_instance_uid == day.result.sop_instance_uid
 
 
+def test_a_result_that_is_refused_when_it_is_sent_again_is_taken_back_like_one_that_is_held(
+    day: Day,
+) -> None:
+    send_again(day.ledger, day.case_id, person="Ida", reason="the disk is back")
+    day.pacs.refuses = True
+    deliver_again(day.line())
+    (receipt,) = day.ledger.deliveries.receipts(day.case_id)
+    assert not receipt.accepted
+    assert day.ledger.deliveries.to_send_again() == ()
+    assert day.ledger.withdrawals.can(day.case_id)
+    later = Admission(case_id="later", study_id="good", pipeline="brain", series_ids=("one",))
+    day.ledger.cases.admit(later)
+    (held,) = day.ledger.deliveries.replaced("later")
+    assert held.sop_instance_uid == day.result.sop_instance_uid
+
+
 def test_a_study_of_two_patients_is_sent_again_for_neither(day: Day) -> None:
     send_again(day.ledger, day.case_id, person="Ida", reason="the disk is back")
     day.shelf.studies["other"] = replace(day.shelf.studies["good"], study_id="other")

@@ -14,7 +14,7 @@ from clic_edge.domain.clean import SeriesCertificate  # noqa: TC001 - as above
 from clic_edge.domain.result import Receipt, ResultKind
 from clic_edge.errors import ConfigError
 from clic_edge.ledger.cases import RETRYABLE
-from clic_edge.ledger.deliveries import AGAIN
+from clic_edge.ledger.deliveries import was_taken
 from clic_edge.ledger.withdrawals import STAYS
 
 if TYPE_CHECKING:
@@ -257,7 +257,7 @@ def _withdrawal(ledger: Ledger, case_id: str) -> TakenBack | None:
         return None
     kinds = {row.sop_instance_uid: row.kind for row in ledger.deliveries.results(case_id)}
     receipts = ledger.deliveries.receipts(case_id)
-    taken = [one for one in receipts if one.accepted or one.status == AGAIN]
+    taken = [one for one in receipts if was_taken(one)]
     holding = {one.destination for one in taken if kinds.get(one.sop_instance_uid) not in STAYS}
     told = {
         one.destination for one in taken if kinds.get(one.sop_instance_uid) is ResultKind.REJECTION

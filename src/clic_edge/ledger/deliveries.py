@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 AGAIN: Final = "to be sent again"
 """Status of what a destination has lost, until it has answered anew."""
+SENT_AGAIN: Final = "sent again: "
+"""Before the status of what a destination had accepted once, and refused when it was sent anew."""
+_LONGEST_STATUS = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,20 +98,22 @@ class DeliveryStore:
             ``result-not-repeatable``: the same UID came with other bytes before.
 
         """
+        rows = [
+            {name: getattr(one, name) for name in ResultReference.__slots__}
+            | {"case_id": case_id, "digest": hashlib.sha256(one.content).hexdigest()}
+            | {"current": True, "prediction_id": told_of.get(one.sop_instance_uid)}
+            for one in results  # before the transaction: all other writers would wait
+        ]
         with self._engine.begin() as connection:
-            for result in results:
-                digest = hashlib.sha256(result.content).hexdigest()
-                row = {name: getattr(result, name) for name in ResultReference.__slots__}
-                row |= {"case_id": case_id, "digest": digest, "current": True}
-                row |= {"prediction_id": told_of.get(result.sop_instance_uid)}
+            for row in rows:
                 if insert_once(connection, result_objects, [row]):
                     continue
                 query = sa.select(result_objects.c.digest)
-                known = result_objects.c.sop_instance_uid == result.sop_instance_uid
-                if connection.scalar(query.where(known)) != digest:
+                known = result_objects.c.sop_instance_uid == row["sop_instance_uid"]
+                if connection.scalar(query.where(known)) != row["digest"]:
                     raise Defect(
                         "result-not-repeatable",
-                        f"The {result.kind} was written again with other content; "
+                        f"The {row['kind']} was written again with other content; "
                         "nothing was sent twice.",
                     )
                 connection.execute(result_objects.update().where(known).values(current=True))
@@ -167,11 +172,16 @@ class DeliveryStore:
             return connection.scalar(count) or 0
 
     def receive(self, given: tuple[Receipt, ...]) -> None:
-        """Remember a destination's answers; the newest answer for an object counts."""
+        """Remember a destination's answers; the newest answer for an object counts.
+
+        What it had accepted and refuses when it is sent anew, it may hold all the same.
+        """
         with self._engine.begin() as connection:
             for receipt in given:
-                row = {name: getattr(receipt, name) for name in Receipt.__slots__}
-                insert_or_replace(connection, receipts, row | {"received_at": datetime.now(UTC)})
+                if receipt.accepted or not _refused_again(connection, receipt):
+                    row = {name: getattr(receipt, name) for name in Receipt.__slots__}
+                    row |= {"received_at": datetime.now(UTC)}
+                    insert_or_replace(connection, receipts, row)
 
     def receipts(self, case_id: str) -> tuple[Receipt, ...]:
         """Return the newest answer of each destination for each object of a case."""
@@ -236,9 +246,26 @@ def _receipt_of_it(which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     return sa.select(sa.literal(1)).where(this, which).correlate(result_objects).exists()
 
 
-WAS_TAKEN: Final = _receipt_of_it(receipts.c.accepted | (receipts.c.status == AGAIN))
+_WAS_TAKEN_ONCE = (receipts.c.status == AGAIN) | receipts.c.status.startswith(SENT_AGAIN)
+WAS_TAKEN: Final = _receipt_of_it(receipts.c.accepted | _WAS_TAKEN_ONCE)
 """A destination accepted the object; that it lost one part, it may tell, and have another."""
 _STAYS = result_objects.c.kind.in_([ResultKind.ASSESSMENT, ResultKind.REJECTION])
+
+
+def was_taken(receipt: Receipt) -> bool:
+    """Whether a destination accepted the object at any time; in SQL, `WAS_TAKEN`."""
+    return receipt.accepted or receipt.status == AGAIN or receipt.status.startswith(SENT_AGAIN)
+
+
+def _refused_again(connection: sa.Connection, receipt: Receipt) -> bool:
+    """Keep that a destination refuses what it had accepted once; False of what it never had."""
+    this = (receipts.c.destination == receipt.destination) & (
+        receipts.c.sop_instance_uid == receipt.sop_instance_uid
+    )
+    status = f"{SENT_AGAIN}{receipt.status}"[:_LONGEST_STATUS]
+    change = receipts.update().where(this, _WAS_TAKEN_ONCE)
+    values = {"accepted": False, "status": status, "received_at": datetime.now(UTC)}
+    return connection.execute(change.values(**values)).rowcount > 0
 
 
 def _resendable(case_id: str) -> sa.ColumnElement[bool]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from clic_edge.domain.prediction import ModelIdentity
 from clic_edge.domain.result import ResultKind
 from clic_edge.errors import ClicEdgeError, Defect, Refusal
-from clic_edge.ledger.deliveries import AGAIN
+from clic_edge.ledger.deliveries import was_taken
 from clic_edge.ledger.withdrawals import STAYS
 from clic_edge.pipeline.delivery import deliver_kind
 from clic_edge.results.check_summary import check_told
@@ -75,7 +75,7 @@ def _story(line: Line, case: Case, withdrawal: Withdrawal) -> Story:
 def _sent(line: Line, case: Case) -> tuple[ResultReference, ...]:
     """Return what counts of a case and a destination has accepted."""
     receipts = line.ledger.deliveries.receipts(case.case_id)
-    taken = {one.sop_instance_uid for one in receipts if one.accepted or one.status == AGAIN}
+    taken = {one.sop_instance_uid for one in receipts if was_taken(one)}
     return tuple(
         row
         for row in line.ledger.deliveries.results(case.case_id)
