@@ -27,6 +27,7 @@ from sqlalchemy.exc import (
 from sqlalchemy.pool import StaticPool
 
 from clic_edge.errors import ConfigError, Defect, Transient
+from clic_edge.ledger.passfile import with_password
 from clic_edge.ledger.sql import begin_writing
 
 if TYPE_CHECKING:
@@ -51,14 +52,15 @@ def open_engine(url: str) -> Engine:
     Raises
     ------
     ConfigError
-        ``database-url``: the URL is malformed, or no driver of that name is installed.
+        ``database-url``: the URL is malformed, or no driver of that name is installed;
+        ``no-secret``, as `with_password`.
 
     """
     try:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed)
-        return sa.create_engine(parsed, pool_size=20, pool_pre_ping=True)
+        return sa.create_engine(with_password(parsed), pool_size=20, pool_pre_ping=True)
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(
             "database-url",
