@@ -22,10 +22,12 @@ scratch=''
 
 say() { printf 'clic-edge: %s\n' "$*"; }
 
-refuse() {
-	printf 'clic-edge: %s Nothing was changed.\n' "$*" >&2
+give_up() {
+	printf 'clic-edge: %s\n' "$*" >&2
 	exit 1
 }
+
+refuse() { give_up "$* Nothing was changed."; }
 
 usage() {
 	cat <<-'HELP'
@@ -323,7 +325,7 @@ keep_ledger() {
 	file=$state/backups/before-$2-$(date +%Y%m%dT%H%M%S).backup
 	if ! as_service worker "$home/$1/venv/bin/clic-edge" ledger backup "$file" >/dev/null; then
 		start_services
-		refuse "The ledger could not be backed up, so $1 runs on."
+		give_up "The ledger could not be backed up, so $1 runs on as it was; $2 lies unpacked beside it."
 	fi
 	printf '%s\n' "$file" >"$home/$2/ledger-before"
 }
