@@ -17,7 +17,7 @@ from clic_edge.readiness.files import certificate, dicom_tls, permissions
 from clic_edge.readiness.finding import Finding, Verdict, found
 from clic_edge.readiness.machine import FULL, SCARCE, clock, disk
 from clic_edge.readiness.servers import guard
-from clic_edge.readiness.settings import constancy, ports
+from clic_edge.readiness.settings import constancy, passwords, ports
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -155,6 +155,14 @@ def test_a_secret_that_others_may_read_is_named_and_a_state_folder_told(tmp_path
     (tmp_path / "hook").chmod(0o604)
     open_one = permissions(settings)
     assert (open_one.verdict, open_one.to_do) == (Verdict.NO, f"chmod o= {tmp_path / 'hook'}")
+
+
+def test_a_password_that_goes_over_the_network_in_the_clear_is_told(tmp_path: Path) -> None:
+    assert not list(passwords(site(tmp_path, SETTINGS)))
+    clear = SETTINGS.replace("https://archive", "http://archive")
+    (one,) = passwords(site(tmp_path, clear))
+    assert (one.what, one.verdict) == ("password of destinations.archive", Verdict.LOOK)
+    assert not list(passwords(site(tmp_path, clear.replace("archive.example", "127.0.0.1"))))
 
 
 TLS = """\

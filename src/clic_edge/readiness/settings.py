@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from clic_edge.assembly import commitment_ports
+from clic_edge.config import DicomwebDestination
 from clic_edge.config.openid import LOOPBACK
 from clic_edge.config.protocol import load_protocols
 from clic_edge.deid.profile import load_profile
@@ -25,6 +26,7 @@ def together(appliance: Appliance) -> Iterator[Finding]:
     settings = appliance.settings
     yield ports(settings, appliance.pipelines)
     yield constancy(settings, appliance.pipelines)
+    yield from passwords(settings)
     if settings.retraining.allowed:
         profile = settings.retraining.deid_profile
         yield found(
@@ -58,6 +60,22 @@ def ports(settings: Settings, pipelines: tuple[Pipeline, ...]) -> Finding:
                 to_do="give each its own, unless each has a network of its own",
             )
     return Finding(what=what, seen="each is one thing's own")
+
+
+def passwords(settings: Settings) -> Iterator[Finding]:
+    """Yield where a password leaves this machine in the clear."""
+    named = {"orthanc.url": settings.orthanc.url} if settings.orthanc.username else {}
+    for name, one in settings.destinations.items():
+        if isinstance(one, DicomwebDestination) and one.username:
+            named[f"destinations.{name}"] = one.url
+    for key, url in named.items():
+        if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in LOOPBACK:
+            yield Finding(
+                what=f"password of {key}",
+                seen="goes over the network in the clear",
+                verdict=Verdict.LOOK,
+                to_do="name an address with https://",
+            )
 
 
 def constancy(settings: Settings, pipelines: tuple[Pipeline, ...]) -> Finding:
