@@ -199,7 +199,7 @@ make_users() {
 as_service() { runuser -u "clic-edge-$1" -- "${@:2}"; }
 
 make_site() {
-	local release=$home/$1
+	local release=$home/$1 why
 	mkdir -p "$etc/tls"
 	if [ -n "$backup" ]; then
 		"$release/venv/bin/clic-edge" restore "$backup" --keys "$keys" --passphrase-file "$passphrase" --into "$etc"
@@ -210,7 +210,7 @@ make_site() {
 	printf '%s\n' "$trust" >"$etc/release-key.sha256"
 	ln -sfn "$home/current/appliance/orthanc.json" "$etc/orthanc/10-appliance.json"
 	[ -f "$etc/secrets/worker/deid.key" ] || as_service worker "$release/venv/bin/clic-edge" -c "$etc/clic-edge.toml" deid init-key >/dev/null
-	"$release/venv/bin/clic-edge" -c "$etc/clic-edge.toml" site orthanc 2>/dev/null
+	why=$("$release/venv/bin/clic-edge" -c "$etc/clic-edge.toml" site orthanc 2>&1) || refuse "$why"
 	if [ ! -f "$etc/secrets/web/page-key" ]; then
 		"$release/venv/bin/clic-edge" -c "$etc/clic-edge.toml" deid page-key "$etc/secrets/web/page-key" >/dev/null
 		chown clic-edge-web:root "$etc/secrets/web/page-key"

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -33,7 +34,6 @@ from clic_edge.web import support
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from clic_edge.ledger.inside import Inside
     from clic_edge.support.bundle import Bundle
@@ -123,6 +123,26 @@ def test_a_database_that_fails_is_told_by_our_own_code(appliance: Appliance) -> 
     sources = replace(sources_of(appliance, log_lines=lambda: ()), check=None, database=inside)
     members = opened(make_bundle(sources, key=b"k").content)
     assert json.loads(members["database.json"]) == {"absent": "database-away"}
+
+
+def test_what_the_pages_user_may_not_look_into_keeps_no_bundle_from_being_made(
+    appliance: Appliance,
+) -> None:
+    def check() -> Iterator[Checked]:
+        raise PermissionError(13, "Permission denied", "/var/lib/a-folder-of-others")
+
+    closed = Path("n" * 300)  # that nobody can ask for, as a folder of another user's
+    held = appliance.settings.model_copy(
+        update={"appliance": appliance.settings.appliance.model_copy(update={"deid_key": closed})}
+    )
+    sources = replace(
+        sources_of(appliance, log_lines=lambda: ()),
+        configuration=(("settings", held),),
+        check=check,
+    )
+    members = opened(make_bundle(sources, key=b"k").content)
+    assert json.loads(members["check.jsonl"]) == {"absent": "not-readable"}
+    assert members["cases.jsonl"]
 
 
 def forever(what: str) -> Iterator[Checked]:

@@ -23,7 +23,8 @@ FULL: Final = 2 * GIB
 SCARCE: Final = 20 * GIB
 """Free bytes below which somebody should know: a day of a large department."""
 _SYNCHRONISED: Final = Path("/run/systemd/timesync/synchronized")
-_CHRONY: Final = Path("/run/chrony/chronyd.pid")
+_CHRONY: Final = Path("/run/chrony")
+"""There while it runs; what is in it, only chrony may see."""
 _BUILT: Final = 1_767_225_600.0
 """2026-01-01: no clock that is right shows an earlier moment."""
 

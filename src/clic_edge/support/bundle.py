@@ -105,8 +105,8 @@ def make_bundle(sources: Sources, *, case_ids: tuple[str, ...] = (), key: bytes)
     for name, make in _members(sources, case_ids, handles):
         try:
             members[name] = make()
-        except (ClicEdgeError, DatabaseFailed) as problem:
-            code = problem.code if isinstance(problem, ClicEdgeError) else "database-away"
+        except (ClicEdgeError, DatabaseFailed, OSError) as problem:
+            code = _code(problem)
             if case_ids and code == "no-such-case":
                 raise
             members[name] = _json({"absent": code})
@@ -115,6 +115,16 @@ def make_bundle(sources: Sources, *, case_ids: tuple[str, ...] = (), key: bytes)
     digests = {name: hashlib.sha256(content).hexdigest() for name, content in swept.items()}
     swept["manifest.json"] = _json({"files": digests})
     return Bundle(content=_packed(swept), cases=tuple((handles.case(one), one) for one in case_ids))
+
+
+def _code(problem: ClicEdgeError | DatabaseFailed | OSError) -> str:
+    match problem:
+        case ClicEdgeError(code=code):
+            return code
+        case OSError():
+            return "not-readable"  # the pages' user may look into few folders
+        case _:
+            return "database-away"
 
 
 def _members(

@@ -63,7 +63,7 @@ def _files(value: object, name: str = "") -> Iterator[Path]:
         case Mapping():
             for key, one in value.items():
                 yield from _files(one, str(key))
-        case Path() if _OPENS.search(name) and value.is_file():
+        case Path() if _OPENS.search(name):
             yield value
 
 
