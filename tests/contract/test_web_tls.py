@@ -57,7 +57,7 @@ def make_pair(folder: Path, name: str = "web", *, days: int = 90, password: byte
     here = x509.SubjectAlternativeName(
         [
             x509.IPAddress(ip_address("127.0.0.1")),
-            x509.DNSName("ai.hospital.example"),
+            x509.DNSName("AI.hospital.example"),
             x509.DNSName("*.hospital.example"),
         ]
     )

@@ -55,6 +55,8 @@ def certificate_ends(settings: Web, now: datetime) -> datetime | None:
 def names_of(settings: Web) -> frozenset[str]:
     """Return the names and addresses for which the pages have a certificate, wildcards left out.
 
+    Browsers ask in small letters, however the certificate writes a name.
+
     Raises ConfigError ``tls-unreadable``.
     """
     if settings.certificate is None:
@@ -68,7 +70,7 @@ def names_of(settings: Web) -> frozenset[str]:
         raise unreadable(settings.certificate, "the names in it can't be read") from error
     names = made_out.get_values_for_type(x509.DNSName)
     addresses = map(str, made_out.get_values_for_type(x509.IPAddress))
-    return frozenset({*(name for name in names if "*" not in name), *addresses})
+    return frozenset({*(name.lower() for name in names if "*" not in name), *addresses})
 
 
 def context_of(settings: Web) -> ssl.SSLContext:
