@@ -210,7 +210,7 @@ make_site() {
 	printf '%s\n' "$trust" >"$etc/release-key.sha256"
 	ln -sfn "$home/current/appliance/orthanc.json" "$etc/orthanc/10-appliance.json"
 	[ -f "$etc/secrets/worker/deid.key" ] || as_service worker "$release/venv/bin/clic-edge" -c "$etc/clic-edge.toml" deid init-key >/dev/null
-	why=$("$release/venv/bin/clic-edge" -c "$etc/clic-edge.toml" site orthanc 2>&1) || refuse "$why"
+	why=$("$release/venv/bin/clic-edge" -c "$etc/clic-edge.toml" site orthanc 2>&1) || give_up "$why Correct it, then once more."
 	if [ ! -f "$etc/secrets/web/page-key" ]; then
 		"$release/venv/bin/clic-edge" -c "$etc/clic-edge.toml" deid page-key "$etc/secrets/web/page-key" >/dev/null
 		chown clic-edge-web:root "$etc/secrets/web/page-key"
