@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
 
     from clic_edge.pacs.rest import OrthancPeer
+
+# It logs each URL, and a search may name a patient.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 _UID = r"[0-9.]{1,64}"
 _READ = re.compile(
