@@ -15,6 +15,7 @@ from http.client import (
     IncompleteRead,
 )
 from io import BytesIO
+from select import POLLIN, poll
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import quote, urlsplit
@@ -146,7 +147,7 @@ class HttpRest:
                 since, connection = self._idle.pop()
             except IndexError:  # another thread has it
                 break
-            if monotonic() - since < KEEP_ALIVE_SECONDS:
+            if monotonic() - since < KEEP_ALIVE_SECONDS and not _has_ended(connection):
                 return connection
             connection.close()
         return self._connected()
@@ -184,6 +185,13 @@ class HttpRest:
     @property
     def _where(self) -> str:
         return f"{self._host}:{self._port}"
+
+
+def _has_ended(connection: HTTPConnection) -> bool:
+    """Whether the other side has closed it: there is something to read, and nothing was asked."""
+    seen = poll()
+    seen.register(connection.sock, POLLIN)
+    return bool(seen.poll(0))
 
 
 def _trusting() -> SSLContext:
