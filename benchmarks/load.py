@@ -97,7 +97,7 @@ def _asked() -> tuple[argparse.Namespace, str]:
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{what} (%(default)s)")
     parser.add_argument("--only", default="abc", help="which of the scenarios a, b, c")
     parser.add_argument("--folder", type=Path, help="where the disk has room")
-    return parser.parse_args(), " ".join(sys.argv[1:])
+    return parser.parse_args(), " ".join(["python benchmarks/load.py", *sys.argv[1:]])
 
 
 def _scenarios(asked: argparse.Namespace) -> dict[str, Scenario]:
@@ -201,7 +201,7 @@ def _write(
     head = f"""\
 # Load, measured
 
-Written by `python benchmarks/load.py {command}` on {begun:%Y-%m-%d %H:%M} UTC, in {minutes:.0f} minutes; do not edit outside of the notes at the end.
+Written by `{command}` on {begun:%Y-%m-%d %H:%M} UTC, in {minutes:.0f} minutes; do not edit outside of the notes at the end.
 
 Real Orthanc with `appliance/orthanc.json` and the plugin, a real worker, the pages, DCMTK's `storescu` in processes of its own as senders, a PACS of pynetdicom that writes down each object that it gets. All on one machine and one disk.
 The model is light (one convolution of one voxel): what is measured is all that is around a network. Orthanc's stable age is {STABLE_AGE} s in place of a minute.
