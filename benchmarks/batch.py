@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
     from clic_edge.domain.batch import Progress
 
-QUERY = "Modality=MR,StudyDate=20260101-20260131"
+QUERY = "StudyDate=20260101-20260131"
 SLICES, RESULTS = 10, 2
 """Of a study: images, and a report with its root."""
 ALONE = 6
@@ -80,6 +80,7 @@ class Asked:
     pacs: Path | None
     hold: Path | None
     until: str
+    kill: int
 
 
 @dataclass(kw_only=True)
@@ -114,7 +115,7 @@ class Run:
             over = self._progress().over
             if not self.sizes or time.monotonic() - begun - self.sizes[-1][0] >= 10:  # noqa: PLR2004 - seconds
                 self.sizes.append((time.monotonic() - begun, over, self._database()))
-            if not self.kills and over >= self.asked.studies // 2:
+            if not self.kills and over >= (self.asked.kill or self.asked.studies // 2):
                 command.send_signal(signal.SIGKILL)
                 command.wait()
                 self.kills.append(over)
@@ -316,6 +317,7 @@ def _asked() -> Asked:
     parser.add_argument("--pacs", type=Path, help="folder in which the PACS keeps its studies")
     parser.add_argument("--hold", type=Path, help="pause while this file is there")
     parser.add_argument("--until", default="", help="pause for good at this time, HH:MM in UTC")
+    parser.add_argument("--kill", type=int, default=0, help="after so many studies; 0: at half")
     return Asked(**vars(parser.parse_args()))
 
 
