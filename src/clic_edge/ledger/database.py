@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import stat
 from contextlib import suppress
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
+from time import monotonic
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
@@ -19,6 +21,7 @@ from sqlalchemy.exc import (
     ArgumentError,
     DatabaseError,
     DataError,
+    InvalidatePoolError,
     NoSuchModuleError,
     OperationalError,
     SQLAlchemyError,
@@ -34,6 +37,8 @@ if TYPE_CHECKING:
     from sqlite3 import Connection as SqliteConnection
 
     from sqlalchemy.engine import Engine
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
 
 DatabaseAway = OperationalError
 """What every store raises when the database is away, or ends the connection."""
@@ -43,6 +48,8 @@ DatabaseBusy = TimeoutError
 """What every store raises when all connections were in use for too long."""
 DatabaseUnfit = DataError
 """What every store raises of a value that the database can't hold: PostgreSQL no zero byte."""
+_USED_AT = "used at"
+_RESTS_AFTER_SECONDS = 1.0
 _MIGRATION_LOCK = 0x434C4943  # "CLIC": two workers that start together migrate one by one
 
 
@@ -60,13 +67,41 @@ def open_engine(url: str) -> Engine:
         parsed = sa.make_url(url)
         if parsed.get_backend_name() == "sqlite":
             return _sqlite(parsed)
-        return sa.create_engine(with_password(parsed), pool_size=20, pool_pre_ping=True)
+        return _server(with_password(parsed))
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError(
             "database-url",
             "The database URL is not understood; write sqlite:////path/ledger.db "
             "or postgresql+psycopg://user@host/name.",
         ) from error
+
+
+def _server(url: sa.URL) -> Engine:
+    """Return an engine that uses few connections, and asks each that rested whether it still is."""
+    engine = sa.create_engine(url, pool_size=20, pool_use_lifo=True)
+    sa.event.listen(engine, "checkout", partial(_require_alive, engine))
+    sa.event.listen(engine, "checkin", _note_use)
+    return engine
+
+
+def _require_alive(
+    engine: Engine, connection: DBAPIConnection, record: ConnectionPoolEntry, *_: object
+) -> None:
+    """Ask a server whether a connection is there, but not one that was used a moment ago.
+
+    A worker takes a connection a hundred times for a case; to be asked each time costs as much as
+    what it is taken for.
+    """
+    if monotonic() - record.info.get(_USED_AT, -math.inf) < _RESTS_AFTER_SECONDS:
+        return
+    try:
+        engine.dialect.do_ping(connection)
+    except engine.dialect.loaded_dbapi.Error as error:
+        raise InvalidatePoolError from error
+
+
+def _note_use(_: object, record: ConnectionPoolEntry) -> None:
+    record.info[_USED_AT] = monotonic()
 
 
 def _sqlite(url: sa.URL) -> Engine:
