@@ -10,6 +10,7 @@ from factories import Patient, Stack, make_datasets, ramp
 from servers import OrthancOptions, OrthancServer, free_port, orthanc_server, send_datasets
 
 from clic_edge.errors import Transient
+from clic_edge.pacs import retrieval
 from clic_edge.pacs.association import DimsePeer
 from clic_edge.pacs.dicomweb import DicomwebPeer
 from clic_edge.pacs.rest import HttpRest, OrthancPeer
@@ -80,6 +81,15 @@ def test_a_study_is_found_and_brought_whole_and_again_changes_nothing(
     assert isinstance(held, list)
     assert len(held) == len(studies()[uid])
     assert uid in set(sources[0]["here"].find(QUERY))
+
+
+def test_an_archive_of_more_than_one_page_is_found_whole(
+    sources: tuple[Kinds, OrthancServer], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(retrieval, "_PAGE", 2)
+    source = sources[0]["dicomweb"]
+    assert sorted(source.find(QUERY)) == sorted(studies())
+    assert sorted(source.find({"ModalitiesInStudy": "M*"})) == sorted(studies())
 
 
 def test_what_is_not_in_the_own_archive_has_no_handle(
