@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from clic_edge.config import (
@@ -178,7 +177,7 @@ def orthanc_tls(orthanc: Orthanc) -> Tls | None:
 def report_tls(settings: DestinationSettings) -> Tls | None:
     """Return the TLS of a port for reports; None where we have no certificate to show there."""
     tls = dimse_tls(settings) if isinstance(settings, DimseDestination) else None
-    return replace(tls, hostname="") if tls and tls.certificate else None
+    return tls.of_reports if tls else None
 
 
 def dicomweb_peer(settings: DicomwebDestination) -> dicomweb.DicomwebPeer:

@@ -32,6 +32,14 @@ def end(own: int, url: str) -> None:
     other.dispose()
 
 
+def ended(url: str) -> tuple[Engine, int]:
+    """Return an engine, and the connection that it had until the server ended it."""
+    engine = open_engine(url)
+    own = asked(engine)
+    end(own, url)
+    return engine, own
+
+
 def test_one_connection_serves_whoever_comes_one_after_another(postgres: PostgresServer) -> None:
     engine = open_engine(postgres.url)
     with closing(engine.raw_connection()), closing(engine.raw_connection()):
@@ -44,9 +52,7 @@ def test_a_connection_that_was_ended_while_it_rested_is_made_anew(
     postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "_RESTS_AFTER_SECONDS", 0.0)
-    engine = open_engine(postgres.url)
-    own = asked(engine)
-    end(own, postgres.url)
+    engine, own = ended(postgres.url)
     assert asked(engine) != own
     engine.dispose()
 
@@ -55,9 +61,7 @@ def test_one_that_was_ended_a_moment_after_its_use_is_told_once_as_a_database_th
     postgres: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(database, "_RESTS_AFTER_SECONDS", 1000.0)
-    engine = open_engine(postgres.url)
-    own = asked(engine)
-    end(own, postgres.url)
+    engine, own = ended(postgres.url)
     with pytest.raises(DatabaseAway):
         asked(engine)
     assert asked(engine) != own

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
+    from faults.bench import Account
+
 pytestmark = [pytest.mark.servers, pytest.mark.faults]
 
 PLACES = ("storage", "index", "ledger", "results", "temporary", "memory", "reports")
@@ -91,20 +93,25 @@ def test_a_sender_is_told_while_orthanc_has_no_room_and_is_served_when_it_has(
     )
 
 
-def test_results_wait_while_orthanc_has_no_room_for_them(
-    here: Disks, told: Callable[[Outcome], None]
-) -> None:
+def waited(here: Disks, first: int, disk: str, *, code: str) -> Account:
+    """Let a case find no room for its results, while another that has them is delivered."""
     with (
-        here.box.held("deliver", 22) as other,
-        here.box.held("write", 21) as study_id,
-        here.disks["storage"].full(),
+        here.box.held("deliver", first + 1) as other,
+        here.box.held("write", first) as study_id,
+        here.disks[disk].full(),
     ):
         here.box.let_go("write")
-        here.box.await_hindered(study_id, "archive-unreachable")
+        here.box.await_hindered(study_id, code)
         here.box.let_go("deliver")
         here.box.await_ends(other)
     here.box.await_ends(study_id)
-    found = account(here.box.site, [study_id, other])
+    return account(here.box.site, [study_id, other])
+
+
+def test_results_wait_while_orthanc_has_no_room_for_them(
+    here: Disks, told: Callable[[Outcome], None]
+) -> None:
+    found = waited(here, 21, "storage", code="archive-unreachable")
     told(
         found.outcome(
             fault="The disk is full",
@@ -188,17 +195,7 @@ def test_a_full_folder_of_temporary_files_holds_up_nothing(
 def test_no_segmentation_is_blamed_for_a_folder_in_memory_that_is_full(
     here: Disks, told: Callable[[Outcome], None]
 ) -> None:
-    with (
-        here.box.held("deliver", 72) as other,
-        here.box.held("write", 71) as study_id,
-        here.disks["memory"].full(),
-    ):
-        here.box.let_go("write")
-        here.box.await_hindered(study_id, "geometry-reader-stopped")
-        here.box.let_go("deliver")
-        here.box.await_ends(other)
-    here.box.await_ends(study_id)
-    found = account(here.box.site, [study_id, other])
+    found = waited(here, 71, "memory", code="geometry-reader-stopped")
     told(
         found.outcome(
             fault="The disk is full",

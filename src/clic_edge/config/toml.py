@@ -130,9 +130,8 @@ def _problem(detail: ErrorDetails, model: type[Strict]) -> tuple[str, str]:
             return "wrong-value", f"'{dotted}.kind': {nearest(detail['ctx']['tag'], tags)}."
     expected = _EXPECTED.get(detail["type"])
     sentence = f"should be {expected}" if expected else detail["msg"]
-    where = (
-        f"'{dotted}': " if keys else ""
-    )  # a file's tables that do not go together name their keys
+    # Tables of a file that do not go together name their keys themselves.
+    where = f"'{dotted}': " if keys else ""
     return "wrong-value", f"{where}{sentence.replace('Input ', '').replace('String ', '')}."
 
 

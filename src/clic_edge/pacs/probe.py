@@ -187,7 +187,7 @@ def commitment(peer: DimsePeer, *, port: int | None, timeout_s: float) -> Commit
     reports = _Watched()
     terms = CommitmentTerms(same_association=True, listens=port is not None, timeout_s=timeout_s)
     witness = CommitmentWitness("probe", peer, terms=terms, reports=reports)
-    tls = peer.tls if peer.tls and peer.tls.certificate else None
+    tls = peer.tls.of_reports if peer.tls else None
     with listening(port, reports, tls) if port is not None else nullcontext():
         try:
             (answer,) = witness.confirm([nothing], study_instance_uid=NOWHERE)

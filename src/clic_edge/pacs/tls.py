@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -46,6 +46,11 @@ class Tls:
     """Of `certificate`, without a password."""
     hostname: str | None
     """What the peer's certificate has to name; None takes only the first certificate of `ca`."""
+
+    @property
+    def of_reports(self) -> Tls | None:
+        """TLS of a port to which the peer brings reports; None where we have nothing to show there."""
+        return replace(self, hostname="") if self.certificate else None
 
 
 class _Telling(ssl.SSLSocket):
