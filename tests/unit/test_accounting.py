@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from clic_edge.pipeline.line import Line
 
 TODAY = datetime.now(UTC).date()
-TOMORROW = datetime.now(UTC) + timedelta(days=1)
+TOMORROW = datetime.combine(TODAY, time(12), UTC) + timedelta(days=1)
 PIPELINES = (a_pipeline("brain"),)
 
 
@@ -314,6 +314,14 @@ def test_a_study_of_two_patients_is_sent_again_for_neither(day: Day) -> None:
     intake("other", PIPELINES, archive=day.shelf, ledger=day.ledger)
     deliver_again(day.line())
     assert not day.pacs.asked
+    (receipt,) = day.ledger.deliveries.receipts(day.case_id)
+    assert receipt.status == "sent again: study-of-two-patients"
+    assert day.ledger.deliveries.to_send_again() == ()
+    day.shelf.studies.pop("other")
+    send_again(day.ledger, day.case_id, person="Ida", reason="the wrong one is deleted")
+    deliver_again(day.line())
+    assert day.pacs.asked
+    assert kinds(day.kept()) == ["study-gone"]
 
 
 def test_a_person_closes_a_difference_with_its_cause_and_it_rings_no_more(day: Day) -> None:

@@ -227,6 +227,16 @@ class DeliveryStore:
         with self._engine.connect() as connection:
             return connection.scalar(query) is not None
 
+    def keep_here(self, case_id: str, code: str) -> None:
+        """Remember why what was to be sent anew of a case must not go out, until asked again."""
+        own = sa.select(result_objects.c.sop_instance_uid).where(
+            result_objects.c.case_id == case_id
+        )
+        which = (receipts.c.status == AGAIN) & receipts.c.sop_instance_uid.in_(own)
+        values = {"status": _status_again(code), "received_at": datetime.now(UTC)}
+        with self._engine.begin() as connection:
+            connection.execute(receipts.update().where(which).values(**values))
+
     def to_send_again(self) -> tuple[str, ...]:
         """Return the delivered cases of which something is to be sent anew."""
         query = (
@@ -262,10 +272,14 @@ def _refused_again(connection: sa.Connection, receipt: Receipt) -> bool:
     this = (receipts.c.destination == receipt.destination) & (
         receipts.c.sop_instance_uid == receipt.sop_instance_uid
     )
-    status = f"{SENT_AGAIN}{receipt.status}"[:_LONGEST_STATUS]
     change = receipts.update().where(this, _WAS_TAKEN_ONCE)
+    status = _status_again(receipt.status)
     values = {"accepted": False, "status": status, "received_at": datetime.now(UTC)}
     return connection.execute(change.values(**values)).rowcount > 0
+
+
+def _status_again(status: str) -> str:
+    return f"{SENT_AGAIN}{status}"[:_LONGEST_STATUS]
 
 
 def _resendable(case_id: str) -> sa.ColumnElement[bool]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -81,20 +80,31 @@ def deliver_kind(line: Line, case: Case, kind: ResultKind) -> None:
 
 
 def deliver_again(line: Line) -> None:
-    """Send what a person asked to be sent anew; where a destination is down, at the next turn."""
+    """Send what a person asked to be sent anew; where a destination is down, at the next turn.
+
+    What must not go out is not asked for any more, and its receipts say why.
+    """
     away = set[str]()
     for case_id in line.ledger.deliveries.to_send_again():
-        with suppress(Transient, Refusal, Defect):  # a receipt, or the next account, tells
-            case = line.ledger.cases.case(case_id)
-            if case.state is not CaseState.DELIVERED:
-                continue  # taken back or replaced, since the first of these was sent
-            require_one_patient(line, line.archive.study(case.study_id))
-            for destination in line.pipeline(case.pipeline).destinations:
-                if destination.name in away:
-                    continue
-                hindrance = _deliver_to(line, case, destination)
-                if hindrance and hindrance.code != "destination-rejected":
-                    away.add(destination.name)  # the worker does not wait there for each case
+        try:
+            _send_anew(line, case_id, away)
+        except Transient:
+            continue  # a receipt, or the next account, tells
+        except (Refusal, Defect) as error:
+            line.ledger.deliveries.keep_here(case_id, error.code)
+
+
+def _send_anew(line: Line, case_id: str, away: set[str]) -> None:
+    case = line.ledger.cases.case(case_id)
+    if case.state is not CaseState.DELIVERED:
+        return  # taken back or replaced, since the first of these was sent
+    require_one_patient(line, line.archive.study(case.study_id))
+    for destination in line.pipeline(case.pipeline).destinations:
+        if destination.name in away:
+            continue
+        hindrance = _deliver_to(line, case, destination)
+        if hindrance and hindrance.code != "destination-rejected":
+            away.add(destination.name)  # the worker does not wait there for each case
 
 
 def _deliver_to(
