@@ -199,7 +199,7 @@ make_users() {
 as_service() { runuser -u "clic-edge-$1" -- "${@:2}"; }
 
 make_site() {
-	local release=$home/$1 why
+	local release=$home/$1
 	mkdir -p "$etc/tls"
 	if [ -n "$backup" ]; then
 		"$release/venv/bin/clic-edge" restore "$backup" --keys "$keys" --passphrase-file "$passphrase" --into "$etc"
@@ -210,12 +210,19 @@ make_site() {
 	printf '%s\n' "$trust" >"$etc/release-key.sha256"
 	ln -sfn "$home/current/appliance/orthanc.json" "$etc/orthanc/10-appliance.json"
 	[ -f "$etc/secrets/worker/deid.key" ] || as_service worker "$release/venv/bin/clic-edge" -c "$etc/clic-edge.toml" deid init-key >/dev/null
-	why=$("$release/venv/bin/clic-edge" -c "$etc/clic-edge.toml" site orthanc 2>&1) || give_up "$why Correct it, then once more."
+	have_settings_read "$release" site orthanc
 	if [ ! -f "$etc/secrets/web/page-key" ]; then
 		"$release/venv/bin/clic-edge" -c "$etc/clic-edge.toml" deid page-key "$etc/secrets/web/page-key" >/dev/null
 		chown clic-edge-web:root "$etc/secrets/web/page-key"
 	fi
 	make_certificates
+	have_settings_read "$release" conformance --offline --out "$scratch/conformance.json"
+}
+
+# By the version that comes, while the one before runs on.
+have_settings_read() {
+	local why
+	why=$("$1/venv/bin/clic-edge" -c "$etc/clic-edge.toml" "${@:2}" 2>&1) || give_up "$why Correct it, then once more."
 }
 
 # What the site has stays as it is: a model, a rule or a profile changes when a person changes it.
@@ -405,6 +412,7 @@ do_image() {
 do_site() {
 	local release
 	[ -L "$home/current" ] || refuse "This is no image of clic-edge."
+	scratch=$(mktemp -d)
 	release=$(readlink "$home/current")
 	trust=$(sha256sum "$home/current/release-key.gpg" | cut -d ' ' -f 1)
 	require_pacs

@@ -87,13 +87,38 @@ def test_installing_again_changes_nothing_that_the_site_has(site: Host, bundle: 
     assert site.done(f"sha256sum {mine}; readlink /opt/clic-edge/current") == before
 
 
+def unpack(site: Host, bundle: Bundle, shared: Path) -> None:
+    """Unpack a bundle on the site."""
+    archive = shared / bundle.archive.name
+    if not archive.exists():
+        archive.hardlink_to(bundle.archive)
+    site.done(f"tar -xf /shared/{archive.name}")
+
+
+def test_a_site_whose_pipeline_the_version_that_comes_refuses_runs_on_as_it_was(
+    site: Host, later: Bundle, shared: Path
+) -> None:
+    running = "systemctl show --property MainPID clic-edge-worker; readlink /opt/clic-edge/current"
+    is_active = "systemctl is-active clic-edge-worker"
+    wait_for(lambda: site.run(is_active).returncode == 0, "the worker runs")
+    before = site.done(running)
+    site.done(
+        "printf '[deadline]\\nminutes = 0.01\\n' >> /etc/clic-edge/pipelines/hippocampus.toml"
+    )
+    unpack(site, later, shared)
+    refused = site.run(f"{later.name}/install.sh")
+    assert refused.returncode == 1
+    assert "hippocampus.toml: 'deadline.minutes' are over before" in refused.stderr
+    assert refused.stderr.endswith("Correct it, then once more.\n")
+    assert site.done(running) == before
+
+
 def test_a_case_under_way_ends_under_the_version_that_comes_and_the_one_before_can_come_back(
     site: Host, later: Bundle, shared: Path
 ) -> None:
-    (shared / later.archive.name).hardlink_to(later.archive)
     send(site, "study1")
     await_states(site, "waiting")  # there is no PACS
-    site.done(f"tar -xf /shared/{later.archive.name}")
+    unpack(site, later, shared)
     ended = site.run(f"{later.name}/install.sh")
     assert "is installed, and the site is not ready" in ended.stdout, ended.stdout + ended.stderr
     assert "99.0.0" in site.done("clic-edge --version")
