@@ -182,6 +182,7 @@ def orthanc_server(options: OrthancOptions | None = None) -> Iterator[OrthancSer
                 stderr=subprocess.STDOUT,
                 env=os.environ
                 | _orthanc_environment(options, storage, http_port, dicom_port)
+                | {"CLIC_EDGE_ORTHANC_FILTER": str(_http_filter(options, Path(folder)))}
                 | dict(options.environment),
                 start_new_session=True,
             )
@@ -207,6 +208,7 @@ def _orthanc_environment(
 ) -> dict[str, str]:
     return {
         "TCP_NODELAY": "1",
+        "MALLOC_ARENA_MAX": "5",
         "CLIC_EDGE_ORTHANC_STORAGE": str(storage),
         "CLIC_EDGE_ORTHANC_HTTP_PORT": str(http_port),
         "CLIC_EDGE_ORTHANC_DICOM_PORT": str(dicom_port),
@@ -216,6 +218,16 @@ def _orthanc_environment(
     }
 
 
+def _http_filter(options: OrthancOptions, folder: Path) -> Path:
+    """Return the plugin's filter of HTTP requests; without our plugin one that lets all in."""
+    plugin = options.python_plugin
+    if plugin and (ours := plugin.with_name("room.lua")).exists():
+        return ours
+    none = folder / "none.lua"
+    none.touch()
+    return none
+
+
 def _orthanc_configuration(
     options: OrthancOptions, storage: Path, http_port: int, dicom_port: int
 ) -> dict[str, object]:
@@ -223,7 +235,11 @@ def _orthanc_configuration(
     python = {}
     if options.python_plugin:
         plugins.append("Python")
-        python = {"PythonScript": str(options.python_plugin), "PythonVerbose": False}
+        python = {
+            "PythonScript": str(options.python_plugin),
+            "PythonVerbose": False,
+            "LuaScripts": ["${CLIC_EDGE_ORTHANC_FILTER}"],
+        }
     return {
         "Name": options.ae_title,
         "StorageDirectory": str(storage),

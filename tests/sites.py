@@ -144,7 +144,7 @@ class Site:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of a worker, and of Orthanc."""
-        return _environment(self.options.packages) | dict(self.options.environment)
+        return environment(self.options.packages) | dict(self.options.environment)
 
     @property
     def ledger(self) -> Ledger:
@@ -266,7 +266,7 @@ def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         timeout=CASE_SECONDS,
-        env=_environment(()) | {"COLUMNS": "400"},
+        env=environment() | {"COLUMNS": "400"},
     )
 
 
@@ -347,7 +347,8 @@ def _appliance(settings: Path) -> Appliance:
     return Appliance.open(settings)
 
 
-def _environment(packages: Sequence[Path]) -> dict[str, str]:
+def environment(packages: Sequence[Path] = ()) -> dict[str, str]:
+    """Return the environment of a process of the appliance."""
     # Orthanc's Python is Debian's: it is told where ours keeps its packages.
     site_packages = sysconfig.get_path("purelib")
     path = os.pathsep.join(map(str, (ROOT / "src", *packages, site_packages)))

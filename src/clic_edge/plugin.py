@@ -8,12 +8,15 @@ It refuses images of senders whom nobody has allowed, and turns images away befo
 Orthanc 1.10 answers success to a file whose last bytes found no room, and gives no answer at all
 where nothing can be written. So it does with new studies while the queue is full, where the site
 says so.
+
+Orthanc's plugin for Python 4.0 never frees what it hands to a filter of HTTP requests (decision
+0039), so that filter is `orthanc-plugins/room.lua`, which is told here whether there is room.
 """
 
 from __future__ import annotations
 
 import json
-import re
+import os
 import threading
 import time
 from contextlib import suppress
@@ -41,8 +44,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 ROUTE = "/clic-edge/studies/([0-9a-f-]{44})"
-STORING = re.compile(r"/instances/?|/.+/studies(/[0-9.]+)?/?")
-"""What takes instances over HTTP: Orthanc's own way, and STOW-RS (PS3.18 10.5)."""
+ROOM = "CLIC_EDGE_HAS_ROOM"
+"""In this process's environment, for `room.lua`; without ``yes`` nothing comes in over HTTP."""
 UNKNOWN_RESOURCE = 17  # Orthanc's error code
 WAITING_STUDIES = 100_000
 DEEPEST_STORED = 32
@@ -55,6 +58,8 @@ _OURSELVES = tuple((PHANTOM_AE_TITLE, address) for address in ("127.0.0.1", "::1
 """Who sends phantoms: this machine itself."""
 _NOTES_SECONDS = 1.0
 """Between two looks at who tried to send."""
+_ROOM_SECONDS = 0.25
+"""Between two looks at the disks: what can come by then is a small part of what is kept free."""
 
 BUTTON = """
 $('#study').live('pagebeforecreate', function() {
@@ -87,17 +92,10 @@ class ChangeTypes(Protocol):
     ORTHANC_STOPPED: int
 
 
-class HttpMethods(Protocol):
-    """Orthanc's kinds of requests, as far as we use them."""
-
-    POST: int
-
-
 class OrthancModule(Protocol):
     """Orthanc's Python module, as far as we use it; tests hand in a stand-in."""
 
     ChangeType: ChangeTypes
-    HttpMethod: HttpMethods
     OrthancException: type[Exception]
 
     def GetConfiguration(self) -> str: ...  # noqa: N802, D102 - Orthanc's name
@@ -107,7 +105,6 @@ class OrthancModule(Protocol):
     def RegisterOnChangeCallback(self, callback: object) -> None: ...  # noqa: N802, D102 - as above
     def RegisterRestCallback(self, route: str, callback: object) -> None: ...  # noqa: N802, D102 - as above
     def RegisterIncomingCStoreInstanceFilter(self, callback: object) -> None: ...  # noqa: N802, D102 - as above
-    def RegisterIncomingHttpRequestFilter(self, callback: object) -> None: ...  # noqa: N802, D102 - as above
 
 
 class ReceivedInstance(Protocol):
@@ -174,7 +171,8 @@ class Front:
         self._inner = InnerRest(orthanc)
         self._stable: Queue[str] = Queue(WAITING_STUDIES)
         self._connected = partial(connected, dicom_port)
-        for work in (self._work_for_ever, self._write_down_for_ever):
+        self._tell_of_room()  # before Orthanc listens
+        for work in (self._work_for_ever, self._write_down_for_ever, self._watch_room_for_ever):
             threading.Thread(target=work, daemon=True).start()
 
     @cached_property
@@ -247,15 +245,6 @@ class Front:
         except Transient:
             return True
 
-    def on_http(self, uri: str, **request: object) -> bool:
-        """Whether a request is let in: none that brings instances, where room is short.
-
-        A full queue turns nothing away here: it is the worker who brings results, to empty it.
-        """
-        # Not a word, as in the callbacks of routes.
-        brings = request["method"] == self._orthanc.HttpMethod.POST and STORING.fullmatch(uri)
-        return not brings or self._capacity.has_room()
-
     def on_request(self, output: RestOutput, _uri: str, **request: object) -> None:
         """Answer GET with the state of a study's cases; POST runs them now."""
         method, groups = request["method"], request["groups"]
@@ -314,6 +303,17 @@ class Front:
             except Exception:  # noqa: BLE001, S112 - the plugin: the next instance says what is wrong
                 continue
 
+    def _watch_room_for_ever(self) -> None:
+        while not self._ended.wait(_ROOM_SECONDS):
+            self._tell_of_room()
+
+    def _tell_of_room(self) -> None:
+        """Say whether requests are let in that bring instances.
+
+        A full queue turns nothing away here: it is the worker who brings results, to empty it.
+        """
+        os.environ[ROOM] = "yes" if self._capacity.has_room() else "no"
+
     def _take_in(self, study_id: str, *, expedited: bool) -> None:
         appliance = self._appliance
         intake(
@@ -359,7 +359,6 @@ def register(orthanc: OrthancModule) -> Front:
     front = Front(orthanc, Path(settings), Reserve.of(configuration), dicom_port=port)
     orthanc.RegisterOnChangeCallback(front.on_change)
     orthanc.RegisterIncomingCStoreInstanceFilter(front.on_c_store)
-    orthanc.RegisterIncomingHttpRequestFilter(front.on_http)
     orthanc.RegisterRestCallback(ROUTE, front.on_request)
     orthanc.RegisterRestCallback(GUARD_ROUTE, _guard(orthanc))
     orthanc.ExtendOrthancExplorer(BUTTON)

@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from clic_edge.ledger import Ledger
 
 STABLE_STUDY, STABLE_SERIES, STOPPED = 14, 13, 10
-GET, POST = 1, 2
 STUDY = "0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d-0a1b2c3d"
 NAME = "Kanariefugl"
 
@@ -57,7 +56,6 @@ class StandIn:
     ChangeType: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(STABLE_STUDY=STABLE_STUDY, ORTHANC_STOPPED=STOPPED)
     )
-    HttpMethod: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(POST=POST))
     OrthancException: type[Exception] = OrthancException
     storage: Path | None = None
     reserve: int = 0
@@ -98,9 +96,6 @@ class StandIn:
 
     def RegisterIncomingCStoreInstanceFilter(self, callback: Callable[..., int]) -> None:  # noqa: N802, D102 - as above
         self.callbacks["c-store"] = callback
-
-    def RegisterIncomingHttpRequestFilter(self, callback: Callable[..., bool]) -> None:  # noqa: N802, D102 - as above
-        self.callbacks["http"] = callback
 
 
 @dataclass(kw_only=True)
@@ -202,7 +197,6 @@ def test_it_registers_a_callback_a_route_and_a_button(orthanc: StandIn) -> None:
     assert orthanc.callbacks == {
         "change": front.on_change,
         "c-store": front.on_c_store,
-        "http": front.on_http,
         plugin.ROUTE: front.on_request,
         plugin.GUARD_ROUTE: orthanc.callbacks[plugin.GUARD_ROUTE],
     }
@@ -394,32 +388,19 @@ def test_nobody_is_let_in_for_want_of_settings(orthanc: StandIn, settings: Path)
     assert bring(register(orthanc)) == Answer.OUT_OF_RESOURCES
 
 
-BRINGING = ("/instances", "/dicom-web/studies", "/dicom-web/studies/1.2.3")
-
-
 def test_images_are_turned_away_before_the_disk_is_full_and_taken_when_there_is_room(
     orthanc: StandIn, tmp_path: Path
 ) -> None:
     orthanc.storage, orthanc.reserve = tmp_path, 1 << 30  # no disk has a petabyte free
     short = register(orthanc)
     assert [bring(short) for _ in range(2)] == [Answer.OUT_OF_RESOURCES] * 2
-    assert not any(short.on_http(uri, method=POST) for uri in BRINGING)
+    assert os.environ[plugin.ROOM] == "no"
     (warning,) = orthanc.warnings
     assert "turned away (0xA700)" in warning
     short._capacity._reserve = replace(short._capacity._reserve, size=1)
     assert bring(short) == Answer.SUCCESS
-    assert all(short.on_http(uri, method=POST) for uri in BRINGING)
+    wait_for(lambda: os.environ[plugin.ROOM] == "yes", "the filter of HTTP is told")
     assert "images are taken" in orthanc.warnings[1]
-
-
-def test_what_brings_no_images_is_let_in_though_the_disk_is_full(
-    orthanc: StandIn, tmp_path: Path
-) -> None:
-    orthanc.storage, orthanc.reserve = tmp_path, 1 << 30
-    front = register(orthanc)
-    assert all(front.on_http(uri, method=GET) for uri in BRINGING)
-    for uri in ("/tools/lookup", "/tools/find", f"/clic-edge/studies/{STUDY}"):
-        assert front.on_http(uri, method=POST)
 
 
 def test_a_gigabyte_stays_free_unless_orthanc_says_otherwise(orthanc: StandIn) -> None:
@@ -456,7 +437,7 @@ def test_a_full_queue_turns_new_studies_away_and_lets_those_end_that_have_begun(
         lambda: front.on_c_store(new) == Answer.OUT_OF_RESOURCES, "the plugin has seen the queue"
     )
     assert front.on_c_store(begun) == Answer.SUCCESS
-    assert front.on_http("/instances", method=POST), "results of the worker, which empty the queue"
+    assert os.environ[plugin.ROOM] == "yes", "results of the worker, which empty the queue"
     assert "images of new studies are turned away" in orthanc.warnings[0]
 
 

@@ -267,6 +267,7 @@ def _appliance_environment(site: Site, folder: Path) -> dict[str, str]:
         "CLIC_EDGE_ORTHANC_AE_TITLE": site.appliance.ae_title,
         "CLIC_EDGE_ORTHANC_STABLE_AGE": "1",
         "CLIC_EDGE_ORTHANC_PLUGIN": str(ROOT / "orthanc-plugins" / "clic_edge.py"),
+        "CLIC_EDGE_ORTHANC_FILTER": str(ROOT / "orthanc-plugins" / "room.lua"),
         "CLIC_EDGE_SETTINGS": str(site.settings),
     }
 
