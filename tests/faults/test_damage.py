@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import pytest
 from faults.bench import NOT_HELD_UP, WHEN_BACK, WRITTEN_BEFORE, Outcome, account
 from faults.boxes import HELD_AT, Box, box, light_study
-from faults.disks import small_disk
+from faults.disks import failing_disk, small_disk
 from faults.senders import offer
 from servers import wait_for
 from sites import CASE_SECONDS, SiteOptions, _appliance, study_handle
@@ -295,3 +295,35 @@ def test_a_state_folder_that_is_read_only_holds_up_no_case(
             others=NOT_HELD_UP,
         )
     )
+
+
+def test_what_came_while_the_ledgers_disk_failed_is_delivered_when_the_machine_is_up_again(
+    tmp_path: Path, told: Callable[[Outcome], None]
+) -> None:
+    with failing_disk(tmp_path / "ledger") as disk:
+        options = SiteOptions(database=f"sqlite:///{disk.folder}/clic-edge.sqlite")
+        with box(tmp_path / "box", options) as here:
+            machine = (here.orthanc, here.worker, here.web)
+            for process in machine:
+                process.start()
+            with here.held("predict", 71) as held:
+                disk.fail()
+                here.let_go("predict")
+                assert offer(light_study(72), here.orthanc.now) == {0x0000}
+                wait_for(lambda: "database-away" in here.site.log.read_text(), "the worker says so")
+            for process in machine:
+                process.kill()
+            _appliance(here.site.settings).engine.dispose()
+            disk.repair()
+            for process in machine:
+                process.start()
+            late = study_handle(light_study(72)[0])
+            here.await_ends(held, late)
+            told(
+                account(here.site, [held, late]).outcome(
+                    fault="A disk fails and is read-only",
+                    where="the ledger's, a case at its model",
+                    others="taken, and delivered after the restart",
+                    note="the sender is told success; the worker says so in its log; the machine is restarted, its disk checked (`e2fsck`)",
+                )
+            )
