@@ -95,7 +95,7 @@ def small_disk(folder: Path, *, megabytes: int = 16) -> Iterator[SmallDisk]:
 
 
 @contextmanager
-def failing_disk(folder: Path, *, megabytes: int = 64) -> Iterator[FailingDisk]:
+def failing_disk(folder: Path, *, megabytes: int = 512) -> Iterator[FailingDisk]:
     """Mount a small file system at a folder, which is made; unmount it at the end."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount a disk")
