@@ -99,8 +99,8 @@ def test_a_site_whose_pipeline_the_version_that_comes_refuses_runs_on_as_it_was(
     site: Host, later: Bundle, shared: Path
 ) -> None:
     running = "systemctl show --property MainPID clic-edge-worker; readlink /opt/clic-edge/current"
-    is_active = "systemctl is-active clic-edge-worker"
-    wait_for(lambda: site.run(is_active).returncode == 0, "the worker runs")
+    send(site, "study1")
+    await_states(site, "waiting")  # the worker has read its pipelines
     before = site.done(running)
     site.done(
         "printf '[deadline]\\nminutes = 0.01\\n' >> /etc/clic-edge/pipelines/hippocampus.toml"
