@@ -151,6 +151,10 @@ class Site:
         """The site's ledger."""
         return _appliance(self.settings).ledger
 
+    def hang_up(self) -> None:
+        """Close this process's own connections to the ledger."""
+        _appliance(self.settings).engine.dispose()
+
     def send(self, datasets: Sequence[Dataset]) -> str:
         """Send datasets of one study to the appliance; return Orthanc's handle of the study."""
         send_datasets(datasets, self.orthanc)

@@ -20,7 +20,7 @@ from faults.boxes import HELD_AT, Box, box, light_study
 from faults.disks import failing_disk, small_disk
 from faults.senders import offer
 from servers import wait_for
-from sites import CASE_SECONDS, SiteOptions, _appliance, study_handle
+from sites import CASE_SECONDS, SiteOptions, study_handle
 
 from clic_edge.domain.case import CaseState
 from clic_edge.pipeline.queue import DEATHS
@@ -161,7 +161,7 @@ def test_a_ledger_that_lost_its_last_commits_comes_to_the_same_results(
     with working(here), here.held("finish", 31) as study_id:
         other = here.deliver_beside(32)
         # Who closes the database last takes the log in, so nobody may: we go first, they are killed.
-        _appliance(here.site.settings).engine.dispose()
+        here.site.hang_up()
         here.orthanc.kill()
         here.worker.kill()
     log = here.site.folder / "clic-edge.sqlite-wal"
@@ -313,7 +313,7 @@ def test_what_came_while_the_ledgers_disk_failed_is_delivered_when_the_machine_i
                 wait_for(lambda: "database-away" in here.site.log.read_text(), "the worker says so")
             for process in machine:
                 process.kill()
-            _appliance(here.site.settings).engine.dispose()
+            here.site.hang_up()
             disk.repair()
             for process in machine:
                 process.start()

@@ -300,7 +300,7 @@ def test_our_own_results_come_back(here: Here, told: Callable[[Outcome], None]) 
 def test_results_of_another_ai(here: Here, told: Callable[[Outcome], None]) -> None:
     study_id = here.send(MAIN)
     here.await_quiet(study_id)
-    case = here.site.cases(study_id)[-1]
+    before = [one.case_id for one in here.site.cases(study_id)]
     foreign = _results(here, study_id)
     for ds in foreign:
         ds.Manufacturer = "Another AI"
@@ -309,7 +309,7 @@ def test_results_of_another_ai(here: Here, told: Callable[[Outcome], None]) -> N
     send_datasets(foreign, here.site.orthanc)
     other = here.send(STEADY)
     here.await_quiet(study_id, other)
-    assert [one.case_id for one in here.site.cases(study_id)] == [case.case_id]
+    assert [one.case_id for one in here.site.cases(study_id)] == before
     told(
         here.account([study_id, other]).outcome(
             fault="Results of another AI come into a study that we have reported on",
