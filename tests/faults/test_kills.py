@@ -74,6 +74,7 @@ def test_a_process_is_killed_at_each_step_and_started_again(
             here.await_ends(held, other)
         if victim != "Orthanc":
             process.start()
+        here.site.hang_up()  # the database that answered a moment ago may be gone
         here.await_ends(held, other)
         wait_for(lambda: set(here.health().values()) == {"ok"}, "the pages see all is well")
         found = account(here.site, [held, other])

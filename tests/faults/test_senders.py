@@ -34,11 +34,13 @@ MAIN = "main"
 COUNTED = pipeline_toml(
     "counted", 'expected_from = "pacs"', description='"^counted$"', quiet_seconds="0"
 )
+WAITING = pipeline_toml(MAIN, description=f'"^{MAIN}$"', quiet_seconds="1")
+"""Without a quiet time, what the worker finds while a study comes is a case of its own."""
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Here]:
-    pipelines = {"counted": COUNTED, MAIN: pipeline_toml(MAIN, description=f'"^{MAIN}$"')}
+    pipelines = {"counted": COUNTED, MAIN: WAITING}
     with site_with(tmp_path_factory.mktemp("senders"), {}, pipelines) as here:
         yield here
 
