@@ -35,7 +35,7 @@ COUNTED = pipeline_toml(
     "counted", 'expected_from = "pacs"', description='"^counted$"', quiet_seconds="0"
 )
 WAITING = pipeline_toml(MAIN, description=f'"^{MAIN}$"', quiet_seconds="1")
-"""Without a quiet time, what the worker finds while a study comes is a case of its own."""
+"""What the worker finds while a study comes waits, and the whole takes its place."""
 
 
 @pytest.fixture(scope="module")
@@ -282,13 +282,14 @@ def test_our_own_results_come_back(here: Here, told: Callable[[Outcome], None]) 
     # And of a study that Orthanc no longer has.
     gone = here.send(MAIN)
     here.await_quiet(gone)
+    before = [one.case_id for one in here.site.cases(gone)]
     alone = _results(here, gone)
     here.site.orthanc.delete(f"/studies/{gone}")
     _resend(here, alone)
     other = here.send(STEADY)
     here.await_quiet(study_id, gone, other)
     assert here.site.cases(study_id) == cases, "no new case of what we wrote"
-    assert len(here.site.cases(gone)) == 1
+    assert [one.case_id for one in here.site.cases(gone)] == before
     told(
         here.account([study_id, gone, other]).outcome(
             fault="The PACS sends our own results back to us",
