@@ -312,7 +312,11 @@ class Front:
 
         A full queue turns nothing away here: it is the worker who brings results, to empty it.
         """
-        os.environ[ROOM] = "yes" if self._capacity.has_room() else "no"
+        try:
+            has_room = self._capacity.has_room()
+        except Exception:  # noqa: BLE001 - the plugin: nothing comes in while nobody can look
+            has_room = False
+        os.environ[ROOM] = "yes" if has_room else "no"
 
     def _take_in(self, study_id: str, *, expedited: bool) -> None:
         appliance = self._appliance

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -155,3 +156,16 @@ def test_it_is_on_the_first_page_and_in_the_check(
     light = next(x for x in overview(house.ledger, around, NOW).lights if x.name == "intake")
     assert (light.level, light.why, light.since) == (level, why, NOW)
     assert intake(house.ledger).verdict is verdict
+
+
+def test_a_disk_around_its_reserve_turns_nobody_away_by_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    house = House(reserve=Reserve(folders=(tmp_path,), size=100))
+    seen = []
+    for free in (101, 99, 101, 104, 106, 101, 99):
+        disk = SimpleNamespace(f_flag=0, f_bavail=free, f_frsize=1)
+        monkeypatch.setattr("os.statvfs", lambda _, disk=disk: disk)
+        seen.append(house.capacity.has_room())
+    assert seen == [True, False, False, False, True, True, False]
+    assert len(house.warnings) == 3

@@ -52,6 +52,8 @@ class StandIn:
     resources: dict[str, object] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     callbacks: dict[str, Callable[..., None]] = field(default_factory=dict)
+    told_of_changes: list[Callable[..., None]] = field(default_factory=list)
+    """By every plugin that was registered here."""
     script: str = ""
     ChangeType: SimpleNamespace = field(
         default_factory=lambda: SimpleNamespace(STABLE_STUDY=STABLE_STUDY, ORTHANC_STOPPED=STOPPED)
@@ -90,6 +92,7 @@ class StandIn:
 
     def RegisterOnChangeCallback(self, callback: Callable[..., None]) -> None:  # noqa: N802, D102 - as above
         self.callbacks["change"] = callback
+        self.told_of_changes.append(callback)
 
     def RegisterRestCallback(self, route: str, callback: Callable[..., None]) -> None:  # noqa: N802, D102 - as above
         self.callbacks[route] = callback
@@ -161,6 +164,7 @@ def ledger(settings: Path) -> Ledger:
 def orthanc(settings: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
     """Yield an Orthanc, guarded as its unit has it, with one study that the pipeline takes."""
     monkeypatch.setattr(plugin, "is_guarded", lambda _: True)
+    monkeypatch.delenv(plugin.ROOM, raising=False)
     instances = ["instance-1", "instance-2"]
     file = hostile_files.part10(hostile_files.image(1))
     study_tags = {"StudyInstanceUID": "1.2.3", "PatientName": NAME}
@@ -181,8 +185,8 @@ def orthanc(settings: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn
         },
     )
     yield stand_in
-    if "change" in stand_in.callbacks:
-        stand_in.callbacks["change"](STOPPED, 0, "")
+    for tell in stand_in.told_of_changes:
+        tell(STOPPED, 0, "")
 
 
 def _ask(front: Front, method: str, study_id: str = STUDY) -> Output:
@@ -401,6 +405,15 @@ def test_images_are_turned_away_before_the_disk_is_full_and_taken_when_there_is_
     assert bring(short) == Answer.SUCCESS
     wait_for(lambda: os.environ[plugin.ROOM] == "yes", "the filter of HTTP is told")
     assert "images are taken" in orthanc.warnings[1]
+
+
+def test_nothing_comes_in_over_http_while_nobody_can_look_whether_there_is_room(
+    orthanc: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    front = register(orthanc)
+    assert os.environ[plugin.ROOM] == "yes"
+    monkeypatch.delattr(front._capacity, "_reserve")
+    wait_for(lambda: os.environ[plugin.ROOM] == "no", "the filter of HTTP is told")
 
 
 def test_a_gigabyte_stays_free_unless_orthanc_says_otherwise(orthanc: StandIn) -> None:

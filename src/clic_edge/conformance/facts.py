@@ -94,10 +94,10 @@ def facts(
 def _recipients(settings: Settings, pipelines: tuple[Pipeline, ...]) -> Iterator[Recipient]:
     asked = {one.completeness.expected_from for one in pipelines}
     for name, destination in settings.destinations.items():
-        profile = destination_profile(settings, name)
         ours = [one for one in pipelines if name in one.destinations]
         if not ours and name not in asked:
             continue
+        profile = destination_profile(settings, name)
         calling = called = ""
         if isinstance(destination, DimseDestination):
             calling, called = destination.calling_ae_title, destination.called_ae_title

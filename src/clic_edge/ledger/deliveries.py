@@ -35,6 +35,8 @@ AGAIN: Final = "to be sent again"
 """Status of what a destination has lost, until it has answered anew."""
 SENT_AGAIN: Final = "sent again: "
 """Before the status of what a destination had accepted once, and refused when it was sent anew."""
+NOT_SENT: Final = "not sent again: "
+"""Before the code of what kept us from sending anew what a destination had accepted once."""
 _LONGEST_STATUS = 64
 
 
@@ -227,13 +229,20 @@ class DeliveryStore:
         with self._engine.connect() as connection:
             return connection.scalar(query) is not None
 
-    def keep_here(self, case_id: str, code: str) -> None:
-        """Remember why what was to be sent anew of a case must not go out, until asked again."""
+    def keep_here(self, case_id: str, code: str, *, asked_before: datetime) -> None:
+        """Remember why nothing that was to be sent anew of a case goes out, to any destination.
+
+        Whoever asked for it before a moment has to ask again.
+        """
         own = sa.select(result_objects.c.sop_instance_uid).where(
             result_objects.c.case_id == case_id
         )
-        which = (receipts.c.status == AGAIN) & receipts.c.sop_instance_uid.in_(own)
-        values = {"status": _status_again(code), "received_at": datetime.now(UTC)}
+        which = (
+            (receipts.c.status == AGAIN)
+            & (receipts.c.received_at <= asked_before)
+            & receipts.c.sop_instance_uid.in_(own)
+        )
+        values = {"status": f"{NOT_SENT}{code}"[:_LONGEST_STATUS], "received_at": datetime.now(UTC)}
         with self._engine.begin() as connection:
             connection.execute(receipts.update().where(which).values(**values))
 
@@ -256,7 +265,10 @@ def _receipt_of_it(which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
     return sa.select(sa.literal(1)).where(this, which).correlate(result_objects).exists()
 
 
-_WAS_TAKEN_ONCE = (receipts.c.status == AGAIN) | receipts.c.status.startswith(SENT_AGAIN)
+_WAS_TAKEN_ONCE = sa.or_(
+    receipts.c.status == AGAIN,
+    *(receipts.c.status.startswith(one) for one in (SENT_AGAIN, NOT_SENT)),
+)
 WAS_TAKEN: Final = _receipt_of_it(receipts.c.accepted | _WAS_TAKEN_ONCE)
 """A destination accepted the object; that it lost one part, it may tell, and have another."""
 _STAYS = result_objects.c.kind.in_([ResultKind.ASSESSMENT, ResultKind.REJECTION])
@@ -264,7 +276,11 @@ _STAYS = result_objects.c.kind.in_([ResultKind.ASSESSMENT, ResultKind.REJECTION]
 
 def was_taken(receipt: Receipt) -> bool:
     """Whether a destination accepted the object at any time; in SQL, `WAS_TAKEN`."""
-    return receipt.accepted or receipt.status == AGAIN or receipt.status.startswith(SENT_AGAIN)
+    return (
+        receipt.accepted
+        or receipt.status == AGAIN
+        or receipt.status.startswith((SENT_AGAIN, NOT_SENT))
+    )
 
 
 def _refused_again(connection: sa.Connection, receipt: Receipt) -> bool:
@@ -272,14 +288,10 @@ def _refused_again(connection: sa.Connection, receipt: Receipt) -> bool:
     this = (receipts.c.destination == receipt.destination) & (
         receipts.c.sop_instance_uid == receipt.sop_instance_uid
     )
+    status = f"{SENT_AGAIN}{receipt.status}"[:_LONGEST_STATUS]
     change = receipts.update().where(this, _WAS_TAKEN_ONCE)
-    status = _status_again(receipt.status)
     values = {"accepted": False, "status": status, "received_at": datetime.now(UTC)}
     return connection.execute(change.values(**values)).rowcount > 0
-
-
-def _status_again(status: str) -> str:
-    return f"{SENT_AGAIN}{status}"[:_LONGEST_STATUS]
 
 
 def _resendable(case_id: str) -> sa.ColumnElement[bool]:

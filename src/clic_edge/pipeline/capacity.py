@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from clic_edge.ledger import Ledger
 
 RESERVE_MEGABYTES = 1024
+_AGAIN_ABOVE = 1.05
+"""Of the reserve: a disk that is filled and emptied around it does not turn senders away by turns."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,21 +45,22 @@ class Reserve:
             size=(asked if isinstance(asked, int) else RESERVE_MEGABYTES) << 20,
         )
 
-    @property
-    def is_touched(self) -> bool:
+    def is_touched(self, *, were: bool) -> bool:
         """Whether there is less than that, or nothing can be written.
 
-        A folder that can't be asked is Orthanc's to complain of.
+        Where it `were` so, until there is a little more. A folder that can't be asked is Orthanc's
+        to complain of.
         """
-        return any(map(self._is_short, self.folders))
+        size = self.size * (_AGAIN_ABOVE if were else 1)
+        return any(self._is_short(folder, size) for folder in self.folders)
 
-    def _is_short(self, folder: Path) -> bool:
+    def _is_short(self, folder: Path, size: float) -> bool:
         try:
             disk = os.statvfs(folder)
         except OSError:
             return False
         is_read_only = bool(disk.f_flag & os.ST_RDONLY)
-        return is_read_only or disk.f_bavail * disk.f_frsize < self.size
+        return is_read_only or disk.f_bavail * disk.f_frsize < size
 
 
 class Capacity:
@@ -72,7 +75,7 @@ class Capacity:
 
     def has_room(self) -> bool:
         """Whether anything is taken at all."""
-        touched = self._reserve.is_touched
+        touched = self._reserve.is_touched(were=self._has_no_room)
         if touched != self._has_no_room:
             self._has_no_room = touched
             room = f"{self._reserve.size >> 20} MB"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from clic_edge import telemetry
@@ -84,14 +84,14 @@ def deliver_again(line: Line) -> None:
 
     What must not go out is not asked for any more, and its receipts say why.
     """
-    away = set[str]()
+    away, now = set[str](), datetime.now(UTC)
     for case_id in line.ledger.deliveries.to_send_again():
         try:
             _send_anew(line, case_id, away)
         except Transient:
             continue  # a receipt, or the next account, tells
         except (Refusal, Defect) as error:
-            line.ledger.deliveries.keep_here(case_id, error.code)
+            line.ledger.deliveries.keep_here(case_id, error.code, asked_before=now)
 
 
 def _send_anew(line: Line, case_id: str, away: set[str]) -> None:
