@@ -208,7 +208,6 @@ def _orthanc_environment(
 ) -> dict[str, str]:
     return {
         "TCP_NODELAY": "1",
-        "MALLOC_ARENA_MAX": "5",
         "CLIC_EDGE_ORTHANC_STORAGE": str(storage),
         "CLIC_EDGE_ORTHANC_HTTP_PORT": str(http_port),
         "CLIC_EDGE_ORTHANC_DICOM_PORT": str(dicom_port),
