@@ -39,6 +39,7 @@ def book(ledger: Ledger) -> ReferenceBook:
     return ReferenceBook(ledger, Policy())
 
 
+@pytest.mark.slow
 def test_a_model_says_where_it_stands_and_where_it_may_go(ledger: Ledger) -> None:
     (one,) = models(ledger, NOW).models
     assert (one.pipeline, one.state, one.digest) == ("organs", ModelState.ACTIVE, DIGEST)

@@ -237,6 +237,7 @@ def test_a_head_that_lies_on_its_side_is_held() -> None:
     assert why_held(make_head("T1", Pose(tilt=50.0)).datasets)
 
 
+@pytest.mark.slow
 def test_a_head_whose_top_is_cut_off_is_held(head: MadeHead) -> None:
     assert "top of the head" in why_held(head.datasets[:-20])
 

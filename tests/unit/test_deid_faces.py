@@ -138,6 +138,7 @@ def test_thin_slices_that_form_no_volume_are_held() -> None:
     assert is_held(made[:30] + made[33:])
 
 
+@pytest.mark.slow
 def test_a_trunk_with_a_slice_missing_is_let_through_for_none_of_its_slices_is_of_a_head() -> None:
     trunk = phantom(width=360, depth=230, field=400)[60:61].repeat(40, axis=0)
     made = datasets(trunk)

@@ -118,6 +118,7 @@ def test_a_head_whose_slices_lie_anywhere_is_defaced_as_a_whole_and_nothing_else
     assert verify(tmp_path / "out", public_key(KEY)).problems == ()
 
 
+@pytest.mark.slow
 def test_a_head_is_held_with_all_its_slices_and_nothing_else_is(
     head: MadeHead, tmp_path: Path
 ) -> None:

@@ -342,6 +342,7 @@ NOT_HERE = {
 """What is logged where staff typed something, and of larger images than the demo's."""
 
 
+@pytest.mark.slow
 def test_the_page_of_the_prediction_log_names_every_column_and_feature(logged: set[str]) -> None:
     path = DOCS / "reference" / "prediction-log.md"
     assert first_cells(path, "Columns") == ["created_at", *COLUMNS]

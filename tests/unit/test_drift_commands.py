@@ -92,6 +92,7 @@ def test_a_shift_is_seen_told_answered_and_acknowledged(site: Site) -> None:
     assert "shadow" not in site.run("evaluate")
 
 
+@pytest.mark.slow
 def test_a_scanner_without_reference_is_compared_with_the_one_before(site: Site) -> None:
     site.run("reference", "--by", "Ida", "--since", "4w")
     stratum = Habit(shift={"input.noise": 2.0}).stratum

@@ -199,6 +199,7 @@ def watched() -> tuple[Ledger, str]:
     return ledger, digest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("last", "is_much"), [(400, False), (500, True)])
 def test_a_page_says_whether_the_layer_has_moved(
     watched: tuple[Ledger, str], last: int, *, is_much: bool

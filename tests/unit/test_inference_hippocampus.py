@@ -91,6 +91,7 @@ def test_a_network_says_the_same_after_export(folder: Path, tmp_path: Path) -> N
     np.testing.assert_allclose(logits, expected, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_real_hippocampi_that_it_has_not_seen_are_found(
     folder: Path, test_data: Path, runtime: OnnxRuntime
 ) -> None:

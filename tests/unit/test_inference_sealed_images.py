@@ -55,6 +55,7 @@ def test_another_probability_is_another_answer(package: Path) -> None:
     assert broken.value.code == "test-unreadable"
 
 
+@pytest.mark.slow
 def test_the_command_seals_a_photograph(package: Path, tmp_path: Path) -> None:
     Pillow.fromarray(np.asarray(image_of(RED).pixels)).save(tmp_path / "red.png")
     result = CliRunner().invoke(app, ["models", "seal", str(package), str(tmp_path / "red.png")])

@@ -114,6 +114,7 @@ def test_a_challenger_is_accepted_and_promoted_and_the_next_case_is_its_own(benc
     assert bench.ledger.deliveries.models(case.case_id) == {bench.placement("second").digest}
 
 
+@pytest.mark.slow
 def test_the_report_tells_each_limit_and_what_was_found(bench: Bench) -> None:
     found = {one.name: (one.found, one.limit) for one in report_of(bench).criteria}
     assert found == {
@@ -342,6 +343,7 @@ def ran(bench: Bench, *more: str) -> Result:
     return CliRunner().invoke(app, ["-c", str(bench.settings), *words])
 
 
+@pytest.mark.slow
 def test_a_model_that_is_being_tested_runs_by_hand_and_a_retired_one_does_not(
     bench: Bench,
 ) -> None:

@@ -482,6 +482,7 @@ def run(site: Path, *rest: str) -> str:
     return "" if ran.exit_code == 0 else getattr(ran.exception, "code", ran.output)
 
 
+@pytest.mark.slow
 def test_the_commands_write_the_files(site: Path) -> None:
     out = site / "out"
     assert run(site, "month", "organs", "--month", "2026-01", "--out", str(out)) == ""

@@ -95,6 +95,7 @@ def test_it_opens_every_object_and_reads_the_name(
         assert answer["patient"] == ["Testesen^Åse^Ærlig"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "kind", [ResultKind.SEG, ResultKind.SEG_FRACTIONAL, ResultKind.SEG_LABELMAP]
 )

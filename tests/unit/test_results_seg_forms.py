@@ -82,6 +82,7 @@ def test_fractions_are_the_probabilities_in_steps_of_a_255th(analysis: Analysis)
         assert np.abs(pixels[..., index] - one.values).max() <= 0.5 / 255 + 1e-6
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", WRITERS)
 def test_one_changed_pixel_does_not_pass(analysis: Analysis, form: str) -> None:
     ds = written(analysis, form)

@@ -116,6 +116,7 @@ def names_in(content: bytes) -> set[str]:
         return set(tar.getnames())
 
 
+@pytest.mark.slow
 def test_what_is_not_known_to_be_plain_is_sealed_and_no_secret_is_in_the_backup(
     bench: Bench,
 ) -> None:
@@ -131,6 +132,7 @@ def test_what_is_not_known_to_be_plain_is_sealed_and_no_secret_is_in_the_backup(
     assert names_in(sealed) == {f"settings/{one}" for one in SECRETS} | {"backup.key"}
 
 
+@pytest.mark.slow
 def test_a_site_comes_of_its_backup_with_the_same_key_and_the_same_cases(bench: Bench) -> None:
     key = load_key(bench.settings.parent / "secrets/worker/deid.key")
     before = bench.cases()
@@ -145,6 +147,7 @@ def test_a_site_comes_of_its_backup_with_the_same_key_and_the_same_cases(bench: 
     assert {one.stat().st_mode & 0o777 for one in its_owners} == {0o600}
 
 
+@pytest.mark.slow
 def test_a_site_that_is_there_is_not_written_over(bench: Bench) -> None:
     bench.back_up()
     with pytest.raises(ConfigError, match="site-there"):
@@ -155,6 +158,7 @@ def test_a_site_that_is_there_is_not_written_over(bench: Bench) -> None:
     assert not bench.settings.exists()
 
 
+@pytest.mark.slow
 def test_a_backup_with_a_changed_byte_restores_nothing(bench: Bench) -> None:
     bench.back_up()
     bench.lose()
@@ -169,6 +173,7 @@ def test_a_backup_with_a_changed_byte_restores_nothing(bench: Bench) -> None:
     assert not bench.state.exists()
 
 
+@pytest.mark.slow
 def test_a_backup_that_somebody_else_wrote_restores_nothing(bench: Bench, tmp_path: Path) -> None:
     bench.back_up()
     bench.lose()
@@ -202,6 +207,7 @@ def test_keys_of_another_site_are_not_taken(bench: Bench, tmp_path: Path) -> Non
         restore_site(bench.out, keys=other, passphrase=PASSPHRASE, into=bench.settings.parent)
 
 
+@pytest.mark.slow
 def test_sealed_keys_open_with_their_passphrase_only_and_unchanged(tmp_path: Path) -> None:
     path = tmp_path / "keys"
     path.write_bytes(seal(b"content", PASSPHRASE, key_id="0" * 16))

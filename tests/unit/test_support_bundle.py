@@ -61,6 +61,7 @@ def opened(content: bytes) -> dict[str, bytes]:
         return {name.partition("/")[2]: packed.read(name) for name in packed.namelist()}
 
 
+@pytest.mark.slow
 def test_the_same_appliance_makes_the_same_bytes_but_for_the_moment(appliance: Appliance) -> None:
     sources = sources_of(appliance, log_lines=lambda: ())
     first, second = (opened(make_bundle(sources, key=b"k").content) for _ in range(2))
