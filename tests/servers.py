@@ -90,6 +90,14 @@ class OrthancServer:
         with self._open("POST", path, body) as answer:
             return json.load(answer)
 
+    def posted(self, path: str, body: bytes) -> int:
+        """Return the HTTP status that the REST API answers to POST."""
+        try:
+            with self._open("POST", path, body) as answer:
+                return answer.status
+        except urllib.error.HTTPError as error:
+            return error.code
+
     def delete(self, path: str) -> None:
         """Delete one resource."""
         self._open("DELETE", path).close()

@@ -33,6 +33,8 @@ from servers import (
 )
 
 from clic_edge.app import Appliance
+from clic_edge.config.archive import archive_configuration
+from clic_edge.config.receiving import Orthanc
 from clic_edge.deid.keys import create_key
 from clic_edge.domain.result import ResultKind
 from clic_edge.results.provenance import SERIES_OFFSET
@@ -260,6 +262,15 @@ def appliance_orthanc(site: Site, *, plugin: bool = True) -> Iterator[OrthancSer
     )
     with orthanc_server(options) as server:
         yield server
+
+
+def shipped_configuration(folder: Path, password: str) -> Path:
+    """Return a folder with the configuration that the appliance's Orthanc ships with, and a user."""
+    folder.mkdir()
+    (folder / "10-appliance.json").symlink_to(ROOT / "appliance" / "orthanc.json")
+    told = Orthanc(username="clic-edge", password_file=folder / "password")
+    (folder / "20-site.json").write_text(archive_configuration(told, password))
+    return folder
 
 
 def command_line(*arguments: str) -> subprocess.CompletedProcess[str]:

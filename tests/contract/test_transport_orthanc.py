@@ -26,9 +26,8 @@ from servers import (
     send_datasets,
     wait_for,
 )
+from sites import shipped_configuration
 
-from clic_edge.config.archive import archive_configuration
-from clic_edge.config.receiving import Orthanc
 from clic_edge.domain.result import ResultKind, ResultObject
 from clic_edge.errors import Defect, Refusal, Transient
 from clic_edge.pacs.orthanc import OrthancArchive
@@ -262,7 +261,7 @@ def accepted_syntax(server: OrthancServer, *offered: str) -> str:
 
 
 def test_the_template_of_the_appliance_starts_and_keeps_what_it_promises(
-    root: Path, tmp_path: Path, archive_at: Callable[[str], OrthancArchive]
+    tmp_path: Path, archive_at: Callable[[str], OrthancArchive]
 ) -> None:
     plugin = tmp_path / "plugin.py"
     plugin.write_text(
@@ -271,13 +270,8 @@ def test_the_template_of_the_appliance_starts_and_keeps_what_it_promises(
         "orthanc.RegisterRestCallback(\n"
         "    '/shown', lambda output, uri, **_: output.AnswerBuffer(configuration, 'text/plain'))\n"
     )
-    configuration = tmp_path / "configuration"
-    configuration.mkdir()
-    (configuration / "10-appliance.json").symlink_to(root / "appliance" / "orthanc.json")
-    told = Orthanc(username="clic-edge", password_file=tmp_path / "password")
-    (configuration / "20-site.json").write_text(archive_configuration(told, "a secret"))
     options = OrthancOptions(
-        template=configuration,
+        template=shipped_configuration(tmp_path / "configuration", "a secret"),
         python_plugin=plugin,
         stable_age=1,
         log_in=("clic-edge", "a secret"),

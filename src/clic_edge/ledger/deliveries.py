@@ -37,6 +37,7 @@ SENT_AGAIN: Final = "sent again: "
 """Before the status of what a destination had accepted once, and refused when it was sent anew."""
 NOT_SENT: Final = "not sent again: "
 """Before the code of what kept us from sending anew what a destination had accepted once."""
+_ONCE_TAKEN = (SENT_AGAIN, NOT_SENT)
 _LONGEST_STATUS = 64
 
 
@@ -267,7 +268,7 @@ def _receipt_of_it(which: sa.ColumnElement[bool]) -> sa.ColumnElement[bool]:
 
 _WAS_TAKEN_ONCE = sa.or_(
     receipts.c.status == AGAIN,
-    *(receipts.c.status.startswith(one) for one in (SENT_AGAIN, NOT_SENT)),
+    *map(receipts.c.status.startswith, _ONCE_TAKEN),
 )
 WAS_TAKEN: Final = _receipt_of_it(receipts.c.accepted | _WAS_TAKEN_ONCE)
 """A destination accepted the object; that it lost one part, it may tell, and have another."""
@@ -276,11 +277,7 @@ _STAYS = result_objects.c.kind.in_([ResultKind.ASSESSMENT, ResultKind.REJECTION]
 
 def was_taken(receipt: Receipt) -> bool:
     """Whether a destination accepted the object at any time; in SQL, `WAS_TAKEN`."""
-    return (
-        receipt.accepted
-        or receipt.status == AGAIN
-        or receipt.status.startswith((SENT_AGAIN, NOT_SENT))
-    )
+    return receipt.accepted or receipt.status == AGAIN or receipt.status.startswith(_ONCE_TAKEN)
 
 
 def _refused_again(connection: sa.Connection, receipt: Receipt) -> bool:
